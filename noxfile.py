@@ -1,0 +1,64 @@
+"""`nox` runs what must pass: lint, types, the tests on the built wheel, the docs. `nox -s bench` measures."""
+
+from __future__ import annotations
+
+import pathlib
+
+import nox
+from nox.command import CommandFailed
+
+nox.needs_version = ">=2025.5.1"
+nox.options.sessions = ["lint", "tests", "docs"]
+nox.options.error_on_missing_interpreters = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *packages: str, group: str | None = None) -> None:
+    """pip, up to three times: an index that fails once is no failure of ours."""
+    tools = nox.project.dependency_groups(PROJECT, group) if group else ()
+    for attempt in range(3):
+        try:
+            session.install(*packages, *tools)
+            return
+        except CommandFailed:
+            if attempt == 2:
+                raise
+
+
+def wheel(session: nox.Session) -> str:
+    """Build the wheel, and return its path."""
+    install(session, "build")
+    out = pathlib.Path(session.create_tmp(), "dist")
+    for old in out.glob("*.whl"):
+        old.unlink()
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(out), silent=True)
+    return str(next(out.glob("*.whl")))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    install(session, ".[testing]", group="lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy", "trio_h2ws")
+    session.run("pyright", "--pythonpath", session.bin + "/python", "trio_h2ws")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests import the built wheel, never the source tree."""
+    install(session, f"{wheel(session)}[testing,dev]")
+    session.run("pytest", *session.posargs, env={"TRIO_H2WS_INSTALLED": "1"})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    install(session, ".[testing]", group="docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    install(session, f"{wheel(session)}[testing,dev]", group="bench")
+    session.run("python", "tests/benchmarks", *session.posargs)

@@ -1,0 +1,60 @@
+"""What holds for every test: a deadline, and nothing left behind.
+
+An async test that hangs is cancelled after `SECONDS`, so the run goes on and the report shows where it waited. A test
+on a mock clock gets `VIRTUAL_SECONDS`: when nothing can happen any more an autojump clock jumps to this deadline, and
+a deadlock fails at once. What even cancellation can't stop meets `faulthandler_timeout` (pyproject.toml).
+
+After each async test garbage is collected, so that a socket or a task that was left behind warns there, and a warning
+is an error.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+import pytest
+import trio
+
+SECONDS = 60.0
+VIRTUAL_SECONDS = 1_000_000.0
+MOCK_CLOCKS = {"autojump_clock", "mock_clock"}
+
+
+def with_deadline(test: Callable[..., Awaitable[None]], seconds: float) -> Callable[..., Awaitable[None]]:
+    @wraps(test)
+    async def wrapper(*args: Any, **kwargs: Any) -> None:
+        with trio.move_on_after(seconds) as scope:
+            try:
+                await test(*args, **kwargs)
+                return
+            except BaseException:
+                where = traceback.format_exc()
+                raise
+        if scope.cancelled_caught:
+            pytest.fail(f"not done after {seconds:g} seconds. It waited here:\n{where}", pytrace=False)
+
+    return wrapper
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        seconds = VIRTUAL_SECONDS if MOCK_CLOCKS & set(item.fixturenames) else SECONDS
+        hypothesis = getattr(item.obj, "hypothesis", None)
+        if hypothesis is not None:
+            if inspect.iscoroutinefunction(hypothesis.inner_test):
+                hypothesis.inner_test = with_deadline(hypothesis.inner_test, seconds)
+        elif inspect.iscoroutinefunction(item.obj):
+            item.obj = with_deadline(item.obj, seconds)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    if item.get_closest_marker("trio") is not None:
+        gc.collect()

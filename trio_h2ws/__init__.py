@@ -1,0 +1,66 @@
+"""HTTP and WebSockets for Trio: one HTTP/2 connection per origin, and everything on it."""
+
+from __future__ import annotations
+
+from ._broken import ConnectionLost, ConnectionTerminated, ConnectionTimedOut
+from ._client import Client, open_client
+from ._config import Limits, Timeouts
+from ._errors import (
+    ConnectFailed,
+    ErrorCode,
+    H2WSError,
+    HTTP2NotAvailable,
+    HTTPStatusError,
+    LimitExceeded,
+    LocalProtocolError,
+    ProtocolError,
+    RemoteProtocolError,
+    RequestNotProcessed,
+    StreamReset,
+    WebSocketClosed,
+    WebSocketError,
+    WebSocketRejected,
+)
+from ._headers import Headers
+from ._info import ConnectionInfo
+from ._response import Response
+from ._version import __version__
+from ._websocket import WebSocket
+from ._ws.deflate import DeflateOptions
+
+__all__ = [
+    "Client",
+    "ConnectFailed",
+    "ConnectionInfo",
+    "ConnectionLost",
+    "ConnectionTerminated",
+    "ConnectionTimedOut",
+    "DeflateOptions",
+    "ErrorCode",
+    "H2WSError",
+    "HTTP2NotAvailable",
+    "HTTPStatusError",
+    "Headers",
+    "Limits",
+    "LimitExceeded",
+    "LocalProtocolError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "RequestNotProcessed",
+    "Response",
+    "StreamReset",
+    "Timeouts",
+    "WebSocket",
+    "WebSocketClosed",
+    "WebSocketError",
+    "WebSocketRejected",
+    "__version__",
+    "open_client",
+]
+
+# Users see one place: a traceback or a repr says trio_h2ws.StreamReset, not the room it was written in.
+for _name in __all__:
+    _public = globals()[_name]
+    if isinstance(_public, type) or callable(_public):
+        _public.__module__ = __name__
+del _name, _public

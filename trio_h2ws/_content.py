@@ -1,0 +1,65 @@
+"""Content-encoding: gzip and deflate, inflated in bounded pieces (RFC 9110, section 8.4.1)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+from ._errors import RemoteProtocolError
+
+_PIECE = 256 * 1024
+_MAX_CHAIN = 2  # more than two encodings on top of each other is an attack, not a need
+ACCEPT = b"gzip, deflate"
+
+
+class _Inflater:
+    """One encoding. Gives at most 256 KiB at a time, so a bomb can't fill the memory between two checks."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._first = True
+        self._zlib = zlib.decompressobj(31 if name == "gzip" else 15)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            try:
+                piece = self._zlib.decompress(data, _PIECE)
+            except zlib.error as error:
+                if self._first and self._name == "deflate":
+                    # RFC 9110, section 8.4.1.2: some senders leave out the zlib header.
+                    self._first = False
+                    self._zlib = zlib.decompressobj(-15)
+                    continue
+                raise RemoteProtocolError(f"the body is not valid {self._name}: {error}") from error
+            self._first = False
+            data = self._zlib.unconsumed_tail
+            if self._zlib.eof:
+                # RFC 1952, section 2.2: a gzip file may have several members.
+                data = self._zlib.unused_data if self._name == "gzip" else b""
+                if data:
+                    self._zlib = zlib.decompressobj(31)
+            if piece:
+                yield piece
+
+
+class Decoder:
+    """Undoes a Content-Encoding header. Unknown encodings are left as they are."""
+
+    def __init__(self, content_encoding: str) -> None:
+        names = [name.strip().lower() for name in content_encoding.split(",") if name.strip()]
+        names = ["gzip" if name == "x-gzip" else name for name in names if name != "identity"]
+        if len(names) > _MAX_CHAIN:
+            raise RemoteProtocolError(f"the body has {len(names)} content-encodings on top of each other")
+        known = all(name in ("gzip", "deflate") for name in names)
+        self._chain = [_Inflater(name) for name in reversed(names)] if known else []
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The content in these bytes, in pieces of bounded size."""
+        return self._through(self._chain, data)
+
+    def _through(self, chain: list[_Inflater], data: bytes) -> Iterator[bytes]:
+        if not chain:
+            yield data
+            return
+        for piece in chain[0].feed(data):
+            yield from self._through(chain[1:], piece)

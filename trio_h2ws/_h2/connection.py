@@ -1,0 +1,395 @@
+"""One HTTP/2 connection: a reader, a writer, and the streams they serve.
+
+    app task ─ send / receive ─┐                                (never touches the socket)
+    app task ─ …               ├─ sync calls ─► Engine (sans-IO, owns h2)
+    reader task ─ read ─ engine.receive ─ hooks ──────────┘      │
+    writer task ◄─ wake ─ engine.produce ─ write ─ wait until the socket can take more
+
+Invariants:
+1. Only the reader reads the transport. Only the writer waits for it to take more.
+2. The engine is used only in synchronous code, with no `await` between looking and acting: so there is no lock.
+3. The reader awaits nothing but the transport: no application, no queue, no writer. A stalled stream stalls nobody.
+4. Every clean-up is synchronous. A cancelled call leaves whole frames, or none.
+5. Whoever makes outgoing bytes calls `flush`. The writer takes all that is ready: control first, then DATA in turn.
+6. A stream's window is credited when the application takes the bytes, the connection's on receipt.
+7. The two tasks never raise into the user's: a failure goes to the streams, each with an exception of its own.
+
+When bytes leave. A hop to the writer task costs a scheduler pass, and a lone message should not pay it: if nothing
+is queued and the transport is free, `flush` writes at once, synchronously, without waiting. But a hundred tasks that
+send in one scheduler pass should share one system call. So only the first `flush` after a quiet moment writes; until
+the reader or the writer has run again, the others wake the writer, which runs after all tasks of that pass and takes
+everything in one write. When the reader has woken several tasks at once it foresees the burst, and leaves all of it
+to the writer.
+
+Time. The reader sleeps until bytes or the next timer come: closing handshakes, keepalive PINGs and idle ends are
+timers (`_clock.py`), so they cost no task. A connection is watched by PING (RFC 9113, section 6.7): nothing received
+for `ping_interval` sends one, nothing received for `ping_timeout` after it ends the connection for everyone.
+
+Ends. `abort` is the one sudden end: every stream gets its error in the same moment. `retire` is the graceful one: no
+new streams, and the connection closes when the last of its streams has ended.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable
+from enum import Enum
+
+import trio
+
+from .._broken import ConnectionLost, ConnectionTerminated, ConnectionTimedOut
+from .._clock import Timers
+from .._config import Limits, Timeouts
+from .._errors import ConnectFailed, ErrorCode, H2WSError, LocalProtocolError, RequestNotProcessed, fresh
+from .._info import ConnectionInfo
+from .._tls import TLSTransport
+from .._transport import Transport
+from .engine import Engine
+from .fields import Block
+from .stream import Stream
+
+_WRITE = 64 * 1024
+_LAST_BYTES = 1.0  # seconds to read what the peer still said after our writes began to fail
+_ids = itertools.count(1)
+BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+"""What a transport raises when it is broken (ssl.SSLError is an OSError)."""
+
+
+class State(Enum):
+    OPEN = "open"
+    RETIRING = "retiring"  # no new streams; it closes when the last one ends
+    CLOSED = "closed"
+
+
+class Connection:
+    """Made by the dial. `changed()` is called whenever a slot, the settings or the state may have changed."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        origin: str,
+        limits: Limits,
+        timeouts: Timeouts,
+        changed: Callable[[Connection], None],
+    ) -> None:
+        self.id = next(_ids)
+        self.origin = origin
+        self.limits = limits
+        self.timeouts = timeouts
+        self.state = State.OPEN
+        self.engine = Engine(self, limits, trio.current_time)
+        self.timers = Timers()
+        self.woken = 0  # tasks that this dispatch has rescheduled
+        self.reserved = 0  # slots promised by the pool and not opened yet
+        self.going = trio.Event()  # GOAWAY came, or we retire: see WebSocket.draining
+        self.error: H2WSError | None = None
+        self._transport = transport
+        self._changed = changed
+        self._ready = trio.Event()  # the first SETTINGS came, or the connection is over
+        self._wake = trio.Event()
+        self._writer_awake = False
+        self._direct = True
+        self._write_broken = False
+        self._dispatching = False
+        self._goaway: tuple[int, bytes] | None = None
+        self._last_received = trio.current_time()
+        self._ping_sent: float | None = None
+        self._ping_payload = itertools.count(1)
+        self._idle_since: float | None = trio.current_time()
+        self._scope = trio.CancelScope(shield=True)
+
+    # Observers of the engine, called in the reader's dispatch.
+
+    def on_settings(self) -> None:
+        if not self._ready.is_set():
+            self._ready.set()
+            self._start_keepalive()
+        self._changed(self)
+
+    def on_ping_ack(self, payload: bytes) -> None:
+        if self._ping_sent is not None:
+            self.engine.round_trip = trio.current_time() - self._ping_sent
+            self._ping_sent = None
+
+    def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None:
+        self._goaway = (code, debug)
+        self.retire()
+
+    def on_slot_free(self) -> None:
+        if not self.engine.streams:
+            self._idle_since = trio.current_time()
+            if self.state is State.RETIRING:
+                self.timers.add(0, self._close_if_unused)
+        self._changed(self)
+
+    # What the pool asks.
+
+    @property
+    def free_slots(self) -> int:
+        """Streams that may be opened now."""
+        if self.state is not State.OPEN or not self.engine.settings_received:
+            return 0
+        return self.engine.max_streams - len(self.engine.streams) - self.reserved
+
+    async def wait_ready(self) -> None:
+        """Until the server's first SETTINGS is here. Raises what ended the connection before."""
+        await self._ready.wait()
+        if not self.engine.settings_received:
+            error = self.error or ConnectionLost("the connection was closed")
+            raise ConnectFailed(f"the server did not start HTTP/2: {error}") from error
+
+    def open(self, block: Block, *, end_stream: bool, is_head: bool = False, is_connect: bool = False) -> Stream:
+        """Send a request's header list on a new stream, in a slot that the pool has reserved."""
+        self.reserved -= 1
+        if self.state is not State.OPEN:
+            raise RequestNotProcessed("the connection went away before the request could be sent")
+        stream = Stream(self, is_head=is_head, is_connect=is_connect)
+        self.engine.open(stream, block, end_stream)
+        self._idle_since = None
+        if self.engine.exhausted:
+            self.retire()
+        self.flush()
+        return stream
+
+    def release(self) -> None:
+        """Give back a slot that the pool has reserved, unused."""
+        self.reserved -= 1
+        self._changed(self)
+
+    def retire(self) -> None:
+        """No new streams. The connection closes when the last one has ended."""
+        if self.state is State.OPEN:
+            self.state = State.RETIRING
+            self.going.set()
+            if not self.engine.streams:
+                self.timers.add(0, self._close_if_unused)
+            self._changed(self)
+
+    def _close_if_unused(self) -> None:
+        if self.state is State.RETIRING and not self.engine.streams and not self.reserved:
+            self.shut_down()
+
+    def info(self) -> ConnectionInfo:
+        engine = self.engine
+        return ConnectionInfo(
+            id=self.id,
+            origin=self.origin,
+            protocol="HTTP/2",
+            streams_in_use=len(engine.streams),
+            streams_allowed=engine.max_streams,
+            settings=engine.peer_settings(),
+            round_trip_time=engine.round_trip or None,
+            bytes_in=engine.bytes_received,
+            bytes_out=engine.bytes_sent,
+            draining=self.state is not State.OPEN,
+            extended_connect=engine.can_connect,
+        )
+
+    # The two tasks.
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Begin to serve. The tasks are shielded: they end when `abort` or `shut_down` says so, not when the scope
+        around the client is cancelled, so that a user's own shielded clean-up can still use the client."""
+        self.engine.start()
+        nursery.start_soon(self._serve)
+
+    async def _serve(self) -> None:
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._run, self._write)
+                await self._run(self._read)
+        with trio.CancelScope(shield=True):
+            await self._transport.aclose()
+
+    async def _run(self, loop: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await loop()
+        except BROKEN as error:
+            if loop == self._write:
+                self._write_failed(error)
+            else:
+                self._lost(error)
+        except Exception as error:  # a bug of ours: it must reach every waiter, and not the user's nursery
+            self.abort(_lost_by(f"internal error: {error!r}", error))
+
+    async def _read(self) -> None:
+        transport, engine, timers = self._transport, self.engine, self.timers
+        while self.state is not State.CLOSED:
+            with timers.new_scope():
+                while True:
+                    data = await transport.receive()
+                    if not data:
+                        self._lost(None)
+                        return
+                    self._last_received = trio.current_time()
+                    self.woken = 0
+                    self._dispatching = True
+                    try:
+                        engine.receive(data)
+                    finally:
+                        self._dispatching = False
+                    if engine.fault is not None:
+                        self.abort(engine.fault, say_goodbye=True)
+                        return
+                    self._direct = self.woken <= 1
+                    if engine.has_output or transport.blocked:
+                        if self.woken:
+                            self._wake_writer()
+                        else:
+                            self.flush()
+            timers.run_due()
+
+    async def _write(self) -> None:
+        transport, engine = self._transport, self.engine
+        while self.state is not State.CLOSED or engine.has_output or transport.blocked:
+            if transport.blocked:
+                await transport.drain()
+            elif engine.has_output:
+                transport.write(engine.produce(_WRITE))
+                if not transport.blocked:
+                    await trio.lowlevel.checkpoint()
+            else:
+                self._direct = True
+                self._writer_awake = False
+                self._wake = trio.Event()
+                await self._wake.wait()
+        self._say_goodbye()
+        self._scope.cancel()
+
+    def _wake_writer(self) -> None:
+        if not self._writer_awake:
+            self._writer_awake = True
+            self._wake.set()
+
+    def flush(self) -> None:
+        """There may be bytes to write: now if it costs nobody anything, else by the writer."""
+        if self._dispatching or self._writer_awake or self._write_broken:
+            return  # the reader looks when it has dispatched all; the writer looks before it sleeps
+        engine = self.engine
+        if self._direct and not self._transport.blocked:
+            self._direct = False
+            if not engine.has_output:
+                return
+            try:
+                self._transport.write(engine.produce(_WRITE))
+            except BROKEN as error:
+                self._write_failed(error)
+                return
+            if not (engine.has_output or self._transport.blocked):
+                return
+        self._wake_writer()
+
+    # Keepalive, idle end.
+
+    def _start_keepalive(self) -> None:
+        self._ping_now()  # the first one measures the round trip
+        if self.timeouts.ping_interval is not None:
+            self.timers.add(self.timeouts.ping_interval, self._keep_alive)
+        if self.timeouts.idle is not None:
+            self.timers.add(self.timeouts.idle, self._end_if_idle)
+
+    def _ping_now(self) -> None:
+        if self._ping_sent is None and self.state is not State.CLOSED:
+            self._ping_sent = trio.current_time()
+            self.engine.ping(next(self._ping_payload).to_bytes(8, "big"))
+            self.flush()
+
+    def _keep_alive(self) -> None:
+        interval, timeout = self.timeouts.ping_interval, self.timeouts.ping_timeout
+        if interval is None or self.state is State.CLOSED:
+            return
+        now = trio.current_time()
+        quiet = now - self._last_received
+        if self._ping_sent is not None and timeout is not None:
+            silent_since = max(self._ping_sent, self._last_received)
+            if now >= silent_since + timeout:
+                self.abort(
+                    ConnectionTimedOut(f"the server sent nothing for {quiet:.1f} s and did not answer a PING")
+                )
+                return
+            self.timers.add(silent_since + timeout - now, self._keep_alive)
+        elif quiet >= interval and self.engine.streams:
+            self._ping_now()
+            self.timers.add(timeout if timeout is not None else interval, self._keep_alive)
+        else:
+            self.timers.add(interval - quiet if quiet < interval else interval, self._keep_alive)
+
+    def _end_if_idle(self) -> None:
+        idle = self.timeouts.idle
+        if idle is None or self.state is not State.OPEN:
+            return
+        left = idle
+        if self._idle_since is not None and not self.reserved:
+            left = self._idle_since + idle - trio.current_time()
+        if left <= 0:
+            self.retire()
+        else:
+            self.timers.add(left, self._end_if_idle)
+
+    # Ends.
+
+    def _lost(self, cause: BaseException | None) -> None:
+        """The transport is at its end, or broken."""
+        if self.state is State.CLOSED:
+            return
+        if self._goaway is not None:
+            code, debug = self._goaway
+            error: H2WSError = ConnectionTerminated("the server ended the connection with GOAWAY", code, debug)
+            error.__cause__ = cause
+        elif cause is None:
+            error = ConnectionLost("the server closed the connection")
+        else:
+            error = _lost_by(f"the connection broke: {cause}", cause)
+        self.abort(error)
+
+    def _write_failed(self, error: BaseException) -> None:
+        """Nothing can be sent any more; what the peer had said before is still read, to its end."""
+        if not self._write_broken:
+            self._write_broken = True
+            self.retire()
+            self.timers.add(_LAST_BYTES, lambda: self._lost(error))
+
+    def abort(self, error: H2WSError, *, say_goodbye: bool = False) -> None:
+        """End it now; every stream gets `error`. With `say_goodbye` what is queued (a GOAWAY) leaves, if it can."""
+        if self.state is State.CLOSED:
+            return
+        self.state = State.CLOSED
+        self.error = error
+        self.going.set()
+        self._ready.set()
+        self.engine.abandon(lambda stream: fresh(error))
+        if say_goodbye and not self._transport.blocked:
+            try:
+                self._transport.write(self.engine.produce(_WRITE))
+                self._say_goodbye()
+            except BROKEN:
+                pass  # the connection is ending for `error` already; the goodbye was a courtesy
+        self._scope.cancel()
+        self._changed(self)
+
+    def shut_down(self) -> None:
+        """End it gracefully: GOAWAY, what is queued, close_notify. Streams still open end at once; the writer has
+        `Timeouts.close` to send the last bytes."""
+        if self.state is State.CLOSED:
+            return
+        self.engine.goaway(ErrorCode.NO_ERROR)
+        self.state = State.CLOSED
+        self.error = LocalProtocolError("the client was closed")
+        self.going.set()
+        self._ready.set()
+        self.engine.abandon(lambda stream: ConnectionLost("the client was closed"))
+        self._scope.deadline = trio.current_time() + (self.timeouts.close or 0)
+        if self._write_broken:
+            self._scope.cancel()
+        self._wake_writer()
+        self._changed(self)
+
+    def _say_goodbye(self) -> None:
+        if isinstance(self._transport, TLSTransport):
+            self._transport.say_goodbye()
+
+
+def _lost_by(message: str, cause: BaseException) -> ConnectionLost:
+    error = ConnectionLost(message)
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,561 @@
+"""The HTTP/2 engine of one connection: bytes in, hooks called; calls in, bytes out. No IO, no clock of its own.
+
+Theory of operation
+===================
+
+h2 keeps what belongs to the connection: the preface, both sides' SETTINGS with their acknowledgements, and the two
+HPACK contexts with their table sizes. Streams are ours. There h2 answers a fault of one stream by ending the
+connection (RFC 9113 says: reset that stream), credits the two kinds of window together, walks all streams to open
+one, and costs 8 to 25 microseconds a frame. So each frame is handled by the one of these methods that is named
+after its type, and only SETTINGS reaches h2.
+
+Three ways for a frame to be wrong:
+- `FrameError`: a connection error. GOAWAY with its code is queued, `fault` is set, nothing more is read.
+- `_StreamError`: RST_STREAM with its code is queued, and that stream's user gets a RemoteProtocolError.
+- not wrong, but useless (PING, an unknown frame, an empty DATA): each takes from an allowance that time and real
+  data give back. Who spends it all gets GOAWAY(ENHANCE_YOUR_CALM).
+
+Streams that are over are forgotten at once. Frames that were in flight for them are credited to the connection
+and dropped; they are not answered (a RST_STREAM for each would look like an attack). Only a frame after the peer's
+own END_STREAM is answered, once, with STREAM_CLOSED.
+
+Everything here is synchronous, so there is no moment in which two tasks could be in it: no lock.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.exceptions import ProtocolError as H2ProtocolError
+from h2.settings import SettingCodes, Settings
+from hpack.exceptions import HPACKError, OversizedHeaderListError
+
+from .._config import Limits
+from .._errors import (
+    ErrorCode,
+    H2WSError,
+    LimitExceeded,
+    LocalProtocolError,
+    RemoteProtocolError,
+    RequestNotProcessed,
+    StreamReset,
+)
+from .._headers import RawFields
+from . import frames
+from .fields import Block, Malformed, check_response, check_trailers, list_size
+from .flow import ReceiveWindow
+from .frames import FrameError
+from .sendqueue import SendQueue
+from .streamstate import StreamState
+
+_ENDED_REMEMBERED = 256
+_STATUS_WITHOUT_BODY = (204, 304)
+
+
+class Observer(Protocol):
+    """Who hears about the connection itself; streams hear through their own hooks. Must not raise."""
+
+    def on_settings(self) -> None: ...
+    def on_ping_ack(self, payload: bytes) -> None: ...
+    def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None: ...
+    def on_slot_free(self) -> None: ...
+
+
+class _StreamError(Exception):
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Engine:
+    """One client connection. Call `receive` with what was read, write what `produce` gives."""
+
+    def __init__(self, observer: Observer, limits: Limits, clock: Callable[[], float]) -> None:
+        self._observer = observer
+        self._limits = limits
+        self._clock = clock
+        self._h2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+        self._h2.decoder.max_header_list_size = limits.max_header_list_size
+        self._splitter = frames.FrameSplitter()
+        self._queue = SendQueue(lambda fields: self._h2.encoder.encode(fields))
+        self.streams: dict[int, StreamState] = {}
+        self._next_id = 1
+        self._ended: dict[int, None] = {}  # closed by END_STREAM on both sides: further frames are an error
+        self._window = ReceiveWindow(limits.connection_window, clock())
+        self._block: tuple[int, int, list[bytes]] | None = None  # stream id, flags, fragments: CONTINUATION follows
+        self._block_size = 0
+        self._idle_allowance = limits.max_idle_frames
+        self._idle_since = clock()
+        self._owed = 0
+        self._largest_last_id = frames.MAX_STREAM_ID
+        self.initial_send_window = 65535
+        self.settings_received = False
+        self.can_connect = False  # the first SETTINGS carried ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441, section 3)
+        self.fault: H2WSError | None = None  # the connection must end with this
+        self.bytes_received = 0
+        self.data_received = 0
+        self.round_trip = 0.0  # seconds, 0 when unknown; the connection measures it
+        self._handlers = (
+            self._data,
+            self._headers,
+            self._priority,
+            self._rst_stream,
+            self._settings,
+            self._push_promise,
+            self._ping,
+            self._goaway,
+            self._window_update,
+            self._continuation,
+        )
+
+    # What the connection asks.
+
+    @property
+    def has_output(self) -> bool:
+        return self._queue.has_output
+
+    @property
+    def bytes_sent(self) -> int:
+        return self._queue.bytes_sent
+
+    @property
+    def max_streams(self) -> int:
+        """How many streams we may have open: the peer's MAX_CONCURRENT_STREAMS, and our own bound."""
+        theirs: int = self._h2.remote_settings.max_concurrent_streams
+        ours = self._limits.max_streams
+        return theirs if ours is None else min(theirs, ours)
+
+    @property
+    def exhausted(self) -> bool:
+        """The stream ids have run out (RFC 9113, section 5.1.1)."""
+        return self._next_id > frames.MAX_STREAM_ID
+
+    def peer_settings(self) -> dict[str, int]:
+        """The peer's settings in force, by their names in RFC 9113 and 8441."""
+        return {
+            (SettingCodes(code).name if code in SettingCodes._value2member_map_ else f"{int(code):#x}"): value
+            for code, value in self._h2.remote_settings.items()
+        }
+
+    # What the connection says.
+
+    def start(self) -> None:
+        """Queue the preface, our SETTINGS, and the connection's window (it has no setting)."""
+        limits = self._limits
+        # h2 sends what is among the initial values; a later assignment would be used but never sent.
+        # ENABLE_CONNECT_PROTOCOL is a server's setting: a client's 0 makes some servers refuse.
+        settings = Settings(
+            client=True,
+            initial_values={
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
+                SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_header_list_size,
+            },
+        )
+        settings.pop(SettingCodes.ENABLE_CONNECT_PROTOCOL, None)
+        self._h2.local_settings = settings
+        self._h2.initiate_connection()
+        self._queue.control += self._h2.data_to_send()
+        if limits.connection_window > 65535:
+            self._queue.control += frames.window_update(0, limits.connection_window - 65535)
+
+    def open(self, stream: StreamState, block: Block, end_stream: bool) -> None:
+        """Send a request's HEADERS on a new stream. The caller has seen to it that there is a slot."""
+        allowed = self._h2.remote_settings.max_header_list_size
+        if allowed is not None and (size := list_size(block)) > allowed:
+            raise LocalProtocolError(f"the request's headers take {size} bytes, and the server allows {allowed}")
+        stream.id = self._next_id
+        self._next_id += 2
+        stream.send_window = self.initial_send_window
+        stream.receive_window = ReceiveWindow(self._limits.stream_window, 0.0)
+        stream.local_ended = end_stream
+        self.streams[stream.id] = stream
+        encoded = self._h2.encoder.encode(block)
+        self._queue.control += frames.header_block(stream.id, encoded, end_stream, self._queue.frame_size)
+
+    def send(self, stream: StreamState, data: bytes | memoryview) -> None:
+        """Queue bytes of a stream's body; they leave as the peer's windows allow."""
+        if data:
+            stream.out.append(data)
+            stream.out_size += len(data)
+            self._queue.ready(stream)
+
+    def end(self, stream: StreamState, trailers: RawFields | None = None) -> None:
+        """END_STREAM after what is queued, on the last DATA or with the trailers."""
+        stream.end_queued = True
+        stream.trailers = trailers
+        if not stream.out_size:
+            self._queue.end(stream)
+            self._local_end(stream)
+
+    def reset(self, stream: StreamState, code: int) -> None:
+        """RST_STREAM: the stream is over now. Bytes that wait are dropped; unread ones cost nothing more."""
+        if not stream.closed:
+            self._queue.control += frames.rst_stream(stream.id, code)
+            self._close(stream)
+
+    def consume(self, stream: StreamState, n: int) -> bool:
+        """The application took `n` bytes: credit for the stream. True when a WINDOW_UPDATE was queued for it."""
+        window = stream.receive_window
+        if not window.consume(n) or stream.closed or stream.remote_ended:
+            return False
+        increment = window.credit(self._clock(), self.round_trip, self._limits.max_stream_window)
+        self._queue.control += frames.window_update(stream.id, increment)
+        return True
+
+    def ping(self, payload: bytes) -> None:
+        self._queue.control += frames.frame(frames.PING, 0, 0, payload)
+
+    def goaway(self, code: ErrorCode, debug: bytes = b"") -> None:
+        # The peer opened no streams (push is off), so the last one we handled is 0.
+        self._queue.control += frames.goaway(0, code, debug[:200])
+
+    def produce(self, limit: int) -> bytes:
+        """The next bytes to write, about `limit` of them."""
+        self._owed = 0
+        return self._queue.produce(limit, self._local_end)
+
+    def abandon(self, make_error: Callable[[StreamState], H2WSError]) -> None:
+        """The connection is gone: end every stream with an error of its own."""
+        streams = list(self.streams.values())
+        self.streams.clear()
+        for stream in streams:
+            stream.closed = True
+            self._queue.drop(stream)
+            stream.on_error(make_error(stream))
+
+    # Bytes in.
+
+    def receive(self, data: bytes) -> None:
+        """Handle what was read. Afterwards `fault` tells whether the connection must end, and why."""
+        self.bytes_received += len(data)
+        handlers = self._handlers
+        try:
+            for kind, flags, stream_id, payload in self._splitter.feed(data):
+                if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block[0]):
+                    raise FrameError(ErrorCode.PROTOCOL_ERROR, "another frame inside a header block")
+                if kind > frames.CONTINUATION:
+                    self._spend_idle()
+                    continue
+                if not self.settings_received and kind != frames.SETTINGS:
+                    raise FrameError(ErrorCode.PROTOCOL_ERROR, "the server's first frame is not SETTINGS")
+                try:
+                    handlers[kind](flags, stream_id, payload)
+                except _StreamError as error:
+                    self._fail(self.streams[stream_id], error)
+        except FrameError as error:
+            self.goaway(error.code, error.message.encode())
+            self.fault = RemoteProtocolError(f"the server broke HTTP/2: {error.message}", error.code)
+        except LimitExceeded as error:
+            self.goaway(ErrorCode.ENHANCE_YOUR_CALM, str(error).encode())
+            self.fault = error
+
+    def _data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        size = len(payload)
+        window = self._window
+        if not window.receive(size):
+            raise FrameError(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the connection's window")
+        # The connection's window is credited on receipt: what is unread is held by its stream's window alone.
+        if window.consume(size):
+            increment = window.credit(0.0, 0.0, 0)
+            self._queue.control += frames.window_update(0, increment)
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._late(stream_id)
+            return
+        if not stream.receive_window.receive(size):
+            raise _StreamError(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream's window")
+        if stream.remote_ended:
+            raise _StreamError(ErrorCode.STREAM_CLOSED, "DATA after the end of the response")
+        if not stream.responded:
+            raise _StreamError(ErrorCode.PROTOCOL_ERROR, "DATA before the response's headers")
+        if flags & frames.PADDED:
+            payload = frames.strip_padding(flags, payload)
+            self.consume(stream, size - len(payload))
+        if payload:
+            self._idle_allowance += 2
+            self.data_received += len(payload)
+            if stream.content_left is not None:
+                stream.content_left -= len(payload)
+                if stream.content_left < 0:
+                    raise _StreamError(ErrorCode.PROTOCOL_ERROR, "the body is longer than its content-length")
+            stream.on_data(payload)
+            if stream.closed:  # the hook may have ended it
+                return
+        elif not flags & frames.END_STREAM:
+            self._spend_idle()
+        if flags & frames.END_STREAM:
+            self._remote_end(stream, None)
+
+    def _headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id == 0 or not stream_id & 1:
+            raise FrameError(ErrorCode.PROTOCOL_ERROR, f"HEADERS on stream {stream_id}, which we did not open")
+        payload = frames.strip_padding(flags, payload)
+        if flags & frames.HAS_PRIORITY:
+            if len(payload) < 5:
+                raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS without room for its priority")
+            payload = payload[5:]
+        if flags & frames.END_HEADERS:
+            self._header_list(stream_id, flags, payload)
+        else:
+            self._block = (stream_id, flags, [payload])
+            self._block_size = len(payload)
+
+    def _continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if self._block is None:
+            raise FrameError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
+        _, first_flags, fragments = self._block
+        fragments.append(payload)
+        self._block_size += len(payload)
+        if len(fragments) > self._limits.max_continuation_frames + 1:
+            raise LimitExceeded("max_continuation_frames", self._limits.max_continuation_frames)
+        if self._block_size > self._limits.max_header_list_size:
+            raise LimitExceeded("max_header_list_size", self._limits.max_header_list_size)
+        if flags & frames.END_HEADERS:
+            self._block = None
+            self._header_list(stream_id, first_flags, b"".join(fragments))
+
+    def _header_list(self, stream_id: int, flags: int, block: bytes) -> None:
+        # Decoded always, for a forgotten stream too: the HPACK context belongs to the connection.
+        try:
+            fields = self._h2.decoder.decode(block, raw=True)
+        except OversizedHeaderListError as error:
+            raise LimitExceeded("max_header_list_size", self._limits.max_header_list_size) from error
+        except HPACKError as error:
+            raise FrameError(ErrorCode.COMPRESSION_ERROR, f"header block: {error}") from error
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._late(stream_id)
+            return
+        if stream.remote_ended:
+            raise _StreamError(ErrorCode.STREAM_CLOSED, "HEADERS after the end of the response")
+        ends = bool(flags & frames.END_STREAM)
+        try:
+            if stream.responded:
+                trailers = check_trailers(fields)
+                if not ends:
+                    raise Malformed("trailers without END_STREAM, or a second response")
+                self._remote_end(stream, trailers)
+                return
+            status, length, rest = check_response(fields)
+            if status < 200:
+                if ends or status == 101:
+                    raise Malformed("101 in HTTP/2" if status == 101 else "a 1xx response that ends the stream")
+                stream.informational += 1
+                if stream.informational > self._limits.max_informational:
+                    self._limit(stream, "max_informational", self._limits.max_informational)
+                    return
+                stream.on_informational(status, rest)
+                return
+        except Malformed as error:
+            raise _StreamError(ErrorCode.PROTOCOL_ERROR, str(error)) from None
+        stream.responded = True
+        self._idle_allowance += 2
+        if stream.is_head or status in _STATUS_WITHOUT_BODY:
+            stream.content_left = 0
+        elif not (stream.is_connect and status < 300):  # RFC 9110, section 9.3.6: ignored in a 2xx to CONNECT
+            stream.content_left = length
+        stream.on_response(status, rest)
+        if ends and not stream.closed:
+            self._remote_end(stream, None)
+
+    def _remote_end(self, stream: StreamState, trailers: RawFields | None) -> None:
+        if stream.content_left:
+            raise _StreamError(
+                ErrorCode.PROTOCOL_ERROR, f"the body is {stream.content_left} bytes shorter than its content-length"
+            )
+        stream.remote_ended = True
+        if stream.local_ended:
+            self._finish(stream)
+        stream.on_end(trailers)
+
+    def _local_end(self, stream: StreamState) -> None:
+        stream.local_ended = True
+        if stream.remote_ended:
+            self._finish(stream)
+
+    def _priority(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id == 0:
+            raise FrameError(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
+        self._spend_idle()
+        if len(payload) != 5 and stream_id in self.streams:
+            raise _StreamError(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong length")
+
+    def _rst_stream(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM of a wrong length")
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._late(stream_id, answer=False)
+            return
+        code = int.from_bytes(payload, "big")
+        complete = stream.remote_ended
+        self._close(stream)
+        if complete and code == ErrorCode.NO_ERROR:
+            # RFC 9113, section 8.1: the response is whole, and the rest of the request is not wanted.
+            stream.on_drained()
+        elif code == ErrorCode.REFUSED_STREAM:
+            stream.on_error(RequestNotProcessed("the server refused the stream (REFUSED_STREAM)"))
+        else:
+            stream.on_error(StreamReset(code))
+
+    def _settings(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise FrameError(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if len(payload) % 6 or (flags & frames.ACK and payload):
+            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a wrong length")
+        first = not self.settings_received
+        if flags & frames.ACK:
+            if first:
+                raise FrameError(ErrorCode.PROTOCOL_ERROR, "the server acknowledges SETTINGS before sending its own")
+            self._spend_idle()
+            self._to_h2(flags, payload)
+            return
+        for code, value in struct.iter_unpack(">HL", payload):
+            if code == SettingCodes.ENABLE_PUSH and value:
+                raise FrameError(ErrorCode.PROTOCOL_ERROR, "a server can't set ENABLE_PUSH")
+            if code == SettingCodes.ENABLE_CONNECT_PROTOCOL:
+                if value > 1 or (self.can_connect and not value):
+                    raise FrameError(ErrorCode.PROTOCOL_ERROR, f"ENABLE_CONNECT_PROTOCOL = {value}")
+                if first:
+                    self.can_connect = bool(value)
+        if not first:
+            self._spend_idle()
+        self._owe(9)
+        self._to_h2(flags, payload)
+        self._apply_settings()
+        self.settings_received = True
+        self._observer.on_settings()
+
+    def _to_h2(self, flags: int, payload: bytes) -> None:
+        try:
+            self._h2.receive_data(frames.frame(frames.SETTINGS, flags, 0, payload))
+        except H2ProtocolError as error:
+            self._h2.clear_outbound_data_buffer()  # its GOAWAY; ours has the same code
+            raise FrameError(ErrorCode(error.error_code), f"SETTINGS: {error}") from error
+        self._queue.control += self._h2.data_to_send()
+
+    def _apply_settings(self) -> None:
+        remote = self._h2.remote_settings
+        self._queue.frame_size = remote.max_frame_size
+        delta = remote.initial_window_size - self.initial_send_window
+        if delta:
+            # The one walk over all streams: it changes the windows of all (RFC 9113, section 6.9.2).
+            self.initial_send_window = remote.initial_window_size
+            for stream in self.streams.values():
+                stream.send_window += delta
+                if stream.send_window > frames.MAX_WINDOW:
+                    raise FrameError(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE overflows a stream's window")
+                self._queue.ready(stream)
+
+    def _push_promise(self, flags: int, stream_id: int, payload: bytes) -> None:
+        raise FrameError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE, although we switched push off")
+
+    def _ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise FrameError(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
+        if len(payload) != 8:
+            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "PING of a wrong length")
+        self._spend_idle()
+        if flags & frames.ACK:
+            self._observer.on_ping_ack(payload)
+        else:
+            self._owe(17)
+            self._queue.control += frames.frame(frames.PING, frames.ACK, 0, payload)
+
+    def _goaway(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise FrameError(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
+        if len(payload) < 8:
+            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY of a wrong length")
+        self._spend_idle()
+        last_id, code = struct.unpack_from(">LL", payload)
+        # It must not grow; if it does, the streams between are gone already.
+        self._largest_last_id = last_id = min(last_id & frames.MAX_STREAM_ID, self._largest_last_id)
+        self._observer.on_goaway(last_id, code, payload[8:])
+        # Ids grow, so those that were not processed stand at the table's end.
+        for stream in [s for s in self.streams.values() if s.id > last_id]:
+            self._close(stream)
+            stream.on_error(RequestNotProcessed("the server went away (GOAWAY) before it looked at this stream"))
+
+    def _window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong length")
+        increment = int.from_bytes(payload, "big") & frames.MAX_WINDOW
+        queue = self._queue
+        if queue.updates_expected > 0:
+            queue.updates_expected -= 1
+        else:
+            self._spend_idle()
+        if stream_id == 0:
+            if increment == 0:
+                raise FrameError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+            queue.window += increment
+            if queue.window > frames.MAX_WINDOW:
+                raise FrameError(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window overflows")
+            return
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._late(stream_id, answer=False)
+            return
+        if increment == 0:
+            raise _StreamError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+        stream.send_window += increment
+        if stream.send_window > frames.MAX_WINDOW:
+            raise _StreamError(ErrorCode.FLOW_CONTROL_ERROR, "the stream's window overflows")
+        queue.ready(stream)
+
+    # Faults and ends.
+
+    def _late(self, stream_id: int, *, answer: bool = True) -> None:
+        """A frame for a stream that is not in the table: over, or never opened."""
+        if stream_id >= self._next_id or not stream_id & 1:
+            raise FrameError(ErrorCode.PROTOCOL_ERROR, f"a frame for stream {stream_id}, which we did not open")
+        self._spend_idle()
+        if answer and stream_id in self._ended:
+            del self._ended[stream_id]
+            self._owe(13)
+            self._queue.control += frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED)
+
+    def _fail(self, stream: StreamState, error: _StreamError) -> None:
+        self.reset(stream, error.code)
+        stream.on_error(RemoteProtocolError(f"the server broke HTTP/2 on this stream: {error}", error.code))
+
+    def _limit(self, stream: StreamState, bound: str, limit: int) -> None:
+        self.reset(stream, ErrorCode.ENHANCE_YOUR_CALM)
+        stream.on_error(LimitExceeded(bound, limit))
+
+    def _finish(self, stream: StreamState) -> None:
+        """Both sides said END_STREAM."""
+        self._ended[stream.id] = None
+        if len(self._ended) > _ENDED_REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+        self._close(stream)
+
+    def _close(self, stream: StreamState) -> None:
+        stream.closed = True
+        self._queue.drop(stream)
+        del self.streams[stream.id]
+        self._observer.on_slot_free()
+
+    def _spend_idle(self) -> None:
+        limits = self._limits
+        self._idle_allowance = min(self._idle_allowance, limits.max_idle_frames) - 1
+        if self._idle_allowance < 0:
+            now = self._clock()
+            back = int((now - self._idle_since) * limits.idle_frames_per_second)
+            self._idle_since = now
+            self._idle_allowance = min(back, limits.max_idle_frames) - 1
+            if self._idle_allowance < 0:
+                raise LimitExceeded("max_idle_frames", limits.max_idle_frames, "the server floods us with idle frames")
+
+    def _owe(self, n: int) -> None:
+        self._owed += n
+        if self._owed > self._limits.max_owed_bytes:
+            raise LimitExceeded("max_owed_bytes", self._limits.max_owed_bytes, "the server does not read our answers")
+
+

@@ -1,0 +1,236 @@
+"""One stream as a passive record that tasks can wait on.
+
+The reader fills it (the `on_*` hooks, called by the engine while it handles a frame) and the application empties
+it. There is no task in it. At most one task receives and any number send: they take turns, first come first served,
+so a message never stands in the middle of another one.
+
+Cancel safety: `send` waits before it queues and never after, so a cancelled `send` has queued nothing. `receive`
+takes from the inbox and never awaits afterwards, so nothing taken is lost. `close` is synchronous: it queues
+RST_STREAM(CANCEL), frees the slot and drops what was not read; no clean-up needs a shield.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from .._errors import ErrorCode, H2WSError, fresh
+from .._headers import RawFields
+from .streamstate import StreamState
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+
+class Consumer(Protocol):
+    """Who takes a stream's bytes in the reader's own dispatch, instead of the inbox. Must not raise or await."""
+
+    def on_data(self) -> None:
+        """There are new bytes in the inbox: `Stream.take` them, or leave them to be held by the window."""
+
+    def on_end(self) -> None:
+        """No more bytes will come: the peer ended the stream, or `Stream.error` tells what did."""
+
+
+class Stream(StreamState):
+    """A request and its response, or one WebSocket's transport. Made by `Connection.open`."""
+
+    __slots__ = (
+        "_consumer",
+        "_inbox",
+        "_reader",
+        "_senders",
+        "connection",
+        "error",
+        "informational_responses",
+        "received_trailers",
+        "response",
+        "stopped",
+        "unread",
+        "upload",
+        "user_error",
+    )
+
+    def __init__(self, connection: Connection, *, is_head: bool = False, is_connect: bool = False) -> None:
+        super().__init__(is_head=is_head, is_connect=is_connect)
+        self.connection = connection
+        self.response: tuple[int, RawFields] | None = None
+        self.informational_responses: list[tuple[int, RawFields]] = []
+        self.received_trailers: RawFields | None = None
+        self.error: H2WSError | None = None
+        self.user_error: BaseException | None = None  # what the caller's own iterable raised
+        self.stopped = False  # we closed it ourselves: nothing more is delivered
+        self.unread = 0
+        self.upload: trio.CancelScope | None = None  # of the task that feeds this stream from an iterable
+        self._inbox: deque[bytes] = deque()
+        self._reader: trio.lowlevel.Task | None = None
+        self._senders: trio.lowlevel.ParkingLot | None = None
+        self._consumer: Consumer | None = None
+
+    # Called by the engine.
+
+    def on_informational(self, status: int, fields: RawFields) -> None:
+        self.informational_responses.append((status, fields))
+
+    def on_response(self, status: int, fields: RawFields) -> None:
+        self.response = (status, fields)
+        self._wake_reader()
+
+    def on_data(self, data: bytes) -> None:
+        self._inbox.append(data)
+        self.unread += len(data)
+        if self._consumer is not None:
+            self._consumer.on_data()
+        elif self._reader is not None:
+            self._wake_reader()
+
+    def on_end(self, trailers: RawFields | None) -> None:
+        self.received_trailers = trailers
+        self._ended()
+
+    def on_error(self, error: H2WSError) -> None:
+        self.error = error
+        self._ended()
+
+    def on_drained(self) -> None:
+        if self._senders is not None and (self.closed or self.out_size < self.connection.limits.max_send_buffer):
+            self._senders.unpark()
+
+    def _ended(self) -> None:
+        if self._consumer is not None:
+            self._consumer.on_end()
+        self._wake_reader()
+        if self._senders is not None:
+            self._senders.unpark_all()
+        if self.upload is not None and self.closed:
+            self.upload.cancel()
+
+    def _wake_reader(self) -> None:
+        task = self._reader
+        if task is not None:
+            self._reader = None
+            self.connection.woken += 1
+            trio.lowlevel.reschedule(task)
+
+    # Called by the application.
+
+    async def _wait(self) -> None:
+        if self._reader is not None:
+            raise trio.BusyResourceError("another task is receiving from this stream")
+        self._reader = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._reader = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def raise_error(self) -> None:
+        """Raise what ended this stream, if something did. Every caller gets an exception of its own."""
+        if self.user_error is not None:
+            raise self.user_error
+        if self.error is not None:
+            raise fresh(self.error)
+        if self.stopped:
+            raise trio.ClosedResourceError("this stream was closed")
+
+    async def wait_response(self) -> tuple[int, RawFields]:
+        """The final response's status and fields."""
+        while self.response is None:
+            self.raise_error()
+            await self._wait()
+        return self.response
+
+    async def receive(self) -> bytes:
+        """The next bytes of the body, b"" at its end. Taking them gives their credit back to the peer."""
+        if self._inbox or self.remote_ended or self.error is not None or self.stopped:
+            await trio.lowlevel.checkpoint()
+        while not self._inbox:
+            if self.remote_ended and not self.stopped:
+                return b""
+            self.raise_error()
+            await self._wait()
+        data = self._inbox.popleft()
+        self._took(len(data))
+        return data
+
+    def consume_with(self, consumer: Consumer | None) -> None:
+        """From now on, `consumer` hears about new bytes; what is in the inbox already, it is told of at once."""
+        self._consumer = consumer
+        if consumer is not None:
+            if self._inbox:
+                consumer.on_data()
+            if self.remote_ended or self.error is not None:
+                consumer.on_end()
+
+    def take(self) -> bytes:
+        """The next chunk of the inbox, b"" if there is none; its credit goes back to the peer."""
+        if not self._inbox:
+            return b""
+        data = self._inbox.popleft()
+        self._took(len(data))
+        return data
+
+    def peek(self) -> bytes:
+        """The next chunk of the inbox, left where it is."""
+        return self._inbox[0] if self._inbox else b""
+
+    def _took(self, n: int) -> None:
+        self.unread -= n
+        connection = self.connection
+        if connection.engine.consume(self, n):
+            connection.flush()
+
+    async def wait_room(self) -> None:
+        """Wait while more than `Limits.max_send_buffer` bytes wait to leave. A cancel point, always."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self.out_size < self.connection.limits.max_send_buffer:
+            return
+        if self._senders is None:
+            self._senders = trio.lowlevel.ParkingLot()
+        while not self.closed and self.out_size >= self.connection.limits.max_send_buffer:
+            await self._senders.park()
+        self._senders.unpark()  # the next in line looks for itself whether there is still room
+
+    async def send(self, data: bytes | memoryview) -> None:
+        """Queue all of `data` when there is room. Cancelled, it has queued nothing."""
+        await self.wait_room()
+        self.send_nowait(data)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def send_nowait(self, data: bytes | memoryview) -> None:
+        """Queue all of `data` at once. Raises what ended the stream, or trio.ClosedResourceError after `end`."""
+        if self.closed or self.local_ended or self.end_queued:
+            self.raise_error()
+            raise trio.ClosedResourceError("this side of the stream has ended already")
+        self.connection.engine.send(self, data)
+        self.connection.flush()
+
+    def end(self, trailers: RawFields | None = None) -> None:
+        """END_STREAM after what is queued."""
+        if not (self.closed or self.local_ended or self.end_queued):
+            self.connection.engine.end(self, trailers)
+            self.connection.flush()
+
+    def close(self, code: int = ErrorCode.CANCEL) -> None:
+        """End it now, on both sides; idempotent. What was not read is dropped."""
+        if self.stopped:
+            return
+        self.stopped = True
+        self._inbox.clear()
+        self.unread = 0
+        self._consumer = None
+        if not self.closed:
+            self.connection.engine.reset(self, code)
+            self.connection.flush()
+        self._ended()
+
+    def fail(self, error: BaseException) -> None:
+        """The body that was to be sent raised `error`: reset the stream, and give it to whoever waits here."""
+        self.user_error = error
+        consumer = self._consumer
+        self.close()
+        if consumer is not None:
+            consumer.on_end()

@@ -1,0 +1,30 @@
+"""What a user may know about a connection: a snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """A read-only snapshot of one connection. Two snapshots are equal when they are of the same connection."""
+
+    id: int
+    """A number of its own, in this process."""
+    origin: str = field(compare=False)
+    """`https://example.org:8443`"""
+    protocol: str = field(compare=False)
+    """ "HTTP/2" or "HTTP/1.1"."""
+    streams_in_use: int = field(compare=False)
+    streams_allowed: int = field(compare=False)
+    """The server's MAX_CONCURRENT_STREAMS, or our own bound if that is lower."""
+    settings: dict[str, int] = field(compare=False)
+    """The server's SETTINGS in force, by their RFC names."""
+    round_trip_time: float | None = field(compare=False)
+    """Seconds, from the last PING; None if it is not known yet."""
+    bytes_in: int = field(compare=False)
+    bytes_out: int = field(compare=False)
+    draining: bool = field(compare=False)
+    """It takes no new streams: the server sent GOAWAY, or the connection is about to close."""
+    extended_connect: bool = field(compare=False, default=False)
+    """The server takes WebSockets on it (SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441)."""

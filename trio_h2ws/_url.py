@@ -1,0 +1,102 @@
+"""URLs: http, https, ws, wss. Parsed and checked once, before anything is dialled."""
+
+from __future__ import annotations
+
+import base64
+import re
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
+
+_DEFAULT_PORT = {"http": 80, "https": 443}
+_HTTP_OF = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
+# Everything that RFC 3986 allows in a path or query stays as written, "%" included: never encode twice.
+_SAFE = "/?%:@!$&'()*+,;=-._~[]|"
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port: what shares one connection. A `ws` URL has the origin of its `http` twin."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == _DEFAULT_PORT[self.scheme] else f":{self.port}")
+
+
+class URL(NamedTuple):
+    """A checked URL. `authority` and `target` are the bytes that go on the wire."""
+
+    text: str
+    scheme: str
+    origin: Origin
+    authority: bytes
+    target: bytes
+    authorization: bytes | None
+    """`Basic …` when the URL carried `user:password@`."""
+
+
+@lru_cache(maxsize=1024)
+def parse_url(url: str, base_url: str | None = None) -> URL:
+    """Parse `url`, relative to `base_url` if there is one. Raises ValueError with what to do about it."""
+    if not isinstance(url, str):
+        raise TypeError(f"a URL must be str, not {type(url).__name__}")
+    if _FORBIDDEN.search(url):
+        raise ValueError(f"URL {url!r} has a control character in it")
+    if base_url is not None:
+        url = _join(base_url, url)
+    url = url.strip(" ")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"URL {url!r}: {error}") from None
+    scheme = parts.scheme.lower()
+    if scheme not in _HTTP_OF:
+        hint = "give an absolute URL, or base_url to open_client" if not scheme else "use http, https, ws or wss"
+        raise ValueError(f"URL {url!r}: scheme {scheme!r} is not supported; {hint}")
+    if not parts.hostname:
+        raise ValueError(f"URL {url!r} has no host")
+    if port == 0:
+        raise ValueError(f"URL {url!r}: port 0 can't be connected to")
+    http = _HTTP_OF[scheme]
+    origin = Origin(http, _host(parts.hostname, url), port or _DEFAULT_PORT[http])
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    authority = host if origin.port == _DEFAULT_PORT[http] else f"{host}:{origin.port}"
+    path = quote(parts.path, safe=_SAFE) or "/"
+    if not path.startswith("/"):
+        path = "/" + path
+    query = "?" + quote(parts.query, safe=_SAFE) if parts.query else ""
+    return URL(url, scheme, origin, authority.encode(), (path + query).encode(), _authorization(parts))
+
+
+def _join(base_url: str, url: str) -> str:
+    # urljoin knows relative paths for http only: borrow the scheme, and give it back.
+    scheme, colon, rest = base_url.partition("://")
+    if not colon or "://" in url.partition("?")[0]:
+        return url
+    joined = urljoin(f"http://{rest}", url)
+    return scheme + joined.removeprefix("http")
+
+
+def _host(host: str, url: str) -> str:
+    host = host.rstrip(".") or host
+    if ":" in host:  # an IPv6 literal; urlsplit has checked the brackets
+        return host
+    try:
+        ascii_host = host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        raise ValueError(f"URL {url!r}: {host!r} is not a valid host name") from None
+    if not re.fullmatch(r"[A-Za-z0-9._~!$&'()*+,;=%-]+", ascii_host):
+        raise ValueError(f"URL {url!r}: {host!r} is not a valid host name")
+    return ascii_host.lower()
+
+
+def _authorization(parts: SplitResult) -> bytes | None:
+    if "@" not in parts.netloc:
+        return None
+    user, password = unquote_to_bytes(parts.username or ""), unquote_to_bytes(parts.password or "")
+    return b"Basic " + base64.b64encode(user + b":" + password)

@@ -1,0 +1,64 @@
+"""The opening handshake, both ways to write it: extended CONNECT (RFC 8441) and Upgrade (RFC 6455, section 4).
+
+Only what is the same for both is here: the fields that we offer, and the check of what the server chose. With
+extended CONNECT there is no Sec-WebSocket-Key and no -Accept (RFC 8441, section 5): some servers refuse a request
+that carries a key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .._errors import RemoteProtocolError
+from .._headers import Headers, RawFields
+from .deflate import Deflate, DeflateOptions, accept_deflate, offer_deflate
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class Agreement(NamedTuple):
+    """What the two sides agreed on."""
+
+    subprotocol: str | None
+    deflate: Deflate | None
+
+
+def offer(subprotocols: Sequence[str], origin: str | None, compression: DeflateOptions | None) -> RawFields:
+    """The fields of our offer, besides the caller's own. Raises ValueError for a bad subprotocol."""
+    if isinstance(subprotocols, str):
+        raise TypeError("subprotocols must be a sequence of names, not one string")
+    fields: RawFields = [(b"sec-websocket-version", b"13")]
+    if origin is not None:
+        fields.append((b"origin", origin.encode()))
+    if subprotocols:
+        for name in subprotocols:
+            if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+                raise ValueError(f"subprotocol {name!r} is not a token (RFC 6455, section 4.1)")
+        if len(set(subprotocols)) != len(subprotocols):
+            raise ValueError("subprotocols must differ from each other (RFC 6455, section 4.1)")
+        fields.append((b"sec-websocket-protocol", ", ".join(subprotocols).encode()))
+    if compression is not None:
+        fields.append((b"sec-websocket-extensions", offer_deflate(compression)))
+    return fields
+
+
+def check_answer(headers: Headers, subprotocols: Sequence[str], compression: DeflateOptions | None) -> Agreement:
+    """What the server chose; it may choose only from the offer. Raises RemoteProtocolError."""
+    chosen = headers.get_all("sec-websocket-protocol")
+    subprotocol: str | None = None
+    if chosen:
+        subprotocol = chosen[0].strip()
+        if len(chosen) > 1 or subprotocol not in subprotocols:
+            raise RemoteProtocolError(
+                f"the server chose subprotocol {', '.join(chosen)!r}, and the offer was {list(subprotocols)!r}"
+            )
+    deflate: Deflate | None = None
+    for value in ",".join(headers.get_all("sec-websocket-extensions")).split(","):
+        if not value.strip():
+            continue
+        if compression is None or deflate is not None:
+            raise RemoteProtocolError(f"the server chose extension {value.strip()!r}, which was not offered")
+        deflate = accept_deflate(value, compression)
+    return Agreement(subprotocol, deflate)

@@ -1,0 +1,19 @@
+"""A real HTTP/2 and WebSocket server in your own process, for tests of what uses trio_h2ws.
+
+It stands on h2 and wsproto, over TCP with TLS, in clear, or over streams in memory, and it shares no code with the
+client. `open_server` starts one; the docstrings of `_routes` and `_websockets` list what it serves. The pytest
+fixtures `h2ws_server` and `h2ws_memory_server` come with the installed package.
+
+Needs the extra: `pip install 'trio_h2ws[testing]'`.
+"""
+
+from __future__ import annotations
+
+from ._h2 import H2ServerConnection
+from ._h2_stream import H2Stream
+from ._open import open_server
+from ._server import Server
+from ._stats import Stats
+from ._websockets import Session
+
+__all__ = ["H2ServerConnection", "H2Stream", "Server", "Session", "Stats", "open_server"]

@@ -1,0 +1,227 @@
+"""One request and its answer, seen from a route.
+
+A route is a plain function that gets an `Exchange`. It answers with synchronous calls, and it sets hooks for
+what comes later (`on_data`, `on_end`, `on_sent`, `on_gone`). Nothing here awaits, so a route that only reacts, an
+echo or a WebSocket, costs no task; one that must wait for a clock gets a task with `spawn`.
+
+Outgoing bytes stand in `_outbox` until the connection takes them, as much at a time as flow control lets it. A
+long body is an iterator from which the next piece is taken when the one before has left, so nothing piles up.
+Incoming bytes are credited to the peer when the route says so (`credit`): a route that answers as it reads, like
+the echo, credits what it has sent, and so a client that does not read is held by its own window.
+
+How a head, a reset or a credit looks on the wire is the connection's business: it subclasses `Exchange`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import parse_qsl, unquote
+
+import trio
+
+from ._stats import Stats
+
+if TYPE_CHECKING:
+    from ._websockets import Session
+
+Fields: TypeAlias = list[tuple[bytes, bytes]]
+
+ROOM = 64 * 1024
+"""Unsent bytes above which a route should wait (`room`) or hold its credit back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `open_server` was told and routes need to know."""
+
+    subprotocols: tuple[str, ...]
+    compression: bool
+    close_timeout: float
+    settings_delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The head of a request. `protocol` is "websocket" for a handshake, whichever HTTP carried it."""
+
+    method: str
+    target: str
+    headers: Fields
+    protocol: str | None = None
+    http_version: str = "HTTP/2"
+
+    def get(self, name: bytes) -> str | None:
+        """The values of that header, joined; None if there is none."""
+        values = [value for key, value in self.headers if key == name]
+        return b", ".join(values).decode("latin-1") if values else None
+
+    @property
+    def path(self) -> list[str]:
+        """The segments of the path: `/bytes/10` is ["bytes", "10"]."""
+        return [unquote(part) for part in self.target.partition("?")[0].split("/") if part]
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
+
+
+class Exchange(ABC):
+    """A request, its answer, and the hooks between them."""
+
+    def __init__(self, request: Request, stats: Stats, options: Options) -> None:
+        self.request = request
+        self.stats = stats
+        self.options = options
+        self.on_data: Callable[[bytes], None] | None = None
+        """Bytes of the request's body. Without this hook they are dropped and credited."""
+        self.on_end: Callable[[Fields], None] | None = None
+        """The request's body is complete; the trailers."""
+        self.on_sent: Callable[[int], None] | None = None
+        """So many bytes of what was written have left."""
+        self.on_gone: Callable[[], None] | None = None
+        """The stream is over, however it ended."""
+        self.websocket: Session | None = None
+        """The WebSocket that stands on this stream, once it was accepted."""
+        self.gone = False
+        self._outbox = bytearray()
+        self._source: Iterator[bytes] | None = None
+        self._finished = False
+        self._trailers: Fields = []
+        self._room: trio.Event | None = None
+
+    # What a connection must know how to do.
+
+    @abstractmethod
+    def inform(self, status: int, headers: Fields) -> None:
+        """Send an informational response (1xx)."""
+
+    @abstractmethod
+    def start(self, status: int, headers: Fields, *, end: bool = False) -> None:
+        """Send the head of the answer; `end` when no body follows."""
+
+    @abstractmethod
+    def credit(self, count: int) -> None:
+        """The peer may send so many bytes more."""
+
+    @abstractmethod
+    def reset(self, error_code: int) -> None:
+        """End the exchange at once."""
+
+    @abstractmethod
+    def spawn(self, async_fn: Callable[[], Awaitable[None]]) -> None:
+        """Run it as a task that is cancelled when the stream is over."""
+
+    @abstractmethod
+    def _wake(self) -> None:
+        """There may be something to take."""
+
+    # What a route calls.
+
+    @property
+    def unsent(self) -> int:
+        return len(self._outbox)
+
+    def respond(
+        self,
+        status: int,
+        headers: Fields | None = None,
+        body: bytes | Iterable[bytes] = b"",
+        trailers: Fields | None = None,
+    ) -> None:
+        """The whole answer in one call. Bytes get a content-length, an iterable is taken piece by piece."""
+        fields = list(headers or ())
+        if isinstance(body, bytes) and status != 204 and not any(name == b"content-length" for name, _ in fields):
+            fields.append((b"content-length", b"%d" % len(body)))
+        bodiless = self.request.method == "HEAD" or status in (204, 304)
+        if bodiless or (body == b"" and not trailers):
+            self.start(status, fields, end=True)
+            return
+        self.start(status, fields)
+        if isinstance(body, bytes):
+            self.write(body)
+        else:
+            self.write_from(body)
+        self.finish(trailers)
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Queue bytes of the answer's body."""
+        if not self.gone:
+            self._outbox += data
+            self._wake()
+
+    def write_from(self, source: Iterable[bytes]) -> None:
+        """Take the body from there, each piece when the one before has left."""
+        self._source = iter(source)
+        self._wake()
+
+    def finish(self, trailers: Fields | None = None) -> None:
+        """End the answer once everything queued has left."""
+        if not self.gone and not self._finished:
+            self._finished = True
+            self._trailers = list(trailers or ())
+            self._wake()
+
+    async def room(self) -> None:
+        """Wait until less than `ROOM` bytes are unsent. One task at a time."""
+        await trio.lowlevel.checkpoint()
+        while len(self._outbox) >= ROOM:
+            self._room = trio.Event()
+            await self._room.wait()
+
+    # What the connection calls.
+
+    def take(self, limit: int) -> bytes:
+        """At most `limit` bytes that are to be sent now."""
+        while not self._outbox and self._source is not None:
+            piece = next(self._source, None)
+            if piece is None:
+                self._source = None
+            else:
+                self._outbox += piece
+        if not self._outbox or limit <= 0:
+            return b""
+        data = bytes(self._outbox[:limit])
+        del self._outbox[:limit]
+        return data
+
+    @property
+    def exhausted(self) -> bool:
+        """Everything was taken, and `finish` was called: what is left is the end itself."""
+        return self._finished and not self._outbox and self._source is None
+
+    @property
+    def trailers(self) -> Fields:
+        return self._trailers
+
+    def sent(self, count: int) -> None:
+        if self._room is not None and len(self._outbox) < ROOM:
+            self._room.set()
+            self._room = None
+        if self.on_sent is not None:
+            self.on_sent(count)
+
+    def received(self, data: bytes) -> None:
+        if self.on_data is None:
+            self.credit(len(data))
+        else:
+            self.on_data(data)
+
+    def ended(self, trailers: Fields) -> None:
+        if self.on_end is not None:
+            self.on_end(trailers)
+
+    def over(self) -> None:
+        """Called once. The hooks go too: they hold the route, and the route holds us."""
+        self.gone = True
+        self._outbox.clear()
+        self._source = None
+        on_gone = self.on_gone
+        self.on_data = self.on_end = self.on_sent = self.on_gone = None
+        self.websocket = None
+        if self._room is not None:
+            self._room.set()
+        if on_gone is not None:
+            on_gone()
