@@ -55,10 +55,10 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     install(session, ".[testing]", group="docs")
-    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     install(session, f"{wheel(session)}[testing,dev]", group="bench")
-    session.run("python", "tests/benchmarks", *session.posargs)
+    session.run("python", "-m", "tests.benchmarks", *session.posargs)

@@ -21,11 +21,12 @@ from ._errors import (
     WebSocketError,
     WebSocketRejected,
 )
+from ._feeds import ReconnectingWebSocket, WebSocketGroup
 from ._headers import Headers
 from ._info import ConnectionInfo
 from ._response import Response
 from ._version import __version__
-from ._websocket import WebSocket
+from ._websocket import OutgoingMessage, WebSocket
 from ._ws.deflate import DeflateOptions
 
 __all__ = [
@@ -44,7 +45,9 @@ __all__ = [
     "Limits",
     "LimitExceeded",
     "LocalProtocolError",
+    "OutgoingMessage",
     "ProtocolError",
+    "ReconnectingWebSocket",
     "RemoteProtocolError",
     "RequestNotProcessed",
     "Response",
@@ -53,6 +56,7 @@ __all__ = [
     "WebSocket",
     "WebSocketClosed",
     "WebSocketError",
+    "WebSocketGroup",
     "WebSocketRejected",
     "__version__",
     "open_client",

@@ -1,5 +1,8 @@
 """Which connection carries a call: one per origin, or one dial in flight.
 
+One, and no more, but for one case: WebSockets may stay for ever, so when they hold every slot, waiting for one could
+last for ever, too. Then (and only then) an origin gets another connection, up to a bound.
+
 A site is what the pool knows about one origin: its connections, whether a dial is under way, and who waits, in the
 order of coming. `_advance` is called whenever something may have changed (a stream ended, SETTINGS came, a dial
 ended, somebody began to wait). It decides, synchronously, and then hands out slots or begins a dial. A slot that is
@@ -17,8 +20,9 @@ from enum import Enum
 
 import trio
 
+from ._config import Limits
 from ._dial import Dialer
-from ._errors import ConnectFailed, H2WSError, fresh
+from ._errors import ConnectFailed, H2WSError, LimitExceeded, fresh
 from ._h2.connection import Connection, State
 from ._url import Origin
 
@@ -56,22 +60,30 @@ class Next(Enum):
     GIVE = "give"
     DIAL = "dial"
     WAIT = "wait"
+    REFUSE = "refuse"
 
 
-def choose(connections: list[Connection], dialling: bool) -> tuple[Next, Connection | None]:
-    """Pure: the first connection with a free slot; a dial if there is none that could ever have one; else patience."""
+def choose(connections: list[Connection], dialling: bool, most: int) -> tuple[Next, Connection | None]:
+    """Pure: what the first who waits gets.
+
+    The first connection with a free slot. Without one, patience: slots come free. Two exceptions: no connection takes
+    new streams, or WebSockets hold every slot of all that do, so that nobody can say whether one will ever come free.
+    Then another connection, up to `most`.
+    """
     for connection in connections:
         if connection.free_slots > 0:
             return Next.GIVE, connection
-    if dialling or any(connection.state is State.OPEN for connection in connections):
+    usable = [connection for connection in connections if connection.state is State.OPEN]
+    if dialling or any(not connection.full_of_websockets for connection in usable):
         return Next.WAIT, None
-    return Next.DIAL, None
+    return (Next.DIAL if len(usable) < most else Next.REFUSE), None
 
 
 class Pool:
     """The connections of one client."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._sites: dict[Origin, _Site] = {}
         self._site_of: dict[Connection, _Site] = {}
         self._dialer: Dialer | None = None
@@ -90,7 +102,7 @@ class Pool:
     async def acquire(self, origin: Origin) -> Connection:
         """A connection to the origin, with one slot reserved: call its `open` next, without any await between.
 
-        Raises ConnectFailed, or trio.ClosedResourceError when the client is closed.
+        Raises ConnectFailed, LimitExceeded (see `choose`), or trio.ClosedResourceError when the client is closed.
         """
         if self._closed:
             raise trio.ClosedResourceError("the client is closed")
@@ -133,7 +145,8 @@ class Pool:
             if waiters[0].task is None:
                 waiters.popleft()
                 continue
-            what, connection = choose(site.connections, site.dialling)
+            most = self._limits.max_connections_per_origin
+            what, connection = choose(site.connections, site.dialling, most)
             if what is Next.GIVE:
                 assert connection is not None
                 connection.reserved += 1
@@ -143,6 +156,9 @@ class Pool:
                 assert self._nursery is not None
                 site.dialling = True
                 self._nursery.start_soon(self._dial, site)
+            elif what is Next.REFUSE:
+                message = f"WebSockets hold every stream of the {most} connections to {site.origin}"
+                self._fail(site, LimitExceeded("max_connections_per_origin", most, message))
             return
 
     async def _dial(self, site: _Site) -> None:
@@ -185,5 +201,3 @@ class Pool:
                 connection.shut_down()
             else:
                 connection.abort(ConnectFailed("the client was cancelled"), say_goodbye=True)
-
-

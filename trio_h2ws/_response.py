@@ -101,7 +101,15 @@ class Response(metaclass=PrivateConstructor):
     )
 
     def __init__(
-        self, body: Body, status: int, fields: RawFields, *, method: str, url: str, http_version: str, limit: int | None
+        self,
+        body: Body,
+        status: int,
+        fields: RawFields,
+        *,
+        method: str,
+        url: str,
+        http_version: str,
+        limit: int | None,
     ) -> None:
         self.status = status
         """The status code, 200 to 599 and beyond."""

@@ -1,80 +1,51 @@
 """What a user holds of one WebSocket (RFC 6455), whatever carries it.
 
-It costs no task. The stream's bytes are parsed in the reader's synchronous dispatch (`on_data`), so pings are
-answered and closes are seen while the application does something else. When the queue of messages is full, the bytes
-stay in the stream, held by its window: a slow consumer stops its own peer and nobody else.
-
-Closing (RFC 6455, section 7; the order is what worked on every server that we ran):
-- we close: Close without END_STREAM, wait for the peer's Close, then RST_STREAM(CANCEL) if the stream has not ended;
-- they close: a moment for END_STREAM or RST_STREAM, since a server that has dropped the stream may take any later
-  DATA for an attack; if none comes, our Close, another moment, then RST_STREAM(CANCEL).
-These moments are timers of the connection. After both Closes any end of the stream is a clean one.
-
 Cancel safety: a cancelled `send` has sent nothing, a cancelled `receive` has taken nothing. Leaving a
 `client.websocket` block by cancellation resets the stream at once, without waiting.
+
+Whole messages keep apart by themselves: each is queued in one synchronous step. Only a message in parts
+(`open_message`) needs its turn; other senders wait until it is finished.
 """
 
 from __future__ import annotations
 
 import json as _json
-from typing import Any, Protocol
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from types import TracebackType
+from typing import Any, TypeAlias
 
 import trio
 
-from ._clock import Timer
-from ._errors import H2WSError, StreamReset, WebSocketClosed, fresh
-from ._h2.stream import Consumer
+from ._errors import WebSocketClosed, WebSocketError
 from ._info import ConnectionInfo
+from ._link import Link
 from ._response import Response
 from ._util import PrivateConstructor
-from ._ws.session import Session, check_close
+from ._ws.outgoing import Data, check_close
 
-
-class Carrier(Protocol):
-    """The stream below: an HTTP/2 stream, or an upgraded HTTP/1.1 connection."""
-
-    connection: Any
-    error: H2WSError | None
-    remote_ended: bool
-    out_size: int
-    unread: int
-
-    def consume_with(self, consumer: Consumer | None) -> None: ...
-    def take(self) -> bytes: ...
-    async def wait_room(self) -> None: ...
-    def send_nowait(self, data: bytes) -> None: ...
-    def close(self) -> None: ...
-
-
-_MOMENT = 0.05  # seconds that a peer gets to end the stream after its Close
-_AFTER_REPLY = 0.25  # and after our answer to it, besides one round trip
+Parts: TypeAlias = "Iterable[Data] | AsyncIterable[Data]"
 
 
 class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     """One WebSocket. Made by `Client.websocket`, `connect_websocket` and `run_websocket`.
 
-    One task may receive and others send at the same time. `async for message in ws` gives str and bytes until the
-    WebSocket is closed with 1000 or 1001, and raises `WebSocketClosed` for any other end.
+    One task may receive while others send. `async for message in ws` gives str and bytes until the WebSocket is
+    closed with 1000 or 1001, and raises `WebSocketClosed` for any other end.
     """
 
-    def __init__(self, carrier: Carrier, session: Session, response: Response, subprotocol: str | None) -> None:
+    __slots__ = ("_link", "_open_message", "_ping_count", "_turn", "response", "subprotocol")
+
+    def __init__(self, link: Link, response: Response, subprotocol: str | None) -> None:
         self.response = response
         """The server's answer to the handshake."""
         self.subprotocol = subprotocol
         """The subprotocol that the server chose, or None."""
-        self._carrier = carrier
-        self._session = session
-        self._receiver: trio.lowlevel.Task | None = None
-        self._over: trio.Event | None = None
-        self._ended = False  # the carrier is done: nothing more will come
-        self._closed = False  # aclose was called: using it is misuse
-        self._close_seen = False
-        self._initiator: str | None = None
-        self._error: H2WSError | None = None
-        self._timer: Timer | None = None
-        self._pings: dict[bytes, tuple[float, trio.Event]] = {}
+        self._link = link
         self._ping_count = 0
-        carrier.consume_with(self)
+        self._open_message: OutgoingMessage | None = None
+        self._turn: trio.lowlevel.ParkingLot | None = None
+
+    # What it is.
 
     @property
     def http_version(self) -> str:
@@ -89,259 +60,185 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     @property
     def connection(self) -> ConnectionInfo:
         """A snapshot of the connection that carries this WebSocket."""
-        info: ConnectionInfo = self._carrier.connection.info()
+        info: ConnectionInfo = self._link.carrier.connection.info()
         return info
 
     @property
     def draining(self) -> trio.Event:
         """Set when the connection is going away (GOAWAY): open the successor, then close this one."""
-        event: trio.Event = self._carrier.connection.going
+        event: trio.Event = self._link.carrier.connection.going
         return event
 
     @property
     def close_code(self) -> int | None:
         """The code of the Close that ended it; 1005 if it had none, 1006 without one; None while it is open."""
-        session = self._session
-        if session.close_received:
-            return session.close_code
-        if session.failure is not None:
-            return session.failure[0]
-        return 1006 if self._ended else None
+        return self._link.close_code
 
     @property
     def close_reason(self) -> str | None:
         """The reason in the Close that ended it; None while it is open."""
-        if self._session.close_received:
-            return self._session.close_reason
-        return "" if self.close_code is not None else None
+        return None if self._link.close_code is None else self._link.session.close_reason
 
-    # The reader's dispatch.
-
-    def on_data(self) -> None:
-        session, carrier = self._session, self._carrier
-        while session.has_room:
-            data = carrier.take()
-            if not data and not session.holds_raw:
-                break
-            session.receive(data)
-            if not data:
-                break
-        self._look()
-
-    def on_end(self) -> None:
-        session, carrier = self._session, self._carrier
-        while data := carrier.take():
-            session.receive(data)
-        self._ended = True
-        self._error = carrier.error
-        self._cancel_timer()
-        self._look()
-        carrier.close()  # RST_STREAM(CANCEL), if our half is still open: the peer expects no more DATA
-        if self._over is not None:
-            self._over.set()
-        for _, event in self._pings.values():
-            event.set()
-        self._wake()
-
-    def _look(self) -> None:
-        """What did the bytes bring?"""
-        session = self._session
-        if session.replies:
-            # A peer that does not read its pongs gets no more of them (RFC 6455, section 5.5.3 allows it).
-            if not self._ended and self._carrier_room():
-                self._carrier.send_nowait(bytes(session.replies))
-            session.replies.clear()
-        if session.pongs:
-            self._on_pongs()
-        if session.failure is not None:
-            self._fail()
-        elif session.close_received and not self._close_seen:
-            self._close_seen = True
-            self._on_close()
-        if session.messages:
-            self._wake()
-
-    def _carrier_room(self) -> bool:
-        limit: int = self._carrier.connection.limits.max_send_buffer
-        return self._carrier.out_size < limit
-
-    def _wake(self) -> None:
-        task = self._receiver
-        if task is not None:
-            self._receiver = None
-            self._carrier.connection.woken += 1
-            trio.lowlevel.reschedule(task)
-
-    def _on_pongs(self) -> None:
-        for payload in self._session.pongs:
-            if payload in self._pings:
-                # A pong answers every ping before it, too (RFC 6455, section 5.5.3).
-                for earlier in list(self._pings):
-                    _, event = self._pings.pop(earlier)
-                    event.set()
-                    if earlier == payload:
-                        break
-        self._session.pongs.clear()
-
-    def _fail(self) -> None:
-        """The peer broke the protocol or a bound: say so in our Close, and end."""
-        assert self._session.failure is not None
-        if self._ended or self._session.close_sent:
-            self._finish()
-            return
-        code, reason = self._session.failure
-        self._initiator = "local"
-        self._send_close(code, reason.encode()[:120].decode(errors="ignore"))
-        self._set_timer(_AFTER_REPLY, self._finish)
-        self._wake()
-
-    def _on_close(self) -> None:
-        if self._initiator is None:
-            self._initiator = "remote"
-        if self._over is not None:
-            self._over.set()
-        self._wake()
-        if self._ended:
-            return
-        if self._session.close_sent:
-            self._set_timer(_MOMENT, self._finish)
-        else:
-            self._set_timer(_MOMENT, self._answer_close)
-
-    def _answer_close(self) -> None:
-        session = self._session
-        if not session.close_sent:
-            code = session.close_code if session.close_code != 1005 else None
-            self._send_close(code, "")
-        self._set_timer(_AFTER_REPLY + self._carrier.connection.engine.round_trip, self._finish)
-
-    def _send_close(self, code: int | None, reason: str) -> None:
-        if not self._ended and not self._session.close_sent:
-            self._carrier.send_nowait(self._session.close(code, reason))
-
-    def _finish(self) -> None:
-        """Both have said what they had to say: the stream is not needed any more."""
-        if not self._ended:
-            self._ended = True
-            self._carrier.close()
-            if self._over is not None:
-                self._over.set()
-            for _, event in self._pings.values():
-                event.set()
-            self._wake()
-
-    def _set_timer(self, seconds: float, call: Any) -> None:
-        self._cancel_timer()
-        self._timer = self._carrier.connection.timers.add(seconds, call)
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    # The application.
-
-    def _raise_end(self) -> None:
-        """Raise what ended it. The caller has seen that no message is left."""
-        session = self._session
-        if self._closed:
-            raise trio.ClosedResourceError("this WebSocket was closed here")
-        if session.close_received:
-            raise WebSocketClosed(session.close_code or 1005, session.close_reason, True, self._initiator)
-        if session.failure is not None:
-            raise WebSocketClosed(session.failure[0], session.failure[1], False, "local")
-        if self._error is not None and not isinstance(self._error, StreamReset):
-            raise fresh(self._error)
-        if self._ended:
-            raise WebSocketClosed(1006, "", False, self._initiator) from self._error
+    # Receiving.
 
     async def receive(self) -> str | bytes:
         """The next message: str for text, bytes for binary.
 
-        Raises `WebSocketClosed` when there is none and none will come, `ConnectionLost` when the connection died,
+        Raises `WebSocketClosed` when none will come any more, `ConnectionLost` when the connection died,
         `trio.BusyResourceError` when another task is receiving, `trio.ClosedResourceError` after `aclose`.
         Cancelled, it has taken nothing.
         """
-        session = self._session
-        if session.messages or self._ended or session.close_received or self._closed:
-            await trio.lowlevel.checkpoint()
-        while not session.messages:
-            if self._ended or session.close_received or self._closed or session.failure is not None:
-                self._raise_end()
-            await self._wait()
-        if self._closed:
-            self._raise_end()
-        message = session.pop()
-        if session.holds_raw or self._carrier.unread:
-            self.on_data()
+        await self._wait_message()
+        message = self._link.session.pop()
+        self._link.resume()
         return message
 
-    async def _wait(self) -> None:
-        if self._receiver is not None:
-            raise trio.BusyResourceError("another task is receiving from this WebSocket")
-        self._receiver = trio.lowlevel.current_task()
+    async def _wait_message(self, iterating: bool = False) -> None:
+        """Until there is a whole message. Nothing is awaited after it is seen."""
+        link = self._link
+        session = link.session
+        if session.want_parts is not False:
+            session.want_parts = False
+            link.resume()
+        if session.messages or link.is_over:
+            await trio.lowlevel.checkpoint()
+        while link.closed or session.taking or not session.messages:
+            if link.closed or (link.is_over and not session.messages):
+                raise link.end_error()
+            if link.going_away and iterating:
+                raise StopAsyncIteration
+            if session.taking and session.skip_message():
+                link.resume()
+                continue
+            await link.wait()
 
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._receiver = None
-            return trio.lowlevel.Abort.SUCCEEDED
+    async def receive_batch(self) -> list[str | bytes]:
+        """Every message that is here, in one call; waits until there is one. Errors as of `receive`."""
+        await self._wait_message()
+        session = self._link.session
+        batch = []
+        while session.messages:
+            batch.append(session.pop())
+            if not session.messages:
+                self._link.resume()
+        return batch
 
-        await trio.lowlevel.wait_task_rescheduled(abort)
+    async def receive_text(self) -> str:
+        """`receive` a text message. Raises `WebSocketError`, and leaves it where it is, if the next one is binary."""
+        await self._wait_message()
+        if not isinstance(self._link.session.messages[0], str):
+            raise WebSocketError("the next message is binary, and text was asked for")
+        message = self._link.session.pop()
+        self._link.resume()
+        assert isinstance(message, str)
+        return message
 
-    def __aiter__(self) -> WebSocket:
+    async def receive_bytes(self) -> bytes:
+        """`receive` a binary message. Raises `WebSocketError`, and leaves it where it is, if the next one is text."""
+        await self._wait_message()
+        if not isinstance(self._link.session.messages[0], bytes):
+            raise WebSocketError("the next message is text, and binary was asked for")
+        message = self._link.session.pop()
+        self._link.resume()
+        assert isinstance(message, bytes)
+        return message
+
+    async def receive_json(self) -> Any:
+        """`receive` and parse as JSON. Raises ValueError when the message is not JSON."""
+        return _json.loads(await self.receive())
+
+    def receive_parts(self) -> AsyncIterator[str | bytes]:
+        """The next message in parts, as they come: `async for part in ws.receive_parts()`.
+
+        The message may be of any size (`Limits.max_message_size` does not hold for it): no more than
+        `Limits.max_queued_bytes` of it are held. All parts are str, or all are bytes. If the loop is left early, the
+        rest of the message is dropped. Errors as of `receive`, at any part.
+        """
+        return _IncomingParts(self._link)
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
 
     async def __anext__(self) -> str | bytes:
         try:
-            return await self.receive()
+            await self._wait_message(iterating=True)
         except WebSocketClosed as closed:
             if closed.clean and closed.code in (1000, 1001):
                 raise StopAsyncIteration from None
             raise
+        message = self._link.session.pop()
+        self._link.resume()
+        return message
 
-    async def send(self, data: str | bytes | bytearray | memoryview) -> None:
-        """Send one message: str as text, bytes-like as binary.
+    # Sending.
 
-        Waits while the peer does not read and `Limits.max_send_buffer` bytes wait. Cancelled, it has sent nothing.
-        Raises `WebSocketClosed`, `ConnectionLost`, or `trio.ClosedResourceError` after `aclose`.
+    async def send(self, data: Data | Parts) -> None:
+        """Send one message: str as text, bytes-like as binary; an iterable or async iterable of parts as one message.
+
+        Waits while the peer does not read and `Limits.max_send_buffer` bytes wait. Cancelled, it has sent nothing
+        (but see `open_message` for parts). Raises `WebSocketClosed`, `ConnectionLost`, or
+        `trio.ClosedResourceError` after `aclose`.
         """
         if not isinstance(data, (str, bytes, bytearray, memoryview)):
-            raise TypeError(f"a message must be str or bytes-like, not {type(data).__name__}")
-        await self._carrier.wait_room()
-        self._check_open()
-        self._carrier.send_nowait(self._session.message(data))
+            await self._send_parts(data)
+            return
+        link = self._link
+        await link.carrier.wait_room()
+        while self._open_message is not None:
+            await self._wait_turn()
+        link.check_open()
+        link.carrier.send_nowait(link.outgoing.message(data))
         await trio.lowlevel.cancel_shielded_checkpoint()
 
-    def _check_open(self) -> None:
-        session = self._session
-        if self._closed or self._ended or session.close_received or session.close_sent:
-            self._raise_end()
-            raise WebSocketClosed(1006, "", False, self._initiator)
+    async def _send_parts(self, parts: Parts) -> None:
+        if not isinstance(parts, (Iterable, AsyncIterable)) or isinstance(parts, dict):
+            raise TypeError(f"a message must be str, bytes-like, or an iterable of these, not {type(parts).__name__}")
+        async with OutgoingMessage(self, None) as message:
+            if isinstance(parts, AsyncIterable):
+                async for part in parts:
+                    await message.send(part)
+            else:
+                for part in parts:
+                    await message.send(part)
 
-    async def ping(self) -> float:
-        """Send a Ping and wait for its Pong (RFC 6455, section 5.5.2). Returns the round trip in seconds."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self._check_open()
-        self._ping_count += 1
-        payload = self._ping_count.to_bytes(4, "big")
-        event = trio.Event()
-        start = trio.current_time()
-        self._pings[payload] = (start, event)
-        self._carrier.send_nowait(self._session.ping(payload))
-        try:
-            await event.wait()
-        finally:
-            answered = self._pings.pop(payload, None) is None
-        if not answered:
-            self._check_open()
-        return trio.current_time() - start
+    def open_message(self, *, text: bool) -> OutgoingMessage:
+        """A message that is sent in parts: `async with ws.open_message(text=True) as m: await m.send(part)`.
+
+        Each part is one frame of the message (RFC 6455, section 5.4). Other senders wait until the block ends. A
+        block that ends with an error after a part has left can't take it back: the WebSocket is then closed with
+        1011, or reset when it was cancelled.
+        """
+        return OutgoingMessage(self, text)
+
+    async def _wait_turn(self) -> None:
+        if self._turn is None:
+            self._turn = trio.lowlevel.ParkingLot()
+        await self._turn.park()
 
     async def send_json(self, value: Any) -> None:
         """`send` a value as JSON text."""
-        await self.send(_json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+        await self.send(_json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
 
-    async def receive_json(self) -> Any:
-        """`receive` and parse. Raises ValueError when the message is not JSON."""
-        return _json.loads(await self.receive())
+    async def ping(self) -> float:
+        """Send a Ping and wait for its Pong (RFC 6455, section 5.5.2). Returns the round trip in seconds."""
+        link = self._link
+        await trio.lowlevel.checkpoint_if_cancelled()
+        link.check_open()
+        self._ping_count += 1
+        payload = self._ping_count.to_bytes(4, "big")
+        answered = trio.Event()
+        link.pings[payload] = answered
+        start = trio.current_time()
+        link.carrier.send_nowait(link.outgoing.ping(payload))
+        try:
+            await answered.wait()
+        finally:
+            unanswered = link.pings.pop(payload, None) is not None
+        if unanswered:
+            raise link.end_error()
+        return trio.current_time() - start
+
+    # Closing.
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Close it: Close frame, then wait for the peer's, at most `Timeouts.close` seconds. Idempotent.
@@ -350,46 +247,142 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         not be sent (RFC 6455, section 7.4).
         """
         check_close(code, reason)
-        already = self._closed
-        self._closed = True
-        self._wake()
-        if self._ended:
-            await trio.lowlevel.checkpoint()
+        self._begin_close(code, reason)
+        link = self._link
+        if link.ended or link.session.close_received or link.session.failure is not None:
+            await trio.lowlevel.checkpoint()  # what is left of the closing handshake, the connection's timers do
             return
-        connection = self._carrier.connection
-        if not already and not self._session.close_sent and not self._session.close_received:
-            self._initiator = "local"
-            self._send_close(code, reason)
-        if self._session.close_received:
-            # The timers of the closing handshake do the rest.
-            await trio.lowlevel.checkpoint()
-            return
-        if self._over is None:
-            self._over = trio.Event()
-        seconds = connection.timeouts.close
+        if link.over is None:
+            link.over = trio.Event()
         try:
-            with trio.move_on_after(seconds if seconds is not None else float("inf")) as scope:
-                await self._over.wait()
+            await link.over.wait()
         except trio.Cancelled:
-            self._finish()
+            link.finish()
             raise
-        if scope.cancelled_caught:
-            self._finish()
 
     def abort(self) -> None:
         """End it at once, without a closing handshake: RST_STREAM(CANCEL) (RFC 8441, section 5.1)."""
-        self._closed = True
-        self._cancel_timer()
-        self._finish()
+        self._link.closed = True
+        self._link.finish()
+        self._release_turn()
 
-    def close_soon(self, code: int) -> None:
-        """Say Close and leave the rest to the connection's timers, without waiting: for a block that failed."""
-        self._closed = True
-        if not (self._ended or self._session.close_sent or self._session.close_received):
-            self._initiator = "local"
-            self._send_close(code, "")
-            self._set_timer(self._carrier.connection.timeouts.close or _AFTER_REPLY, self._finish)
+    def _leave(self, error: BaseException) -> None:
+        """The block around it raised: 1011 for an error, a reset when it was cancelled. Never waits."""
+        link = self._link
+        if not isinstance(error, Exception):
+            self.abort()
+        else:
+            self._begin_close(1011, "")
+
+    def _begin_close(self, code: int, reason: str) -> None:
+        """Everything of a close but the waiting."""
+        link = self._link
+        if not (link.closed or link.is_over):
+            link.close_soon(code, reason)
+        link.mark_closed()
+        self._release_turn()
+
+    def _release_turn(self) -> None:
+        self._open_message = None
+        if self._turn is not None:
+            self._turn.unpark_all()
 
     def __repr__(self) -> str:
         state = "open" if self.close_code is None else f"closed {self.close_code}"
         return f"<WebSocket {self.http_version} stream {self.stream_id} {state}>"
+
+
+class OutgoingMessage:
+    """A message in parts, from `WebSocket.open_message`."""
+
+    __slots__ = ("_started", "_text", "_ws")
+
+    def __init__(self, ws: WebSocket, text: bool | None) -> None:
+        self._ws = ws
+        self._text = text
+        self._started = False
+
+    async def __aenter__(self) -> OutgoingMessage:
+        ws = self._ws
+        await trio.lowlevel.checkpoint()
+        while ws._open_message is not None:
+            await ws._wait_turn()
+        ws._link.check_open()
+        ws._open_message = self
+        return self
+
+    async def send(self, part: Data) -> None:
+        """Send the next part: str in a text message, bytes-like in a binary one."""
+        if not isinstance(part, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"a part must be str or bytes-like, not {type(part).__name__}")
+        if self._text is None:
+            self._text = isinstance(part, str)
+        if isinstance(part, str) is not self._text:
+            raise TypeError(f"this message is {'text' if self._text else 'binary'}, and so must be all of its parts")
+        link = self._ws._link
+        await link.carrier.wait_room()
+        link.check_open()
+        if self._ws._open_message is not self:
+            raise trio.ClosedResourceError("this message is finished already")
+        link.carrier.send_nowait(link.outgoing.part(part, False, compress=True))
+        self._started = True
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        ws = self._ws
+        if ws._open_message is not self:
+            return
+        try:
+            if error is None:
+                empty: str | bytes = "" if self._text else b""
+                ws._link.check_open()
+                ws._link.carrier.send_nowait(ws._link.outgoing.part(empty, True, compress=True))
+            elif self._started:
+                ws._leave(error)
+        finally:
+            ws._release_turn()
+
+
+class _IncomingParts:
+    """One message, in parts."""
+
+    __slots__ = ("_done", "_link", "_started")
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._started = False
+        self._done = False
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        link = self._link
+        session = link.session
+        if self._done:
+            await trio.lowlevel.checkpoint()
+            raise StopAsyncIteration
+        session.choose_parts()
+        link.resume()
+        if session.has_part or link.is_over:
+            await trio.lowlevel.checkpoint()
+        while True:
+            if link.closed or (link.is_over and not session.has_part):
+                raise link.end_error()
+            if session.taking and not self._started:
+                if not session.skip_message():  # an earlier loop was left in the middle of its message
+                    await link.wait()
+                else:
+                    link.resume()
+                continue
+            if session.has_part:
+                break
+            await link.wait()
+        self._started = True
+        part, self._done = session.take_part()
+        link.resume()
+        if self._done and not part:
+            raise StopAsyncIteration
+        return part

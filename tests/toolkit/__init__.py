@@ -1,0 +1,7 @@
+"""What the tests are written with. `test_tour.py` shows it."""
+
+from .bystanders import Bystanders, bystanders
+from .calls import Call
+from .peer import READY, Network, Peer, PeerSocket, Request, scripted_peer
+
+__all__ = ["READY", "Bystanders", "Call", "Network", "Peer", "PeerSocket", "Request", "bystanders", "scripted_peer"]

@@ -109,18 +109,21 @@ class PlainClient:
 
     async def send(self, stream_id: int, data: bytes, *, end: bool = False) -> None:
         """Send a body, as flow control lets us."""
-        while True:
-            answer = self.answers[stream_id]
-            await self.until(lambda: not data or answer.over or self.h2.local_flow_control_window(stream_id) > 0)
+        answer, sent = self.answers[stream_id], 0
+
+        def room() -> int:
+            return min(self.h2.local_flow_control_window(stream_id), self.h2.max_outbound_frame_size)
+
+        while sent < len(data):
+            await self.until(lambda: answer.over or room() > 0)
             if answer.over:
                 return
-            room = min(self.h2.local_flow_control_window(stream_id), self.h2.max_outbound_frame_size)
-            piece, data = data[:room], data[room:]
-            if piece or end:
-                self.h2.send_data(stream_id, piece, end_stream=end and not data)
-            if not data:
-                await self.flush()
-                return
+            piece = data[sent : sent + room()]
+            self.h2.send_data(stream_id, piece)
+            sent += len(piece)
+        if end:
+            self.h2.end_stream(stream_id)
+        await self.flush()
 
     async def websocket(
         self, path: str, headers: dict[str, str] | None = None, extensions: list[Extension] | None = None

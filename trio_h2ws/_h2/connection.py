@@ -47,6 +47,7 @@ from .._transport import Transport
 from .engine import Engine
 from .fields import Block
 from .stream import Stream
+from .streamstate import StreamState
 
 _WRITE = 64 * 1024
 _LAST_BYTES = 1.0  # seconds to read what the peer still said after our writes began to fail
@@ -80,8 +81,10 @@ class Connection:
         self.engine = Engine(self, limits, trio.current_time)
         self.timers = Timers()
         self.woken = 0  # tasks that this dispatch has rescheduled
+        self.websockets = 0  # streams that are, or are to become, WebSockets: they may stay for ever
         self.reserved = 0  # slots promised by the pool and not opened yet
         self.going = trio.Event()  # GOAWAY came, or we retire: see WebSocket.draining
+        self._when_going: dict[object, Callable[[], None]] = {}
         self.error: H2WSError | None = None
         self._transport = transport
         self._changed = changed
@@ -115,7 +118,8 @@ class Connection:
         self._goaway = (code, debug)
         self.retire()
 
-    def on_slot_free(self) -> None:
+    def on_slot_free(self, stream: StreamState) -> None:
+        self.websockets -= stream.is_connect
         if not self.engine.streams:
             self._idle_since = trio.current_time()
             if self.state is State.RETIRING:
@@ -131,6 +135,11 @@ class Connection:
             return 0
         return self.engine.max_streams - len(self.engine.streams) - self.reserved
 
+    @property
+    def full_of_websockets(self) -> bool:
+        """No slot will come free by itself: waiting for one could take for ever."""
+        return self.engine.max_streams > 0 and self.websockets >= self.engine.max_streams
+
     async def wait_ready(self) -> None:
         """Until the server's first SETTINGS is here. Raises what ended the connection before."""
         await self._ready.wait()
@@ -145,6 +154,7 @@ class Connection:
             raise RequestNotProcessed("the connection went away before the request could be sent")
         stream = Stream(self, is_head=is_head, is_connect=is_connect)
         self.engine.open(stream, block, end_stream)
+        self.websockets += is_connect
         self._idle_since = None
         if self.engine.exhausted:
             self.retire()
@@ -160,10 +170,31 @@ class Connection:
         """No new streams. The connection closes when the last one has ended."""
         if self.state is State.OPEN:
             self.state = State.RETIRING
-            self.going.set()
+            self._set_going()
             if not self.engine.streams:
                 self.timers.add(0, self._close_if_unused)
             self._changed(self)
+
+    def when_going(self, key: object, call: Callable[[], None]) -> None:
+        """`call()` when the connection goes away; at once, if it does so already. `forget_going(key)` undoes it."""
+        if self.going.is_set():
+            call()
+        else:
+            self._when_going[key] = call
+
+    def forget_going(self, key: object) -> None:
+        self._when_going.pop(key, None)
+
+    def _set_going(self) -> None:
+        self.going.set()
+        calls, self._when_going = self._when_going, {}
+        for call in calls.values():
+            call()
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds; 0 when it is not known yet."""
+        return self.engine.round_trip
 
     def _close_if_unused(self) -> None:
         if self.state is State.RETIRING and not self.engine.streams and not self.reserved:
@@ -303,9 +334,7 @@ class Connection:
         if self._ping_sent is not None and timeout is not None:
             silent_since = max(self._ping_sent, self._last_received)
             if now >= silent_since + timeout:
-                self.abort(
-                    ConnectionTimedOut(f"the server sent nothing for {quiet:.1f} s and did not answer a PING")
-                )
+                self.abort(ConnectionTimedOut(f"the server sent nothing for {quiet:.1f} s and did not answer a PING"))
                 return
             self.timers.add(silent_since + timeout - now, self._keep_alive)
         elif quiet >= interval and self.engine.streams:
@@ -355,7 +384,7 @@ class Connection:
             return
         self.state = State.CLOSED
         self.error = error
-        self.going.set()
+        self._set_going()
         self._ready.set()
         self.engine.abandon(lambda stream: fresh(error))
         if say_goodbye and not self._transport.blocked:
@@ -375,7 +404,7 @@ class Connection:
         self.engine.goaway(ErrorCode.NO_ERROR)
         self.state = State.CLOSED
         self.error = LocalProtocolError("the client was closed")
-        self.going.set()
+        self._set_going()
         self._ready.set()
         self.engine.abandon(lambda stream: ConnectionLost("the client was closed"))
         self._scope.deadline = trio.current_time() + (self.timeouts.close or 0)

@@ -32,8 +32,10 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import ProtocolError as H2ProtocolError
 from h2.settings import SettingCodes, Settings
+from hpack import Encoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 
+from .._allowance import Allowance
 from .._config import Limits
 from .._errors import (
     ErrorCode,
@@ -53,6 +55,7 @@ from .sendqueue import SendQueue
 from .streamstate import StreamState
 
 _ENDED_REMEMBERED = 256
+_ENCODER_TABLE = 4096
 _STATUS_WITHOUT_BODY = (204, 304)
 
 
@@ -62,7 +65,25 @@ class Observer(Protocol):
     def on_settings(self) -> None: ...
     def on_ping_ack(self, payload: bytes) -> None: ...
     def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None: ...
-    def on_slot_free(self) -> None: ...
+    def on_slot_free(self, stream: StreamState) -> None: ...
+
+
+class _Encoder(Encoder):
+    """An HPACK encoder whose table stays small, whatever the peer would allow.
+
+    A larger table is memory that the peer chooses for us, and hpack searches it from end to end for each field.
+    """
+
+    @property
+    def header_table_size(self) -> int:
+        return self.header_table.maxsize
+
+    @header_table_size.setter
+    def header_table_size(self, value: int) -> None:
+        value = min(value, _ENCODER_TABLE)
+        self.header_table.maxsize = value
+        if self.header_table.resized:
+            self.table_size_changes.append(value)
 
 
 class _StreamError(Exception):
@@ -79,6 +100,7 @@ class Engine:
         self._limits = limits
         self._clock = clock
         self._h2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+        self._h2.encoder = _Encoder()
         self._h2.decoder.max_header_list_size = limits.max_header_list_size
         self._splitter = frames.FrameSplitter()
         self._queue = SendQueue(lambda fields: self._h2.encoder.encode(fields))
@@ -88,8 +110,7 @@ class Engine:
         self._window = ReceiveWindow(limits.connection_window, clock())
         self._block: tuple[int, int, list[bytes]] | None = None  # stream id, flags, fragments: CONTINUATION follows
         self._block_size = 0
-        self._idle_allowance = limits.max_idle_frames
-        self._idle_since = clock()
+        self._idle = Allowance(limits.max_idle_frames, limits.idle_frames_per_second, clock)
         self._owed = 0
         self._largest_last_id = frames.MAX_STREAM_ID
         self.initial_send_window = 65535
@@ -277,7 +298,7 @@ class Engine:
             payload = frames.strip_padding(flags, payload)
             self.consume(stream, size - len(payload))
         if payload:
-            self._idle_allowance += 2
+            self._idle.earn(2)
             self.data_received += len(payload)
             if stream.content_left is not None:
                 stream.content_left -= len(payload)
@@ -354,7 +375,7 @@ class Engine:
         except Malformed as error:
             raise _StreamError(ErrorCode.PROTOCOL_ERROR, str(error)) from None
         stream.responded = True
-        self._idle_allowance += 2
+        self._idle.earn(2)
         if stream.is_head or status in _STATUS_WITHOUT_BODY:
             stream.content_left = 0
         elif not (stream.is_connect and status < 300):  # RFC 9110, section 9.3.6: ignored in a 2xx to CONNECT
@@ -540,22 +561,14 @@ class Engine:
         stream.closed = True
         self._queue.drop(stream)
         del self.streams[stream.id]
-        self._observer.on_slot_free()
+        self._observer.on_slot_free(stream)
 
     def _spend_idle(self) -> None:
-        limits = self._limits
-        self._idle_allowance = min(self._idle_allowance, limits.max_idle_frames) - 1
-        if self._idle_allowance < 0:
-            now = self._clock()
-            back = int((now - self._idle_since) * limits.idle_frames_per_second)
-            self._idle_since = now
-            self._idle_allowance = min(back, limits.max_idle_frames) - 1
-            if self._idle_allowance < 0:
-                raise LimitExceeded("max_idle_frames", limits.max_idle_frames, "the server floods us with idle frames")
+        if not self._idle.spend():
+            bound = self._limits.max_idle_frames
+            raise LimitExceeded("max_idle_frames", bound, "the server floods us with frames that carry nothing")
 
     def _owe(self, n: int) -> None:
         self._owed += n
         if self._owed > self._limits.max_owed_bytes:
             raise LimitExceeded("max_owed_bytes", self._limits.max_owed_bytes, "the server does not read our answers")
-
-

@@ -149,9 +149,7 @@ class Deflate(Extension):
         self._inbound_control = opcode.iscontrol()
         return RsvBits(True, False, False)
 
-    def frame_inbound_payload_data(
-        self, proto: FrameDecoder | FrameProtocol, data: bytes
-    ) -> bytes | CloseReason:
+    def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseReason:
         if not self._inbound_compressed or self._inbound_control:
             return data
         return self._inflate(data)

@@ -10,10 +10,12 @@ Needs the extra: `pip install 'trio_h2ws[testing]'`.
 from __future__ import annotations
 
 from ._h2 import H2ServerConnection
-from ._h2_stream import H2Stream
 from ._open import open_server
 from ._server import Server
 from ._stats import Stats
-from ._websockets import Session
+from ._websockets import ServerWebSocket
 
-__all__ = ["H2ServerConnection", "H2Stream", "Server", "Session", "Stats", "open_server"]
+__all__ = ["H2ServerConnection", "Server", "ServerWebSocket", "Stats", "open_server"]
+
+for _name in __all__:
+    globals()[_name].__module__ = __name__

@@ -25,7 +25,7 @@ import trio
 from ._stats import Stats
 
 if TYPE_CHECKING:
-    from ._websockets import Session
+    from ._websockets import ServerWebSocket
 
 Fields: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -83,7 +83,7 @@ class Exchange(ABC):
         """So many bytes of what was written have left."""
         self.on_gone: Callable[[], None] | None = None
         """The stream is over, however it ended."""
-        self.websocket: Session | None = None
+        self.websocket: ServerWebSocket | None = None
         """The WebSocket that stands on this stream, once it was accepted."""
         self.gone = False
         self._outbox = bytearray()

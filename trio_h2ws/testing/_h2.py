@@ -119,6 +119,7 @@ class H2ServerConnection:
             self._thawed = trio.Event()
 
     def thaw(self) -> None:
+        """Go on where `freeze` stopped."""
         if self._thawed is not None:
             self._thawed.set()
             self._thawed = None
@@ -147,6 +148,7 @@ class H2ServerConnection:
             await trio.aclose_forcefully(self.transport)
 
     def spawn(self, async_fn: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """Run a task of this connection; it ends with it, and what it raises goes no further."""
         if self._nursery is not None:
             self._nursery.start_soon(self._guard, async_fn, *args)
 
@@ -192,7 +194,7 @@ class H2ServerConnection:
                 await wakeup.wait()
 
     def forget(self, stream: H2Stream) -> None:
-        """The stream is over."""
+        """The stream is over: take it out of the books."""
         if self.streams.pop(stream.stream_id, None) is None:
             return
         self.out.drop(stream)

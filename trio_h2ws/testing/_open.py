@@ -40,7 +40,7 @@ class _Opening(AbstractAsyncContextManager[Server]):
         try:
             server = Server(self._nursery, **self._config)
             if self._port is not None:
-                await server.listen(self._port)
+                await server._listen(self._port)
         except BaseException:
             await self.__aexit__(*sys.exc_info())
             raise

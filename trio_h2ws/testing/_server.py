@@ -23,7 +23,7 @@ from ._tls import Identity
 if TYPE_CHECKING:
     import trustme
 
-    from ._websockets import Session
+    from ._websockets import ServerWebSocket
 
 log = logging.getLogger("trio_h2ws.testing")
 
@@ -91,7 +91,7 @@ class Server:
         return self._identity.ca.cert_pem.bytes() if self._identity is not None else None
 
     @property
-    def websockets(self) -> list[Session]:
+    def websockets(self) -> list[ServerWebSocket]:
         """The WebSockets that are open; each has `send`, `ping` and `close`."""
         streams = [stream for connection in self.connections for stream in connection.streams.values()]
         return [stream.websocket for stream in streams if stream.websocket is not None]
@@ -152,6 +152,7 @@ class Server:
             connection.freeze()
 
     def thaw(self) -> None:
+        """Go on where `freeze` stopped."""
         for connection in self.connections:
             connection.thaw()
 
@@ -162,7 +163,7 @@ class Server:
 
     # Tasks.
 
-    async def listen(self, port: int) -> None:
+    async def _listen(self, port: int) -> None:
         """Accept on that port, 0 for a free one. `open_server` has done it, unless the server is in memory."""
         listeners = await trio.open_tcp_listeners(port, host=self._host)
         self.port = listeners[0].socket.getsockname()[1]

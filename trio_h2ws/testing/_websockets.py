@@ -59,8 +59,8 @@ def _deflate(offers: list[str]) -> tuple[PerMessageDeflate, bytes] | None:
     return None
 
 
-class Session:
-    """One accepted WebSocket. It echoes; a route changes it by replacing `on_message` or `on_pong`."""
+class ServerWebSocket:
+    """One accepted WebSocket, the server's end. It echoes; replace `on_message` or `on_pong` for something else."""
 
     def __init__(self, exchange: Exchange) -> None:
         headers: Fields = []
@@ -94,14 +94,17 @@ class Session:
         return self._protocol.state
 
     def send(self, message: str | bytes) -> None:
+        """Send a message; nothing happens when the WebSocket is closing."""
         if self.state is ConnectionState.OPEN:
             self.exchange.write(self.frame(message))
 
     def frame(self, message: str | bytes) -> bytes:
+        """The bytes of a message."""
         event: Event = TextMessage(data=message) if isinstance(message, str) else BytesMessage(data=message)
         return self._protocol.send(event)
 
     def ping(self, payload: bytes) -> None:
+        """Send a Ping; `on_pong` gets what comes back."""
         self.exchange.write(self._protocol.send(Ping(payload=payload)))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -190,12 +193,12 @@ def _join(parts: list[str | bytes | bytearray]) -> str | bytes:
 
 
 def echo(exchange: Exchange) -> None:
-    Session(exchange)
+    ServerWebSocket(exchange)
 
 
 def close(exchange: Exchange, code: str) -> None:
     number, end = int(code), exchange.request.query.get("end")
-    session = Session(exchange)
+    session = ServerWebSocket(exchange)
     session.send("bye")
     if number != 1006:
         session.close(number, "" if number == 1005 else f"closed with {number}")
@@ -207,7 +210,7 @@ def close(exchange: Exchange, code: str) -> None:
 
 def push(exchange: Exchange, count: str, size: str) -> None:
     n, length, query = int(count), int(size), exchange.request.query
-    session = Session(exchange)
+    session = ServerWebSocket(exchange)
     session.on_message = lambda message: None
 
     def frames() -> Iterator[bytes]:
@@ -223,7 +226,7 @@ def push(exchange: Exchange, count: str, size: str) -> None:
 
 
 def ping(exchange: Exchange, count: str) -> None:
-    session, waiting = Session(exchange), {b"ping %d" % i for i in range(int(count))}
+    session, waiting = ServerWebSocket(exchange), {b"ping %d" % i for i in range(int(count))}
     pongs = 0
 
     def on_pong(payload: bytes) -> None:
@@ -240,7 +243,7 @@ def ping(exchange: Exchange, count: str) -> None:
 
 def reset(exchange: Exchange, code: str) -> None:
     number = int(code)
-    Session(exchange).send("going")
+    ServerWebSocket(exchange).send("going")
     exchange.write_from(_then_reset(exchange, number))
 
 
@@ -251,7 +254,7 @@ def _then_reset(exchange: Exchange, error_code: int) -> Iterator[bytes]:
 
 
 def silent(exchange: Exchange) -> None:
-    Session(exchange)
+    ServerWebSocket(exchange)
     exchange.on_data = exchange.on_end = exchange.on_sent = None
 
 

@@ -1,0 +1,70 @@
+"""python -m tests.benchmarks: see the package's docstring for what is measured and how."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import pathlib
+import pstats
+import sys
+
+from . import chart, report, rounds
+from .rows import ROWS
+from .servers.start import Sites, serving
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    names = [row.name for row in ROWS]
+    parser.add_argument("--only", action="append", metavar="NAME", choices=names, help=", ".join(names))
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each client; the median counts (5)")
+    parser.add_argument("--quick", action="store_true", help="one round and less work: a look, not a measurement")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="every sample, as JSON")
+    parser.add_argument("--chart", type=pathlib.Path, metavar="FILE.svg", help="a drawing of the result")
+    parser.add_argument("--profile", type=pathlib.Path, metavar="DIR", help="instead: ours under cProfile, row by row")
+    return parser.parse_args()
+
+
+def _tell(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    options = _options()
+    chosen = [row for row in ROWS if not options.only or row.name in options.only]
+    needs_servers = any(row.site for row in chosen)
+    with serving() if needs_servers else contextlib.nullcontext(Sites()) as sites:
+        if options.profile:
+            _profile(options, chosen, sites)
+            return
+        versions = report.environment(sites.versions)
+        print(", ".join(versions), *sites.notes, sep="\n")
+        outcomes = []
+        for row in chosen:
+            count = 1 if options.quick else options.rounds
+            outcome = rounds.run(row, sites.sites.get(row.site), count, options.quick, _tell)
+            _tell("")
+            print("\n" + report.table(outcome), flush=True)
+            outcomes.append(outcome)
+    if options.json:
+        options.json.write_text(json.dumps(report.data(outcomes, versions, sites.notes), indent=1))
+    if options.chart:
+        options.chart.write_text(chart.draw(outcomes, versions))
+
+
+def _profile(options: argparse.Namespace, chosen: list[rounds.Row], sites: Sites) -> None:
+    options.profile.mkdir(parents=True, exist_ok=True)
+    for row in chosen:
+        if row.load == "imports":
+            continue
+        path = options.profile / f"{row.name}.pstats"
+        numbers = rounds.profile(row, sites.sites.get(row.site), options.quick, str(path))
+        print(f"\n{row.name}: {numbers}")
+        if isinstance(numbers, dict):
+            pstats.Stats(str(path)).strip_dirs().sort_stats("tottime").print_stats(30)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""httpcore2 over HTTP/2 on Trio: what httpx2 stands on, used directly."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpcore2
+
+from ..servers.site import Site
+from .kit import TrioKit, trust
+
+
+class _Client:
+    def __init__(self, pool: httpcore2.AsyncConnectionPool) -> None:
+        self._pool = pool
+
+    async def get(self, url: str) -> bytes:
+        return (await self._pool.request("GET", url)).content
+
+    @asynccontextmanager
+    async def stream(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        async with self._pool.stream("GET", url) as response:
+            yield response.aiter_stream()
+
+
+class Kit(TrioKit):
+    @asynccontextmanager
+    async def client(self, site: Site) -> AsyncIterator[_Client]:
+        async with httpcore2.AsyncConnectionPool(
+            ssl_context=trust(site), max_connections=1, http1=False, http2=True
+        ) as pool:
+            yield _Client(pool)

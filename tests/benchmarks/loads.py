@@ -1,0 +1,208 @@
+"""The works, written once for every client: each drives a kit (`kits`) and says what it cost.
+
+A load knows nothing of Trio or asyncio: what it needs of an event loop (to run several coroutines at once) the
+kit gives. It returns a dict of numbers for one operation: "cpu" and "wall" in seconds, and what else it measures.
+"""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .kits.kit import Kit, Socket
+from .meter import Meter, resident
+from .servers.site import Site
+
+Numbers = dict[str, float]
+Load = Callable[..., Awaitable[Numbers]]
+
+
+async def requests(kit: Kit, site: Site, *, n: int, at_once: int) -> Numbers:
+    """`n` GETs of 1 KiB, `at_once` at any time, on one connection."""
+    async with kit.client(site) as client:
+
+        async def some(count: int) -> None:
+            for _ in range(count):
+                body = await client.get(site.small)
+                assert len(body) == 1024
+
+        await some(1)  # the dial
+        await kit.gather([lambda: some(5)] * at_once)
+        with Meter() as meter:
+            await kit.gather([lambda: some(n // at_once)] * at_once)
+    return meter.each(n // at_once * at_once)
+
+
+async def _open(kit: Kit, client: Any, site: Site, n: int, at_once: int) -> list[Socket]:
+    sockets: list[Socket] = []
+    left = n
+
+    async def some() -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            sockets.append(await client.websocket(site.echo))
+
+    await kit.gather([some] * min(at_once, n))
+    return sockets
+
+
+async def opening(kit: Kit, site: Site, *, n: int, at_once: int) -> Numbers:
+    """Open `n` WebSockets, `at_once` handshakes at any time, and keep them all open."""
+    async with kit.client(site) as client:
+        kept = await _open(kit, client, site, 10, 10)
+        before = resident()
+        with Meter() as meter:
+            kept += await _open(kit, client, site, n, at_once)
+        after = resident()
+        del kept
+    return {**meter.each(n), "memory": (after - before) / n}
+
+
+async def allocated(kit: Kit, site: Site, *, n: int) -> Numbers:
+    """What Python itself allocates for an idle WebSocket."""
+    async with kit.client(site) as client:
+        kept = await _open(kit, client, site, 10, 10)
+        resident()
+        tracemalloc.start()
+        kept += await _open(kit, client, site, n, 100)
+        resident()  # for its collection
+        size = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        del kept
+    return {"memory": size / n}
+
+
+async def growth(kit: Kit, site: Site, *, n: int) -> Numbers:
+    """The cost of opening the last of `n` WebSockets, against that of the 100th."""
+    window = min(400, n // 5)
+    async with kit.client(site) as client:
+        kept = await _open(kit, client, site, 100, 20)
+        with Meter() as early:
+            kept += await _open(kit, client, site, window, 20)
+        kept += await _open(kit, client, site, n - 100 - 2 * window, 20)
+        with Meter() as late:
+            kept += await _open(kit, client, site, window, 20)
+        del kept
+    return {**late.each(window), "early": early.cpu / window, "growth": late.cpu / early.cpu}
+
+
+async def echo(kit: Kit, site: Site, *, n: int, sockets: int, size: int) -> Numbers:
+    """`n` messages of `size` bytes, echoed by `sockets` WebSockets, each waiting for its echo before the next."""
+    message = "x" * size
+    async with kit.client(site) as client:
+        opened = await _open(kit, client, site, sockets, 20)
+
+        async def some(socket: Socket, count: int) -> None:
+            send, receive = socket
+            for _ in range(count):
+                await send(message)
+                assert len(await receive()) == size
+
+        def turns(count: int) -> list[Callable[[], Awaitable[None]]]:
+            return [lambda socket=socket: some(socket, count) for socket in opened]  # type: ignore[misc]
+
+        each = max(1, n // sockets)
+        await kit.gather(turns(max(1, each // 20)))
+        with Meter() as meter:
+            await kit.gather(turns(each))
+    return meter.each(each * sockets)
+
+
+async def pipelined(kit: Kit, site: Site, *, n: int, size: int) -> Numbers:
+    """One WebSocket, `n` messages sent as fast as `send` takes them, while their echoes are received."""
+    message = "x" * size
+    async with kit.client(site) as client:
+        send, receive = await client.websocket(site.echo)
+
+        async def sender(count: int) -> None:
+            for _ in range(count):
+                await send(message)
+
+        async def receiver(count: int) -> None:
+            for _ in range(count):
+                await receive()
+
+        await kit.gather([lambda: sender(200), lambda: receiver(200)])
+        with Meter() as meter:
+            await kit.gather([lambda: sender(n), lambda: receiver(n)])
+    return meter.each(n)
+
+
+async def download(kit: Kit, site: Site, *, size: int, seconds: float) -> Numbers:
+    """Read a large body in pieces and drop them; after `seconds`, stop and count what came."""
+    async with kit.client(site) as client:
+        await client.get(site.small)  # the dial
+        came = 0
+        end = time.monotonic() + seconds
+        with Meter() as meter:
+            async with client.stream(site.large) as pieces:
+                async for piece in pieces:
+                    came += len(piece)
+                    if came >= size or time.monotonic() > end:
+                        break
+    whole = size / came
+    return {"cpu": meter.cpu * whole, "wall": meter.wall * whole, "rate": came / meter.wall}
+
+
+async def mixed(kit: Kit, site: Site, *, sockets: int, size: int, seconds: float) -> Numbers:
+    """The slowest echo of `sockets` WebSockets, each echoing at an easy pace, in quiet and beside a download."""
+    async with kit.client(site) as client:
+        opened = await _open(kit, client, site, sockets, 20)
+        waits: list[float] = []
+        going = True
+
+        async def some(socket: Socket, phase: float) -> None:
+            send, receive = socket
+            await kit.sleep(phase)
+            while going:
+                start = time.perf_counter()
+                await send("x" * 64)
+                await receive()
+                waits.append(time.perf_counter() - start)
+                await kit.sleep(0.1)
+
+        async def quiet() -> None:
+            nonlocal going
+            await kit.sleep(seconds)
+            going = False
+
+        async def busy() -> None:
+            nonlocal going
+            came = 0
+            async with client.stream(site.large) as pieces:
+                async for piece in pieces:
+                    came += len(piece)
+                    if came >= size:
+                        break
+            going = False
+
+        def echoes() -> list[Callable[[], Awaitable[None]]]:
+            return [
+                lambda socket=socket, i=i: some(socket, 0.1 * i / sockets)  # type: ignore[misc]
+                for i, socket in enumerate(opened)
+            ]
+
+        await kit.gather([quiet, *echoes()])
+        calm = sorted(waits)
+        waits.clear()
+        going = True
+        with Meter() as meter:
+            await kit.gather([busy, *echoes()])
+        waits.sort()
+    return {
+        "cpu": meter.cpu,
+        "wall": meter.wall,
+        "quiet": calm[-1],
+        "busy": waits[-1],
+        "quiet_median": calm[len(calm) // 2],
+        "busy_median": waits[len(waits) // 2],
+        "slowdown": waits[-1] / calm[-1],
+    }
+
+
+LOADS: dict[str, Load] = {
+    load.__name__: load for load in (requests, opening, allocated, growth, echo, pipelined, download, mixed)
+}

@@ -1,0 +1,97 @@
+"""Runs a row: its clients take turns, each time in a new process, and the median of the rounds counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .rows import Row
+from .servers.site import Site
+
+_DEADLINE = 180
+
+# One client's module has another name than the library, lest it hide it.
+_KITS = {"httpx": "httpx_", "httpx2": "httpx2_", "httpcore2": "httpcore2_"}
+_KITS |= {"trio_websocket": "trio_websocket_", "aiohttp": "aiohttp_"}
+
+_IMPORT = """
+import json, time
+wall, cpu = time.perf_counter(), time.process_time()
+import {modules}
+print(json.dumps({{"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}}))
+"""
+
+
+@dataclass
+class Outcome:
+    """One row's numbers: for each client and metric, one a round. `failed` says who could not do it, and why."""
+
+    row: Row
+    samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def medians(self) -> dict[str, dict[str, float]]:
+        return {
+            client: {metric: statistics.median(values) for metric, values in metrics.items()}
+            for client, metrics in self.samples.items()
+        }
+
+
+def _command(row: Row, client: str, site: Site | None, quick: bool, profile: str | None) -> list[str]:
+    options: dict[str, Any] = {**row.options, **(row.quick if quick else {}), **row.only.get(client, {})}
+    if row.load == "imports":
+        return [sys.executable, "-c", _IMPORT.format(**options)]
+    assert site is not None
+    order = {
+        "client": _KITS.get(client, client),
+        "load": row.load,
+        "options": options,
+        "site": dataclasses.asdict(site),
+        "profile": profile,
+    }
+    return [sys.executable, "-m", "tests.benchmarks.worker", json.dumps(order)]
+
+
+def once(command: list[str]) -> dict[str, float] | str:
+    """What one process measured, or why it did not."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE)
+    except subprocess.TimeoutExpired:
+        return f"not done in {_DEADLINE} s"
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        return lines[-1] if lines else f"ended with {done.returncode}"
+    numbers: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    if "missing" in numbers:
+        return f"not installed: {numbers['missing']}"
+    return numbers
+
+
+def run(row: Row, site: Site | None, rounds: int, quick: bool, tell: Callable[[str], None]) -> Outcome:
+    """All rounds of one row. `tell` hears of each turn."""
+    outcome = Outcome(row)
+    rounds = min(rounds, row.rounds)
+    for turn in range(rounds):
+        for client in row.clients:
+            if client in outcome.failed:
+                continue
+            tell(f"{row.name}: round {turn + 1} of {rounds}, {client}")
+            numbers = once(_command(row, client, site, quick, None))
+            if isinstance(numbers, str):
+                outcome.failed[client] = numbers
+                continue
+            metrics = outcome.samples.setdefault(client, {})
+            for metric, value in numbers.items():
+                metrics.setdefault(metric, []).append(value)
+    return outcome
+
+
+def profile(row: Row, site: Site | None, quick: bool, path: str) -> dict[str, float] | str:
+    """Our own part of a row under cProfile, which leaves its statistics in `path`."""
+    return once(_command(row, "ours", site, quick, path))

@@ -1,0 +1,1 @@
+"""What the clients talk to: neutral servers in C, or one in Python where those are not installed."""

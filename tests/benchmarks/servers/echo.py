@@ -1,0 +1,36 @@
+"""A uWebSockets echo server (socketify), in clear: HAProxy stands before it.
+
+    python -m tests.benchmarks.servers.echo PORT
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from socketify import App, AppListenOptions, OpCode
+
+_LARGE = 64 * 1024 * 1024
+
+
+def main() -> None:
+    def echo(ws: Any, message: Any, opcode: OpCode) -> None:
+        ws.send(message, opcode)
+
+    app = App()
+    app.ws(
+        "/*",
+        {
+            "message": echo,
+            "max_payload_length": _LARGE,
+            "max_backpressure": _LARGE,
+            "idle_timeout": 0,
+            "send_pings_automatically": False,
+        },
+    )
+    app.listen(AppListenOptions(port=int(sys.argv[1]), host="127.0.0.1"))
+    app.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""Where a client finds its server: plain data, for it crosses a process boundary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    cafile: str
+    small: str
+    """The URL of 1 KiB."""
+    large: str
+    """The URL of 100 MB."""
+    echo: str
+    """The URL of a WebSocket that echoes."""

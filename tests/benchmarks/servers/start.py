@@ -1,0 +1,140 @@
+"""The servers of one run, and the sites that they make.
+
+    files     client ── TLS, h2 ──► nghttpd
+    sockets   client ── TLS, h2 or HTTP/1.1 ──► HAProxy ─┬─► uWebSockets echo
+                                                         └─ h2c ─► nghttpd
+    link      client ──► link (100 ms, 100 Mbit/s) ──► nghttpd
+
+Each has a process of its own, so none of their CPU time is the client's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import trustme
+
+from .process import free_port, running
+from .site import Site
+
+LARGE = 100_000_000
+ROUND_TRIP = 0.1  # seconds
+RATE = 100e6 / 8  # bytes a second
+
+_HAPROXY = """
+global
+    maxconn 7000
+    nbthread 1
+    tune.h2.max-concurrent-streams 6000
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    timeout tunnel 1h
+frontend all
+    bind 127.0.0.1:{port} ssl crt {pem} alpn h2,http/1.1
+    use_backend echo if {{ path /echo }}
+    default_backend files
+backend echo
+    server echo 127.0.0.1:{echo}
+backend files
+    server files 127.0.0.1:{files} proto h2
+"""
+
+
+@dataclass
+class Sites:
+    """The sites by name, what serves them, and what had to be replaced."""
+
+    sites: dict[str, Site] = field(default_factory=dict)
+    versions: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def _version(program: str, option: str) -> str:
+    out = subprocess.run([program, option], capture_output=True, text=True).stdout
+    found = re.search(r"\d+\.\d+[.\d]*", out)
+    return f"{program} {found.group() if found else '?'}"
+
+
+def _certificate(room: pathlib.Path) -> tuple[str, str]:
+    """A throw-away authority's file, and a file with a certificate and its key."""
+    ca = trustme.CA()
+    cafile, pem = room / "ca.pem", room / "server.pem"
+    ca.cert_pem.write_to_path(cafile)
+    ca.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(pem)
+    return str(cafile), str(pem)
+
+
+def _site(cafile: str, port: int) -> Site:
+    base = f"127.0.0.1:{port}"
+    return Site(cafile, f"https://{base}/small", f"https://{base}/large", f"wss://{base}/echo")
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Sites]:
+    """Start everything; stop it at the end of the block."""
+    sites = Sites()
+    with contextlib.ExitStack() as stack:
+        room = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        cafile, pem = _certificate(room)
+        (room / "small").write_bytes(b"x" * 1024)
+        with (room / "large").open("wb") as large:
+            large.truncate(LARGE)
+        files = _files(stack, sites, room, pem)
+        sockets = _sockets(stack, sites, room, pem, files)
+        link = free_port()
+        command = [sys.executable, "-m", "tests.benchmarks.servers.link"]
+        options = [str(link), str(files), str(ROUND_TRIP), str(RATE)]
+        stack.enter_context(running([*command, *options], link))
+        ports = {"files": files, "sockets": sockets, "link": link}
+        sites.sites = {name: _site(cafile, port) for name, port in ports.items()}
+        yield sites
+
+
+def _files(stack: contextlib.ExitStack, sites: Sites, room: pathlib.Path, pem: str) -> int:
+    port = free_port()
+    if shutil.which("nghttpd"):
+        stack.enter_context(running(["nghttpd", "-a", "127.0.0.1", "-d", str(room), str(port), pem, pem], port))
+        sites.versions.append(_version("nghttpd", "--version"))
+    else:
+        sites.notes.append("nghttpd is not installed: Hypercorn, in Python, serves the requests")
+        stack.enter_context(running(_hypercorn(port, pem), port))
+    return port
+
+
+def _sockets(stack: contextlib.ExitStack, sites: Sites, room: pathlib.Path, pem: str, tls_files: int) -> int:
+    port = free_port()
+    missing = [name for name in ("haproxy", "nghttpd") if not shutil.which(name)]
+    if importlib.util.find_spec("socketify") is None:
+        missing.append("socketify")
+    if missing:
+        names = " and ".join(missing)
+        sites.notes.append(f"{names} not installed: Hypercorn, in Python, serves the WebSockets. Look at CPU, not wall")
+        stack.enter_context(running(_hypercorn(port, pem), port))
+        return port
+    echo, files = free_port(), free_port()
+    stack.enter_context(running([sys.executable, "-m", "tests.benchmarks.servers.echo", str(echo)], echo))
+    stack.enter_context(
+        running(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", str(room), str(files)], files)
+    )
+    config = room / "haproxy.cfg"
+    config.write_text(_HAPROXY.format(port=port, pem=pem, echo=echo, files=files))
+    stack.enter_context(running(["haproxy", "-db", "-f", str(config)], port))
+    sites.versions += [_version("haproxy", "-v"), "socketify " + importlib.metadata.version("socketify")]
+    return port
+
+
+def _hypercorn(port: int, pem: str) -> list[str]:
+    return [sys.executable, "-m", "tests.benchmarks.servers.fallback", str(port), pem]

@@ -1,0 +1,52 @@
+"""The process of one client: does one work once, and prints one line of JSON.
+
+    python -m tests.benchmarks.worker '{"client": "ours", "load": "requests", "options": {…}, "site": {…}}'
+
+"profile": FILE in that JSON runs the work under cProfile and leaves the statistics there.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import importlib
+import json
+import sys
+from typing import Any
+
+from .meter import end_at_once
+from .servers.site import Site
+
+
+def work(client: str, load: str, options: dict[str, Any], site: Site) -> dict[str, float]:
+    if client == "floor":
+        numbers: dict[str, float] = importlib.import_module("tests.benchmarks.floors").FLOORS[load](**options)
+        return numbers
+    from .loads import LOADS
+
+    kit = importlib.import_module(f"tests.benchmarks.kits.{client}").Kit()
+
+    async def main() -> dict[str, float]:
+        return await LOADS[load](kit, site, **options)
+
+    numbers = kit.run(main)
+    return numbers
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    arguments = (order["client"], order["load"], order["options"], Site(**order["site"]))
+    try:
+        if order.get("profile"):
+            profile = cProfile.Profile()
+            numbers = profile.runcall(work, *arguments)
+            profile.dump_stats(order["profile"])
+        else:
+            numbers = work(*arguments)
+    except ImportError as error:
+        numbers = {"missing": str(error)}
+    print(json.dumps(numbers), flush=True)
+    end_at_once()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""A call that runs beside the test: its result or its error is asked for when the script has come so far.
+
+    call = peer.call(client.get, "/a")
+    await peer.rst(await peer.expect_headers(), CANCEL)
+    error = await call.error(StreamReset)
+
+No nursery stands in the test, so no exception arrives in a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import trio
+
+T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
+
+
+class Call(Generic[T]):
+    def __init__(self, function: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> None:
+        self._function = partial(function, *args, **options)
+        self._done = trio.Event()
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self.scope = trio.CancelScope()
+        self.cancelled = False
+
+    async def run(self) -> None:
+        try:
+            with self.scope:
+                self._result = await self._function()
+        except Exception as error:
+            self._error = error
+        self.cancelled = self.scope.cancelled_caught
+        self._done.set()
+
+    @property
+    def done(self) -> bool:
+        return self._done.is_set()
+
+    def cancel(self) -> None:
+        self.scope.cancel()
+
+    async def over(self, *, within: float = 10.0) -> None:
+        """Until it has ended, in whatever way."""
+        with trio.move_on_after(within) as scope:
+            await self._done.wait()
+        assert not scope.cancelled_caught, f"{self._function} is not done after {within} s"
+
+    async def result(self, *, within: float = 10.0) -> T:
+        await self.over(within=within)
+        if self._error is not None:
+            raise self._error
+        assert not self.cancelled, f"{self._function} was cancelled"
+        return self._result  # type: ignore[return-value]
+
+    async def error(self, kind: type[E], *, within: float = 10.0) -> E:
+        """What it raised; anything but exactly that kind fails."""
+        await self.over(within=within)
+        if self._error is None:
+            raise AssertionError(f"{self._function} gave {self._result!r}, and {kind.__name__} was expected")
+        if type(self._error) is not kind:
+            raise AssertionError(f"{kind.__name__} was expected, not {self._error!r}") from self._error
+        return self._error

@@ -1,0 +1,125 @@
+"""A call: one request, checked and ready to be sent as often as it needs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias, TypedDict
+
+from ._body import Content, RequestBody
+from ._content import ACCEPT
+from ._headers import HeaderTypes, RawFields, prepare
+from ._url import URL, parse_url
+from ._version import __version__
+
+HTTP2: TypeAlias = Literal["auto", "require", "never"]
+
+_OWN: RawFields = [
+    (b"user-agent", f"trio_h2ws/{__version__}".encode()),
+    (b"accept", b"*/*"),
+    (b"accept-encoding", ACCEPT),
+]
+
+
+class RequestOptions(TypedDict, total=False):
+    """What every request may be given; `Client.request` documents each."""
+
+    headers: HeaderTypes
+    content: Content
+    json: Any
+    trailers: HeaderTypes
+    http2: HTTP2 | None
+
+
+class Call:
+    """One request. `fields` are its header fields without pseudo-headers, and without Host."""
+
+    __slots__ = ("authority", "body", "fields", "method", "protocol", "trailers", "url")
+
+    def __init__(
+        self,
+        method: str,
+        url: URL,
+        authority: bytes,
+        fields: RawFields,
+        body: RequestBody,
+        trailers: RawFields | None = None,
+        protocol: bytes | None = None,
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.authority = authority
+        self.fields = fields
+        self.body = body
+        self.trailers = trailers
+        self.protocol = protocol
+
+
+class Defaults:
+    """What a client adds to every call."""
+
+    def __init__(self, base_url: str | None, headers: HeaderTypes, http2: HTTP2) -> None:
+        if base_url is not None:
+            parse_url(base_url)
+        self._base_url = base_url
+        own = prepare(headers)
+        names = {name for name, _ in own}
+        self._fields = [field for field in _OWN if field[0] not in names] + own
+        self.http2: HTTP2 = check_http2(http2)
+
+    def url(self, url: str) -> URL:
+        return parse_url(url, self._base_url)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: HeaderTypes = None,
+        content: Content = None,
+        json: Any = None,
+        trailers: HeaderTypes = None,
+    ) -> Call:
+        """Raises ValueError or TypeError for what can't be sent, before anything is dialled."""
+        parsed = self.url(url)
+        if not isinstance(method, str):
+            raise TypeError(f"a method must be str, not {type(method).__name__}")
+        if not method.isascii() or not method.replace("-", "").replace("_", "").isalnum():
+            raise ValueError(f"{method!r} is not a method (RFC 9110, section 9.1)")
+        method = method.upper()
+        if method == "CONNECT":
+            raise ValueError("CONNECT is not a request: use websocket() for WebSockets")
+        body = RequestBody(content, json)
+        implied = body.fields
+        if body.whole == b"" and method in ("POST", "PUT", "PATCH"):
+            implied = [*implied, (b"content-length", b"0")]
+        authority, fields = self._merge(parsed, headers, implied)
+        end = prepare(trailers) if trailers is not None else None
+        return Call(method, parsed, authority, fields, body, end)
+
+    def websocket(self, url: str, headers: HeaderTypes, offered: RawFields) -> Call:
+        parsed = self.url(url)
+        authority, fields = self._merge(parsed, headers, offered)
+        return Call("CONNECT", parsed, authority, fields, RequestBody(None), protocol=b"websocket")
+
+    def _merge(self, url: URL, headers: HeaderTypes, implied: RawFields) -> tuple[bytes, RawFields]:
+        """The call's headers over the implied ones over the client's; a Host becomes the authority."""
+        if headers is None and not implied and url.authorization is None:
+            return url.authority, self._fields
+        own = prepare(headers)
+        names = {name for name, _ in own}
+        if url.authorization is not None and b"authorization" not in names:
+            own.append((b"authorization", url.authorization))
+        own += [field for field in implied if field[0] not in names]
+        names = {name for name, _ in own}
+        fields = [field for field in self._fields if field[0] not in names] + own
+        authority = url.authority
+        if b"host" in names or any(name == b"host" for name, _ in fields):
+            # RFC 9113, section 8.3.1: :authority says it.
+            authority = next(value for name, value in fields if name == b"host")
+            fields = [field for field in fields if field[0] != b"host"]
+        return authority, fields
+
+
+def check_http2(http2: HTTP2) -> HTTP2:
+    if http2 not in ("auto", "require", "never"):
+        raise ValueError(f'http2 must be "auto", "require" or "never", not {http2!r}')
+    return http2

@@ -1,0 +1,116 @@
+"""What every command shares: its options, and how a connection is described."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import ssl
+
+import trio_h2ws
+
+_SIZE = re.compile(r"([0-9][0-9_]*)\s*(?:([kmg])(i?)b?|b)?", re.IGNORECASE)
+_POWER = {"": 0, "k": 1, "m": 2, "g": 3}
+
+
+class UsageError(Exception):
+    """What was asked for can't be done, whatever the network does: exit code 2."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse says what is wrong below the whole usage; here it is one line, like every other error."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(2, f"{self.prog}: {message} (--help says more)\n")
+
+
+def add_tls(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--cafile", metavar="FILE", help="trust the certificates in FILE (PEM), not the system's")
+    group.add_argument("--insecure", action="store_true", help="accept any certificate")
+
+
+def add_call(parser: argparse.ArgumentParser) -> None:
+    """The options of one request or handshake."""
+    parser.add_argument(
+        "-H", dest="headers", metavar="'NAME: VALUE'", action="append", default=[], type=header,
+        help="a header to send; may come more than once",
+    )  # fmt: skip
+    parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr what happens")
+    parser.add_argument(
+        "--http2", choices=["auto", "require", "never"], default="auto",
+        help="auto: where the origin can (the default); require: or fail, and http:// means HTTP/2 in clear",
+    )  # fmt: skip
+    add_tls(parser)
+
+
+def header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 'NAME: VALUE'")
+    return name, value.strip()
+
+
+def count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
+
+
+def size(text: str) -> int:
+    """`10MB`, `512k`, `1GiB`, `1000`."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size, like 1000, 64k, 10MB or 1GiB")
+    number, unit, binary = match.groups()
+    return int(number) * (1024 if binary else 1000) ** _POWER[(unit or "").lower()]
+
+
+def with_scheme(url: str, scheme: str) -> str:
+    """A person may leave the scheme out."""
+    return url if "://" in url else f"{scheme}://{url}"
+
+
+def ssl_context(args: argparse.Namespace) -> ssl.SSLContext | None:
+    """Whom to trust; None: the library's default, the system's trust."""
+    if args.insecure:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    if args.cafile is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=args.cafile)
+    except ssl.SSLError:
+        raise UsageError(f"--cafile {args.cafile}: there is no PEM certificate in it") from None
+    except OSError as error:
+        raise UsageError(f"--cafile {args.cafile}: {error.strerror}") from None
+
+
+def milliseconds(value: float) -> str:
+    return f"{value * 1000:.{0 if value >= 0.1 else 1 if value >= 0.01 else 2}f} ms"
+
+
+def describe(connection: trio_h2ws.ConnectionInfo) -> list[str]:
+    """A connection for `-v`: what it is, and what the server said about it."""
+    trip = connection.round_trip_time
+    settings = ", ".join(f"{name} {value}" for name, value in sorted(connection.settings.items()))
+    lines = [
+        f"* connection {connection.origin}, {connection.protocol}, "
+        f"{connection.streams_in_use} of {connection.streams_allowed} streams in use",
+        f"* round trip {milliseconds(trip) if trip is not None else 'not known yet'}, "
+        f"{connection.bytes_in:,} bytes in, {connection.bytes_out:,} bytes out",
+    ]
+    if settings:
+        lines.append(f"* settings {settings}")
+    return lines

@@ -1,0 +1,121 @@
+"""`get URL`: one request, its body streamed to stdout as it comes. Like a small curl."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import AsyncIterator
+
+import trio
+
+import trio_h2ws
+
+from . import lines
+from .common import UsageError, add_call, describe, milliseconds, ssl_context, with_scheme
+from .output import Output, standard_error, standard_output, visible
+
+_PIECE = 64 * 1024
+FORM = ("content-type", "application/x-www-form-urlencoded")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "get", help="make one request", description="Make one request; the body goes to stdout as it comes.",
+        epilog="A 4xx or 5xx is an answer: the exit code is 0. Redirects are not followed.",
+    )  # fmt: skip
+    parser.add_argument("url", metavar="URL", help="https:// if it has no scheme")
+    parser.add_argument("-X", dest="method", metavar="METHOD", help="GET, or POST with -d or --data-file")
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument("-d", dest="data", metavar="DATA", help=f"send this body, as {FORM[1]} unless -H says otherwise")
+    data.add_argument("--data-file", metavar="FILE", help="send this file's bytes; - is stdin, sent as it comes")
+    parser.add_argument("-o", dest="output", metavar="FILE", help="write the body to FILE")
+    parser.add_argument("-i", dest="include", action="store_true", help="write status and headers before the body")
+    add_call(parser)
+    parser.set_defaults(run=run)
+
+
+async def run(args: argparse.Namespace) -> int:
+    url = with_scheme(args.url, "https")
+    context = ssl_context(args)
+    content, headers = _content(args)
+    method: str = args.method or ("GET" if content is None else "POST")
+    stderr = standard_error()
+    start = trio.current_time()
+    async with trio_h2ws.open_client(ssl_context=context, http2=args.http2) as client:
+        async with client.stream(method, url, headers=headers, content=content) as response:
+            if args.verbose:
+                await _on_head(stderr, response, trio.current_time() - start)
+            size = await _write_body(args, response)
+            if args.verbose:
+                await _on_end(stderr, response, size, trio.current_time() - start)
+    return 0
+
+
+def _content(args: argparse.Namespace) -> tuple[bytes | AsyncIterator[bytes] | None, list[tuple[str, str]]]:
+    headers: list[tuple[str, str]] = args.headers
+    if args.data is not None:
+        if not any(name.lower() == FORM[0] for name, _ in headers):
+            headers = [*headers, FORM]
+        return os.fsencode(args.data), headers
+    if args.data_file is None:
+        return None, headers
+    if args.data_file == "-":
+        return lines.pieces(), headers
+    if not os.access(args.data_file, os.R_OK) or os.path.isdir(args.data_file):
+        raise UsageError(f"--data-file {args.data_file}: there is no such file that can be read")
+    return _file(args.data_file), headers
+
+
+async def _file(path: str) -> AsyncIterator[bytes]:
+    async with await trio.open_file(path, "rb") as file:
+        while data := await file.read(_PIECE):
+            yield data
+
+
+async def _write_body(args: argparse.Namespace, response: trio_h2ws.Response) -> int:
+    """The body, to where it shall go. Returns its size."""
+    size = 0
+    if args.output is None or args.output == "-":
+        out = standard_output()
+        if args.include:
+            await out.write(_head(response, out.is_terminal))
+        async for data in response:
+            await out.write(data)
+            size += len(data)
+        return size
+    # Opened only now: a request that fails leaves an older file as it is.
+    async with await trio.open_file(args.output, "wb") as file:
+        if args.include:
+            await file.write(_head(response, False))
+        async for data in response:
+            await file.write(data)
+            size += len(data)
+    return size
+
+
+def _head(response: trio_h2ws.Response, is_terminal: bool) -> bytes:
+    if is_terminal:
+        pairs = [(visible(name).encode(), visible(value).encode()) for name, value in response.headers.items()]
+    else:
+        pairs = response.headers.raw
+    status = f"{response.http_version} {response.status}\n".encode()
+    return status + b"".join(b"%b: %b\n" % pair for pair in pairs) + b"\n"
+
+
+async def _on_head(stderr: Output, response: trio_h2ws.Response, elapsed: float) -> None:
+    await stderr.say(stderr.dim(f"> {response.method} {response.url}"))
+    for status, headers in response.informational:
+        fields = "; ".join(f"{name}: {value}" for name, value in headers.items())
+        await stderr.say(stderr.dim(f"< {status} {visible(fields)}".rstrip()))
+    stream = "" if response.stream_id is None else f", stream {response.stream_id}"
+    await stderr.say(f"< {response.status} {response.http_version}{stream}, after {milliseconds(elapsed)}")
+    if 300 <= response.status < 400 and "location" in response.headers:
+        await stderr.say(stderr.dim(f"* to {visible(response.headers['location'])}, not followed"))
+
+
+async def _on_end(stderr: Output, response: trio_h2ws.Response, size: int, elapsed: float) -> None:
+    await stderr.say(stderr.dim(f"* body {size:,} bytes, after {milliseconds(elapsed)}"))
+    for name, value in response.trailers.items():
+        await stderr.say(stderr.dim(f"* trailer {visible(f'{name}: {value}')}"))
+    for line in describe(response.connection):
+        await stderr.say(stderr.dim(line))

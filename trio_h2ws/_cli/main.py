@@ -1,0 +1,101 @@
+"""Parse, run one command, and turn what went wrong into one line and an exit code.
+
+| code | meaning                                                              |
+|------|----------------------------------------------------------------------|
+| 0    | it worked (an HTTP status like 404 is an answer like any other)      |
+| 1    | the network, the server, or an output that can't be written          |
+| 2    | what was asked for can't be done: a bad option, URL or header        |
+| 130  | Ctrl-C                                                               |
+| 141  | whoever read our output went away; quiet, like any program in a pipe |
+
+Ctrl-C cancels the command instead of raising KeyboardInterrupt in the middle of whatever runs, so connections are
+left in order. A second one ends the process at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import ssl
+import sys
+from collections.abc import Sequence
+
+import trio
+
+import trio_h2ws
+
+from . import connect, demo, get
+from .common import Parser, UsageError
+from .output import abandon, standard_error, visible
+
+FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser(
+        prog="python -m trio_h2ws", description="Requests and WebSockets on one HTTP/2 connection, from a terminal."
+    )
+    top.add_argument("--version", action="version", version=f"trio_h2ws {trio_h2ws.__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (demo, get, connect):
+        command.add_parser(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    try:
+        args = parser().parse_args(arguments)
+        return trio.run(_until_interrupted, args)
+    except KeyboardInterrupt:  # before the event loop began, or after it
+        return INTERRUPTED
+
+
+async def _until_interrupted(args: argparse.Namespace) -> int:
+    interrupted = False
+    code = FAILED
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                nonlocal interrupted
+                async for _ in signals:
+                    interrupted = True
+                    signal.signal(signal.SIGINT, signal.SIG_DFL)
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch)
+            code = await _run(args)
+            nursery.cancel_scope.cancel()
+    return INTERRUPTED if interrupted else code
+
+
+async def _run(args: argparse.Namespace) -> int:
+    try:
+        code: int = await args.run(args)
+        return code
+    except BrokenPipeError:
+        abandon(sys.stdout)
+        return BROKEN_PIPE
+    except UsageError as error:
+        return await _complain(args, str(error), USAGE)
+    except trio_h2ws.H2WSError as error:
+        return await _complain(args, _explain(error), FAILED)
+    except OSError as error:
+        return await _complain(args, error.strerror or str(error), FAILED)
+    except ValueError as error:  # the library's word for a bad URL, header or option; nothing was dialled
+        return await _complain(args, str(error), USAGE)
+
+
+def _explain(error: trio_h2ws.H2WSError) -> str:
+    cause = error.__cause__
+    if isinstance(error, trio_h2ws.ConnectFailed) and isinstance(cause, ssl.SSLCertVerificationError):
+        # The library's own words speak of an ssl_context; here there are options.
+        return f"the server's certificate was not accepted: {cause.verify_message} (see --cafile and --insecure)"
+    return str(error)
+
+
+async def _complain(args: argparse.Namespace, message: str, code: int) -> int:
+    stderr = standard_error()
+    line = " ".join(visible(message).split())
+    await stderr.say(f"{stderr.bad('error:')} {line}")
+    return code
