@@ -54,6 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.obj = with_deadline(item.obj, seconds)
 
 
+def pytest_collection_finish() -> None:
+    # What exists now stays: each collection after a test need not look through it again.
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     if item.get_closest_marker("trio") is not None:

@@ -8,7 +8,8 @@ otherwise. So an iterable gets a task in the client's own nursery, for as long a
 from __future__ import annotations
 
 import json as _json
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import aclosing
 from typing import Any, Protocol, TypeAlias, cast
 
 import trio
@@ -72,33 +73,30 @@ class RequestBody:
         """Send the parts of an iterable, then END_STREAM. What the iterable raises, the stream's user gets."""
         self.started = True
         try:
-            async for part in _each(self._parts):
-                data = _checked(part)
-                try:
-                    await carrier.send(data)
-                except (H2WSError, trio.ClosedResourceError):
-                    return  # the stream ended first, and its own user hears of it from the stream
+            # Generators that are left in the middle are closed now, not by the garbage collector.
+            async with aclosing(_each(self._parts)) as parts:
+                async for part in parts:
+                    data = _checked(part)
+                    try:
+                        await carrier.send(data)
+                    except (H2WSError, trio.ClosedResourceError):
+                        return  # the stream ended first, and its own user hears of it from the stream
             carrier.end(trailers)
         except Exception as error:
             carrier.fail(error)
-        finally:
-            await _close(self._parts)
 
 
-async def _each(parts: Iterable[bytes] | AsyncIterable[bytes] | None) -> AsyncIterator[bytes]:
-    if isinstance(parts, AsyncIterable):
+async def _each(parts: Iterable[bytes] | AsyncIterable[bytes] | None) -> AsyncGenerator[bytes, None]:
+    if isinstance(parts, AsyncGenerator):
+        async with aclosing(parts):
+            async for part in parts:
+                yield part
+    elif isinstance(parts, AsyncIterable):
         async for part in parts:
             yield part
     elif parts is not None:
         for part in parts:
             yield part
-
-
-async def _close(parts: object) -> None:
-    """An async generator that is left in the middle is closed now, not by the garbage collector."""
-    aclose = getattr(parts, "aclose", None)
-    if aclose is not None:
-        await aclose()
 
 
 def _checked(part: object) -> bytes:

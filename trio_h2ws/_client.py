@@ -16,12 +16,12 @@ from typing import Any, TypeAlias, TypedDict, Unpack
 
 import trio
 
-from ._call import HTTP2, Call, Defaults, RequestOptions, check_http2
+from ._call import HTTP2, Defaults, RequestOptions, check_http2
 from ._config import Limits, Timeouts
 from ._dial import DialConfig, Dialer, OpenStream
-from ._errors import HTTP2NotAvailable
 from ._exchange import Exchange
 from ._feeds import OpenGroup, ReconnectingWebSocket
+from ._handshake import Handshakes, Offer
 from ._headers import HeaderTypes
 from ._info import ConnectionInfo
 from ._pool import Pool
@@ -29,7 +29,7 @@ from ._response import Response
 from ._util import PrivateConstructor
 from ._websocket import WebSocket
 from ._ws.deflate import DeflateOptions
-from ._ws.handshake import offer
+from ._ws.handshake import new_key, offer
 
 Handler: TypeAlias = Callable[[WebSocket], Awaitable[object]]
 
@@ -51,14 +51,15 @@ class Client(metaclass=PrivateConstructor):
 
     def __init__(self, nursery: trio.Nursery, defaults: Defaults, dial: DialConfig) -> None:
         self._defaults = defaults
-        self._pool = Pool(dial.limits)
+        self._pool = Pool(dial.limits, dial.timeouts)
         self._pool.start(Dialer(dial, nursery, self._pool.changed), nursery)
-        self._exchange = Exchange(self._pool, nursery, dial.limits, dial.timeouts)
+        self._exchange = Exchange(self._pool, nursery, dial.limits)
+        self._handshakes = Handshakes(self._exchange, dial.timeouts)
 
     @property
     def connections(self) -> list[ConnectionInfo]:
         """Snapshots of the connections that are open now."""
-        return [connection.info() for connection in self._pool.connections]
+        return self._pool.snapshots()
 
     # Requests.
 
@@ -76,7 +77,8 @@ class Client(metaclass=PrivateConstructor):
 
         Cancelled, it resets its stream (RST_STREAM, CANCEL) and leaves the connection whole.
         """
-        return await self._exchange.request(self._call(method, url, **options))
+        http2 = self._http2(options.pop("http2", None))
+        return await self._exchange.request(self._defaults.request(method, url, **options), http2)
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """`request("GET", …)`"""
@@ -114,23 +116,15 @@ class Client(metaclass=PrivateConstructor):
         before the end, in whatever way, resets the stream (RST_STREAM, CANCEL) and frees its slot.
         Arguments and errors are those of `request`.
         """
-        stream, response = await self._exchange.start(self._call(method, url, **options))
+        http2 = self._http2(options.pop("http2", None))
+        stream, response = await self._exchange.start(self._defaults.request(method, url, **options), http2)
         try:
             yield response
         finally:
             stream.close()
 
-    def _call(self, method: str, url: str, *, http2: HTTP2 | None = None, **options: Any) -> Call:
-        call = self._defaults.request(method, url, **options)
-        self._check_http2(call, http2)
-        return call
-
-    def _check_http2(self, call: Call, http2: HTTP2 | None) -> None:
-        mode = check_http2(http2) if http2 is not None else self._defaults.http2
-        if mode == "never" or (mode == "auto" and call.url.origin.scheme == "http"):
-            raise HTTP2NotAvailable(
-                "alpn", f'{call.url.origin} would need HTTP/1.1, which is not built yet; http2="require" uses h2c'
-            )
+    def _http2(self, http2: HTTP2 | None) -> HTTP2:
+        return self._defaults.http2 if http2 is None else check_http2(http2)
 
     # WebSockets.
 
@@ -146,7 +140,8 @@ class Client(metaclass=PrivateConstructor):
         ping_timeout: float | None = 20.0,
         http2: HTTP2 | None = None,
     ) -> WebSocket:
-        """Open a WebSocket with extended CONNECT (RFC 8441) on the origin's HTTP/2 connection.
+        """Open a WebSocket: with extended CONNECT (RFC 8441) on the origin's HTTP/2 connection if the server takes it
+        there, else by Upgrade (RFC 6455) on an HTTP/1.1 connection of its own.
 
         - `subprotocols`: what to offer, in the order of preference; `WebSocket.subprotocol` is the server's choice.
         - `origin`: the Origin header (RFC 6455, section 10.2); most servers do not need it.
@@ -155,15 +150,18 @@ class Client(metaclass=PrivateConstructor):
           ends when one is not answered in time. The connection is watched anyway, see `Timeouts`.
 
         Its connection lives in the client; the WebSocket is an `AsyncResource`, and closing it is up to you.
-        Raises `WebSocketRejected` (the server said no), `HTTP2NotAvailable("setting-absent")` (it never offered to
-        take WebSockets over HTTP/2), `WebSocketError` (no answer within `Timeouts.handshake` seconds),
+        Raises `WebSocketRejected` (the server said no), `HTTP2NotAvailable` (with `http2="require"`: the origin takes
+        no WebSockets over HTTP/2), `WebSocketError` (no answer within `Timeouts.handshake` seconds),
         `RemoteProtocolError` (an answer that nobody offered), and what `request` raises.
 
         Cancelled, it resets the stream and leaves the connection whole.
         """
-        call = self._defaults.websocket(url, headers, offer(subprotocols, origin, compression))
-        self._check_http2(call, http2)
-        ws = await self._exchange.websocket(call, subprotocols, compression)
+        mode = self._http2(http2)
+        offered = offer(subprotocols, origin, compression)
+        key = new_key()
+        extended = self._defaults.websocket(url, headers, offered)
+        upgrade = self._defaults.websocket(url, headers, [*offered, (b"sec-websocket-key", key.encode())])
+        ws = await self._handshakes.open(Offer(extended, upgrade, key, subprotocols, compression), mode)
         if ping_interval is not None:
             ws._link.watch(ping_interval, ping_timeout)
         return ws
@@ -277,8 +275,8 @@ def open_client(
     - `base_url`: what relative URLs are relative to.
     - `headers`: sent with every request and handshake, unless the call gives the same name.
     - `ssl_context`: whom to trust. Yours is used as it is, but for its ALPN protocols, which are set.
-    - `http2`: "auto" (HTTP/2 where the origin can), "require" (else `HTTP2NotAvailable`; `http://` means HTTP/2 with
-      prior knowledge, RFC 9113 section 3.3), "never".
+    - `http2`: "auto" (HTTP/2 where the origin can, else HTTP/1.1), "require" (else `HTTP2NotAvailable`; `http://` means
+      HTTP/2 with prior knowledge, RFC 9113 section 3.3), "never" (HTTP/1.1).
     - `limits`, `timeouts`: every bound and deadline.
     - `open_stream`: `await open_stream(host, port)` gives a Trio stream to use instead of TCP; TLS still goes on top.
 

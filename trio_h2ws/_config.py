@@ -33,6 +33,8 @@ class Timeouts:
     """A PING unanswered for so long, and nothing else arriving, means a dead peer: `ConnectionTimedOut`."""
     idle: float | None = 300.0
     """A connection without streams is closed after so long."""
+    remember: float | None = 600.0
+    """How long it is remembered that an origin's WebSockets must go over HTTP/1.1, and why."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -82,6 +84,8 @@ class Limits:
     """Streams of ours on one connection; the server's MAX_CONCURRENT_STREAMS holds besides."""
     max_connections_per_origin: int = 6
     """Connections that one origin may need when WebSockets hold every slot of the others, or with HTTP/1.1."""
+    max_http1_websockets: int | None = 256
+    """WebSockets to one origin over HTTP/1.1, where each needs a connection of its own."""
     max_retries: int = 6
     """How often one request that the server did not process is sent again."""
 

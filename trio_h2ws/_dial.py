@@ -1,7 +1,10 @@
-"""One dial: from an origin to a connection that is ready, with the server's first SETTINGS here.
+"""One dial: from an origin to a connection that is ready, over HTTP/2 with the server's first SETTINGS here.
 
 The dial ends with the first SETTINGS, for requests too: only then is it known how many streams may be opened, and
 whether the server takes WebSockets. Everything that can go wrong until then is a ConnectFailed, and nothing was sent.
+
+ALPN (RFC 7301) chooses the protocol. An `http://` origin has none: it speaks HTTP/1.1, or HTTP/2 with prior knowledge
+when the caller requires that (RFC 9113, section 3.3).
 """
 
 from __future__ import annotations
@@ -9,18 +12,30 @@ from __future__ import annotations
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
 
 import trio
 
 from ._config import Limits, Timeouts
-from ._errors import ConnectFailed, H2WSError, HTTP2NotAvailable
+from ._engine import Engine, Observer
+from ._errors import ConnectFailed, H2WSError
+from ._h1.engine import H1Engine
 from ._h2.connection import BROKEN, Connection
+from ._h2.engine import H2Engine
 from ._tls import TLSTransport
 from ._transport import Transport, transport_for
 from ._url import Origin
 
 OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]
+
+
+class Speak(Enum):
+    """What a dial is to end in."""
+
+    BEST = "best"  # HTTP/2 where the server has it, else HTTP/1.1
+    HTTP1 = "http1"
+    HTTP2 = "http2"  # in clear, with prior knowledge
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +64,34 @@ class Dialer:
         self._changed = changed
         self._context = config.ssl_context
 
-    async def dial(self, origin: Origin) -> Connection:
-        """A ready connection. Raises ConnectFailed or HTTP2NotAvailable."""
+    async def dial(self, origin: Origin, speak: Speak) -> Connection:
+        """A ready connection. Raises ConnectFailed. Cancelled, it leaves nothing open."""
         seconds = self._config.timeouts.connect
         try:
             with trio.fail_after(seconds if seconds is not None else float("inf")):
-                return await self._dial(origin)
+                return await self._dial(origin, speak)
         except trio.TooSlowError:
             raise ConnectFailed(f"{origin}: no connection within {seconds} s (Timeouts.connect)") from None
 
-    async def _dial(self, origin: Origin) -> Connection:
+    async def _dial(self, origin: Origin, speak: Speak) -> Connection:
+        config = self._config
         transport = await self._open(origin)
+        http2 = speak is Speak.HTTP2
         try:
             if origin.scheme == "https":
-                transport = await self._secure(transport, origin)
+                tls = await self._secure(transport, origin, speak)
+                http2 = tls.alpn == "h2"
+                transport = tls
         except BaseException:
             await _close(transport)
             raise
-        config = self._config
-        connection = Connection(transport, str(origin), config.limits, config.timeouts, self._changed)
+
+        def make_engine(observer: Observer) -> Engine:
+            if http2:
+                return H2Engine(observer, config.limits, trio.current_time)
+            return H1Engine(observer, config.limits)
+
+        connection = Connection(transport, make_engine, str(origin), config.limits, config.timeouts, self._changed)
         connection.start(self._nursery)
         try:
             await connection.wait_ready()
@@ -91,11 +115,12 @@ class Dialer:
             raise ConnectFailed(f"{origin}: could not connect: {cause}") from cause
         return transport_for(stream)
 
-    async def _secure(self, transport: Transport, origin: Origin) -> Transport:
+    async def _secure(self, transport: Transport, origin: Origin, speak: Speak) -> TLSTransport:
         if self._context is None:
             self._context = default_context()
+        alpn = ["http/1.1"] if speak is Speak.HTTP1 else ["h2", "http/1.1"]
         try:
-            tls = TLSTransport(transport, self._context, origin.host, ["h2", "http/1.1"])
+            tls = TLSTransport(transport, self._context, origin.host, alpn)
             await tls.handshake()
         except ssl.SSLCertVerificationError as error:
             raise ConnectFailed(
@@ -104,8 +129,6 @@ class Dialer:
             ) from error
         except (*BROKEN, ValueError) as error:
             raise ConnectFailed(f"{origin}: TLS handshake failed: {error}") from error
-        if tls.alpn != "h2":
-            raise HTTP2NotAvailable("alpn", f"{origin} chose {tls.alpn or 'nothing'} in the TLS handshake")
         return tls
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 RawFields: TypeAlias = list[tuple[bytes, bytes]]
 HeaderTypes: TypeAlias = "Headers | Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]] | None"
@@ -42,7 +42,12 @@ class Headers:
         key = name.lower().encode("latin-1", "replace")
         return [_text(v) for n, v in self.raw if n == key or n.lower() == key]
 
+    @overload
+    def get(self, name: str) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str) -> str: ...
     def get(self, name: str, default: str | None = None) -> str | None:
+        """The value, joined with ", " if the name came several times; `default` if it did not come."""
         values = self.get_all(name)
         return ", ".join(values) if values else default
 

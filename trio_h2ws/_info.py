@@ -28,3 +28,5 @@ class ConnectionInfo:
     """It takes no new streams: the server sent GOAWAY, or the connection is about to close."""
     extended_connect: bool = field(compare=False, default=False)
     """The server takes WebSockets on it (SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441)."""
+    websockets: str | None = field(compare=False, default=None)
+    """How WebSockets to this origin are opened, once that is known: "HTTP/2", or "HTTP/1.1" with the reason."""

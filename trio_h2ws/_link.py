@@ -46,6 +46,7 @@ class Link:
     """Between one carrier and one session. All of it is synchronous, but for the waiting."""
 
     __slots__ = (
+        "_answer_at_once",
         "_close_seen",
         "_receiver",
         "_timer",
@@ -62,7 +63,11 @@ class Link:
         "session",
     )
 
-    def __init__(self, carrier: Carrier, session: Session, outgoing: Outgoing) -> None:
+    def __init__(
+        self, carrier: Carrier, session: Session, outgoing: Outgoing, *, answer_close_at_once: bool = False
+    ) -> None:
+        # Over HTTP/1.1 the server waits for our Close before it ends the connection (RFC 6455, section 7.1.1).
+        self._answer_at_once = answer_close_at_once
         self.carrier = carrier
         self.session = session
         self.outgoing = outgoing
@@ -160,8 +165,14 @@ class Link:
         if self.initiator is None:
             self.initiator = "remote"
         self._tell_over()
-        if not self.ended:
-            self._set_timer(_MOMENT, self.finish if self.outgoing.close_sent else self._answer_close)
+        if self.ended:
+            return
+        if self.outgoing.close_sent:
+            self._set_timer(_MOMENT, self.finish)
+        elif self._answer_at_once:
+            self._answer_close()
+        else:
+            self._set_timer(_MOMENT, self._answer_close)
 
     def _answer_close(self) -> None:
         code = self.session.close_code

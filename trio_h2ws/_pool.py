@@ -1,12 +1,13 @@
 """Which connection carries a call: one per origin, or one dial in flight.
 
-One, and no more, but for one case: WebSockets may stay for ever, so when they hold every slot, waiting for one could
-last for ever, too. Then (and only then) an origin gets another connection, up to a bound.
+One, and no more, but for two cases. WebSockets may stay for ever, so when they hold every slot, waiting for one could
+last for ever, too: then an origin gets another connection. And HTTP/1.1 carries one exchange at a time: there, calls
+side by side need connections side by side. Both are bounded by `Limits.max_connections_per_origin`.
 
-A site is what the pool knows about one origin: its connections, whether a dial is under way, and who waits, in the
-order of coming. `_advance` is called whenever something may have changed (a stream ended, SETTINGS came, a dial
-ended, somebody began to wait). It decides, synchronously, and then hands out slots or begins a dial. A slot that is
-handed out is reserved until its task opens the stream, so no newcomer can take it.
+A site is what the pool knows about one origin and one way to speak to it: its connections, the dials under way, and
+who waits, in the order of coming. `_advance` is called whenever something may have changed (a stream ended, SETTINGS
+came, a dial ended, somebody began to wait). It decides, synchronously, and then hands out slots or begins a dial. A
+slot that is handed out is reserved until its task opens the stream, so no newcomer can take it.
 
 The dial belongs to the pool, not to the call that caused it: it runs in the client's nursery, so cancelling that
 call harms no other. If it fails, everyone who waits at that moment gets an exception of his own; the next call
@@ -16,14 +17,16 @@ begins a new dial.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from enum import Enum
 
 import trio
 
-from ._config import Limits
-from ._dial import Dialer
+from ._config import Limits, Timeouts
+from ._dial import Dialer, Speak
 from ._errors import ConnectFailed, H2WSError, LimitExceeded, fresh
 from ._h2.connection import Connection, State
+from ._info import ConnectionInfo
 from ._url import Origin
 
 
@@ -45,12 +48,13 @@ class _Waiter:
 
 
 class _Site:
-    __slots__ = ("connections", "dialling", "origin", "waiters")
+    __slots__ = ("connections", "dialling", "origin", "speak", "waiters")
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, speak: Speak) -> None:
         self.origin = origin
+        self.speak = speak
         self.connections: list[Connection] = []
-        self.dialling = False
+        self.dialling = 0
         self.waiters: deque[_Waiter] = deque()
 
 
@@ -63,17 +67,17 @@ class Next(Enum):
     REFUSE = "refuse"
 
 
-def choose(connections: list[Connection], dialling: bool, most: int) -> tuple[Next, Connection | None]:
-    """Pure: what the first who waits gets.
-
-    The first connection with a free slot. Without one, patience: slots come free. Two exceptions: no connection takes
-    new streams, or WebSockets hold every slot of all that do, so that nobody can say whether one will ever come free.
-    Then another connection, up to `most`.
-    """
+def choose(
+    connections: list[Connection], dialling: int, waiting: int, speak: Speak, most: int
+) -> tuple[Next, Connection | None]:
+    """Pure: what the first of `waiting` gets, by the rules at the top of this module."""
     for connection in connections:
         if connection.free_slots > 0:
             return Next.GIVE, connection
     usable = [connection for connection in connections if connection.state is State.OPEN]
+    if speak is Speak.HTTP1 or any(connection.engine.protocol == "HTTP/1.1" for connection in usable):
+        more = dialling < waiting and len(usable) + dialling < most
+        return (Next.DIAL if more else Next.WAIT), None
     if dialling or any(not connection.full_of_websockets for connection in usable):
         return Next.WAIT, None
     return (Next.DIAL if len(usable) < most else Next.REFUSE), None
@@ -82,10 +86,12 @@ def choose(connections: list[Connection], dialling: bool, most: int) -> tuple[Ne
 class Pool:
     """The connections of one client."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, timeouts: Timeouts) -> None:
         self._limits = limits
-        self._sites: dict[Origin, _Site] = {}
-        self._site_of: dict[Connection, _Site] = {}
+        self._timeouts = timeouts
+        self._sites: dict[tuple[Origin, Speak], _Site] = {}
+        self._site_of: dict[Connection, _Site | None] = {}
+        self._over_http1: dict[Origin, tuple[str, float]] = {}  # why WebSockets go over HTTP/1.1, and until when
         self._dialer: Dialer | None = None
         self._nursery: trio.Nursery | None = None
         self._dials: set[trio.CancelScope] = set()
@@ -99,16 +105,27 @@ class Pool:
     def connections(self) -> list[Connection]:
         return list(self._site_of)
 
-    async def acquire(self, origin: Origin) -> Connection:
+    def snapshots(self) -> list[ConnectionInfo]:
+        result = []
+        for connection in self._site_of:
+            info = connection.info()
+            reason = next((why for o, (why, _) in self._over_http1.items() if str(o) == info.origin), None)
+            if reason is not None and self._site_of[connection] is not None:
+                info = replace(info, websockets=f"HTTP/1.1 ({reason})")
+            result.append(info)
+        return result
+
+    # Slots.
+
+    async def acquire(self, origin: Origin, speak: Speak) -> Connection:
         """A connection to the origin, with one slot reserved: call its `open` next, without any await between.
 
         Raises ConnectFailed, LimitExceeded (see `choose`), or trio.ClosedResourceError when the client is closed.
         """
-        if self._closed:
-            raise trio.ClosedResourceError("the client is closed")
-        site = self._sites.get(origin)
+        self._check_open()
+        site = self._sites.get((origin, speak))
         if site is None:
-            site = self._sites[origin] = _Site(origin)
+            site = self._sites[origin, speak] = _Site(origin, speak)
         if not site.waiters:
             for connection in site.connections:
                 if connection.free_slots > 0:
@@ -131,35 +148,39 @@ class Pool:
     def changed(self, connection: Connection) -> None:
         """A slot, the settings or the state of a connection may have changed."""
         site = self._site_of.get(connection)
-        if site is None:
-            return
         if connection.state is State.CLOSED:
-            del self._site_of[connection]
-            site.connections.remove(connection)
-        if site.waiters:
+            self._site_of.pop(connection, None)
+            if site is not None:
+                site.connections.remove(connection)
+                self._forget_if_empty(site)
+        if site is not None and site.waiters:
             self._advance(site)
+
+    def _forget_if_empty(self, site: _Site) -> None:
+        if not (site.connections or site.dialling or site.waiters):
+            self._sites.pop((site.origin, site.speak), None)
 
     def _advance(self, site: _Site) -> None:
         waiters = site.waiters
+        most = self._limits.max_connections_per_origin
         while waiters:
             if waiters[0].task is None:
                 waiters.popleft()
                 continue
-            most = self._limits.max_connections_per_origin
-            what, connection = choose(site.connections, site.dialling, most)
+            what, connection = choose(site.connections, site.dialling, len(waiters), site.speak, most)
             if what is Next.GIVE:
                 assert connection is not None
                 connection.reserved += 1
                 waiters.popleft().give(connection)
-                continue
-            if what is Next.DIAL:
+            elif what is Next.DIAL:
                 assert self._nursery is not None
-                site.dialling = True
+                site.dialling += 1
                 self._nursery.start_soon(self._dial, site)
             elif what is Next.REFUSE:
                 message = f"WebSockets hold every stream of the {most} connections to {site.origin}"
                 self._fail(site, LimitExceeded("max_connections_per_origin", most, message))
-            return
+            else:
+                return
 
     async def _dial(self, site: _Site) -> None:
         assert self._dialer is not None
@@ -168,7 +189,7 @@ class Pool:
         with trio.CancelScope(shield=True) as scope:
             self._dials.add(scope)
             try:
-                connection = await self._dialer.dial(site.origin)
+                connection = await self._dialer.dial(site.origin, site.speak)
                 site.connections.append(connection)
                 self._site_of[connection] = site
             except H2WSError as error:
@@ -178,10 +199,11 @@ class Pool:
                 failure.__cause__ = error
             finally:
                 self._dials.discard(scope)
-                site.dialling = False
+                site.dialling -= 1
         if failure is not None:
             self._fail(site, failure)
         self._advance(site)
+        self._forget_if_empty(site)
 
     def _fail(self, site: _Site, error: BaseException) -> None:
         waiters = [waiter for waiter in site.waiters if waiter.task is not None]
@@ -189,14 +211,60 @@ class Pool:
         for waiter in waiters:
             waiter.give(None, fresh(error))
 
+    # WebSockets over HTTP/1.1: each has a connection of its own.
+
+    async def dial_for_websocket(self, origin: Origin) -> Connection:
+        """A new HTTP/1.1 connection that carries one WebSocket. Raises ConnectFailed or LimitExceeded."""
+        self._check_open()
+        assert self._dialer is not None
+        most = self._limits.max_http1_websockets
+        alone = sum(site is None and c.origin == str(origin) for c, site in self._site_of.items())
+        if most is not None and alone >= most:
+            raise LimitExceeded("max_http1_websockets", most, f"WebSockets over HTTP/1.1 to {origin}")
+        connection = await self._dialer.dial(origin, Speak.HTTP1)
+        connection.reserved += 1
+        connection.upgraded = True
+        self._site_of[connection] = None
+        return connection
+
+    def detach(self, connection: Connection) -> None:
+        """The connection becomes one WebSocket: it serves nobody else, and does not count any more."""
+        site = self._site_of.get(connection)
+        connection.upgraded = True
+        self._site_of[connection] = None
+        if site is not None:
+            site.connections.remove(connection)
+            self._advance(site)
+
+    def why_http1(self, origin: Origin) -> str | None:
+        """Why this origin's WebSockets go over HTTP/1.1, if that was found out not too long ago."""
+        known = self._over_http1.get(origin)
+        if known is None:
+            return None
+        if known[1] < trio.current_time():
+            del self._over_http1[origin]
+            return None
+        return known[0]
+
+    def remember_http1(self, origin: Origin, reason: str) -> None:
+        seconds = self._timeouts.remember
+        if seconds is not None:
+            self._over_http1[origin] = (reason, trio.current_time() + seconds)
+
+    # The end.
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("the client is closed")
+
     def close(self, *, gracefully: bool) -> None:
         """End everything: those who wait get trio.ClosedResourceError, the connections say goodbye or not."""
         self._closed = True
-        for site in self._sites.values():
+        for site in list(self._sites.values()):
             self._fail(site, trio.ClosedResourceError("the client is closed"))
         for scope in self._dials:
             scope.cancel()
-        for connection in self.connections:
+        for connection in list(self._site_of):
             if gracefully:
                 connection.shut_down()
             else:

@@ -154,7 +154,7 @@ class Response(metaclass=PrivateConstructor):
     @property
     def encoding(self) -> str:
         """The charset of the Content-Type, "utf-8" if it names none that Python knows."""
-        for part in self.headers.get("content-type", "").split(";")[1:]:  # type: ignore[union-attr]
+        for part in self.headers.get("content-type", "").split(";")[1:]:
             key, _, value = part.partition("=")
             if key.strip().lower() == "charset":
                 try:

@@ -10,7 +10,7 @@ import pstats
 import sys
 
 from . import chart, report, rounds
-from .rows import ROWS
+from .rows import ROWS, Row
 from .servers.start import Sites, serving
 
 
@@ -22,7 +22,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round and less work: a look, not a measurement")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="every sample, as JSON")
     parser.add_argument("--chart", type=pathlib.Path, metavar="FILE.svg", help="a drawing of the result")
-    parser.add_argument("--profile", type=pathlib.Path, metavar="DIR", help="instead: ours under cProfile, row by row")
+    parser.add_argument("--profile", type=pathlib.Path, metavar="DIR", help="instead: ours under cProfile")
     return parser.parse_args()
 
 
@@ -54,7 +54,7 @@ def main() -> None:
         options.chart.write_text(chart.draw(outcomes, versions))
 
 
-def _profile(options: argparse.Namespace, chosen: list[rounds.Row], sites: Sites) -> None:
+def _profile(options: argparse.Namespace, chosen: list[Row], sites: Sites) -> None:
     options.profile.mkdir(parents=True, exist_ok=True)
     for row in chosen:
         if row.load == "imports":

@@ -47,7 +47,7 @@ def cheaper(peer: str, times: float, metric: str = "cpu") -> Goal:
 
 
 def level(peer: str, metric: str = "cpu") -> Goal:
-    """"Level" leaves 5 % to the noise."""
+    """ "Level" leaves 5 % to the noise."""
     name = {"cpu": "CPU", "wall": "wall time"}[metric]
     return Goal(f"level with {peer} or better, {name}", metric, peer, at_least=0.95)
 

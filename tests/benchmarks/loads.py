@@ -197,8 +197,8 @@ async def mixed(kit: Kit, site: Site, *, sockets: int, size: int, seconds: float
         "wall": meter.wall,
         "quiet": calm[-1],
         "busy": waits[-1],
-        "quiet_median": calm[len(calm) // 2],
-        "busy_median": waits[len(waits) // 2],
+        "quiet_middle": calm[len(calm) // 2],
+        "busy_middle": waits[len(waits) // 2],
         "slowdown": waits[-1] / calm[-1],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import gc
 import os
 import resource
@@ -9,6 +10,9 @@ import time
 from types import TracebackType
 
 _PAGE = resource.getpagesize()
+
+profiler: cProfile.Profile | None = None
+"""If there is one, it watches what meters measure, and nothing else."""
 
 
 class Meter:
@@ -19,11 +23,15 @@ class Meter:
         self._system = resource.getrusage(resource.RUSAGE_SELF).ru_stime
         self._wall = time.perf_counter()
         self._cpu = time.process_time()
+        if profiler is not None:
+            profiler.enable()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if profiler is not None:
+            profiler.disable()
         self.cpu = time.process_time() - self._cpu
         self.wall = time.perf_counter() - self._wall
         self.system = resource.getrusage(resource.RUSAGE_SELF).ru_stime - self._system

@@ -24,8 +24,18 @@ _LIBRARIES = (
     "websockets",
     "aiohttp",
 )
-_HEADS = {"cpu": "CPU", "wall": "wall", "quiet": "quiet max", "busy": "busy max", "early": "CPU, 100th"}
-_NAMES = {OURS: "trio_h2ws"}
+_HEADS = {"cpu": "CPU", "wall": "wall", "quiet": "quiet, slowest", "busy": "busy, slowest", "early": "CPU, 100th"}
+_NAMES = {
+    OURS: "trio_h2ws",
+    "trio_websocket": "trio-websocket",
+    "websockets_trio": "websockets, trio",
+    "websockets_asyncio": "websockets, asyncio",
+    "separate": "trio-ws + httpx2",
+}
+
+
+def display_name(client: str) -> str:
+    return _NAMES.get(client, client)
 
 
 def environment(servers: Iterable[str]) -> list[str]:
@@ -39,7 +49,7 @@ def environment(servers: Iterable[str]) -> list[str]:
     return [*found, *servers]
 
 
-def _show(metric: str, value: float) -> str:
+def show(metric: str, value: float) -> str:
     if metric == "memory":
         return f"{value / 1000:,.1f} KB"
     if metric == "rate":
@@ -54,17 +64,17 @@ def table(outcome: Outcome) -> str:
     row, medians = outcome.row, outcome.medians()
     lines = [f"{row.name}: {row.title} (each {row.unit})"]
     heads = [_HEADS.get(metric, metric.replace("_", " ")) for metric in row.metrics]
-    lines.append("  " + " " * 20 + "".join(f"{head:>14}" for head in heads) + f"{'CPU / ours':>12}")
+    lines.append("  " + " " * 20 + "".join(f"{head:>16}" for head in heads) + f"{'CPU / ours':>12}")
     ours = medians.get(OURS, {}).get("cpu")
     for client in row.clients:
-        name = _NAMES.get(client, client)
+        name = display_name(client)
         if client in outcome.failed:
             lines.append(f"  {name:<20}{outcome.failed[client][:90]:>14}")
             continue
         metrics = medians[client]
-        cells = [_show(metric, metrics[metric]) if metric in metrics else "–" for metric in row.metrics]
+        cells = [show(metric, metrics[metric]) if metric in metrics else "–" for metric in row.metrics]
         ratio = f"{metrics['cpu'] / ours:.2f}×" if ours and "cpu" in metrics else ""
-        lines.append(f"  {name:<20}" + "".join(f"{cell:>14}" for cell in cells) + f"{ratio:>12}")
+        lines.append(f"  {name:<20}" + "".join(f"{cell:>16}" for cell in cells) + f"{ratio:>12}")
     for goal in row.goals:
         measured = goal.measured(medians)
         if measured is None:

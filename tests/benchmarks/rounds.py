@@ -65,8 +65,9 @@ def once(command: list[str]) -> dict[str, float] | str:
     except subprocess.TimeoutExpired:
         return f"not done in {_DEADLINE} s"
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        return lines[-1] if lines else f"ended with {done.returncode}"
+        # Inside an exception group the errors are drawn with a margin.
+        lines = [line.strip(" |+-") for line in done.stderr.splitlines()]
+        return next((line for line in reversed(lines) if line), f"ended with {done.returncode}")
     numbers: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     if "missing" in numbers:
         return f"not installed: {numbers['missing']}"

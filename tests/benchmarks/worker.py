@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.worker '{"client": "ours", "load": "requests", "options": {…}, "site": {…}}'
 
-"profile": FILE in that JSON runs the work under cProfile and leaves the statistics there.
+"profile": FILE in that JSON has the measured part watched by cProfile, and leaves the statistics there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import sys
 from typing import Any
 
-from .meter import end_at_once
+from . import meter
 from .servers.site import Site
 
 
@@ -35,17 +35,17 @@ def work(client: str, load: str, options: dict[str, Any], site: Site) -> dict[st
 def main() -> None:
     order = json.loads(sys.argv[1])
     arguments = (order["client"], order["load"], order["options"], Site(**order["site"]))
+    numbers: dict[str, float] | dict[str, str]
     try:
         if order.get("profile"):
-            profile = cProfile.Profile()
-            numbers = profile.runcall(work, *arguments)
-            profile.dump_stats(order["profile"])
-        else:
-            numbers = work(*arguments)
+            meter.profiler = cProfile.Profile()
+        numbers = work(*arguments)
+        if meter.profiler is not None:
+            meter.profiler.dump_stats(order["profile"])
     except ImportError as error:
         numbers = {"missing": str(error)}
     print(json.dumps(numbers), flush=True)
-    end_at_once()
+    meter.end_at_once()
 
 
 if __name__ == "__main__":

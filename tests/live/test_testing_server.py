@@ -14,8 +14,8 @@ from h2.settings import SettingCodes
 from wsproto.events import CloseConnection, Ping, Pong
 from wsproto.extensions import PerMessageDeflate
 
-from toolkit.plain_client import PlainClient, open_plain_client
-from trio_h2ws.testing import Server, open_server
+from toolkit.plain_client import Answer, PlainClient, open_plain_client
+from trio_h2ws.testing import Server, _routes, open_server
 
 
 @pytest.fixture(params=["tls", "clear", "memory", "memory-clear"])
@@ -54,7 +54,8 @@ async def test_simple_routes(client: PlainClient) -> None:
     assert "content-length" not in nothing.headers
     assert (await client.get("/nope")).status == 404
     assert (await client.get("/bytes/1/2")).status == 404
-    assert (await client.get("/bytes/many")).status == 400
+    for path in ("/bytes/many", "/bytes/-1", "/status/100", "/slow/nan", "/reset/4294967296", "/stream/1/1?delay=-1"):
+        assert (await client.get(path)).status == 400, path
     assert json.loads((await client.get("/json")).body)["hello"] == "world"
     answer = await client.get("/gzip")
     assert answer.headers["content-encoding"] == "gzip"
@@ -142,6 +143,11 @@ async def test_one_unread_stream_stalls_no_other(client: PlainClient) -> None:
 
 async def test_resets(server: Server, client: PlainClient) -> None:
     assert (await client.get("/reset/7")).reset == 7
+    assert (await client.get("/reset/12345")).reset == 12345
+    stream_id = client.start("/early/413", "POST", end=False)
+    answer = await client.answer(stream_id)
+    await client.until(lambda: answer.reset is not None)
+    assert (answer.status, bytes(answer.body), answer.ended, answer.reset) == (413, b"enough\n", True, 0)
     answer = await client.get("/partial/100000/2")
     assert (answer.status, answer.reset, len(answer.body)) == (200, 2, 100000)
     hanging = client.start("/hang")
@@ -203,7 +209,10 @@ async def test_websocket_subprotocol_and_deflate(client: PlainClient) -> None:
     extension = PerMessageDeflate()
     headers = {
         "sec-websocket-protocol": "v9, v2, v1",
-        "sec-websocket-extensions": "permessage-deflate; client_max_window_bits=8, permessage-deflate",
+        "sec-websocket-extensions": (
+            "x-other, permessage-deflate; client_max_window_bits=8, permessage-deflate; server_max_window_bits=x, "
+            "permessage-deflate"
+        ),
     }
     ws = await client.websocket("/ws/subprotocol", headers, [extension])
     assert ws.answer.headers["sec-websocket-protocol"] == "v2"
@@ -214,7 +223,13 @@ async def test_websocket_subprotocol_and_deflate(client: PlainClient) -> None:
 
 
 async def test_websocket_refusals(client: PlainClient) -> None:
-    for path, status in [("/ws/refuse/403", 403), ("/ws/nope", 404), ("/elsewhere", 404), ("/ws/close/x", 400)]:
+    for path, status in [
+        ("/ws/refuse/403", 403),
+        ("/ws/nope", 404),
+        ("/elsewhere", 404),
+        ("/ws/close/x", 400),
+        ("/ws/close/70000", 400),
+    ]:
         ws = await client.websocket(path)
         answer = await client.answer(ws.stream_id)
         assert (answer.status, bool(answer.body)) == (status, True)
@@ -222,6 +237,10 @@ async def test_websocket_refusals(client: PlainClient) -> None:
     assert (ws.answer.status, ws.answer.headers["sec-websocket-version"]) == (426, "13")
     ws = await client.websocket("/ws/echo", {":protocol": "connect-udp"})
     assert ws.answer.status == 501
+    stream_id = client.h2.get_next_available_stream_id()
+    client.answers[stream_id] = Answer()
+    client.h2.send_headers(stream_id, [(":method", "CONNECT"), (":authority", "elsewhere:443")])
+    assert (await client.answer(stream_id)).status == 501
 
 
 async def test_websocket_closed_by_the_server(client: PlainClient) -> None:
@@ -302,6 +321,15 @@ async def test_websocket_that_breaks_the_protocol(client: PlainClient) -> None:
     assert (await client.get("/")).status == 200
 
 
+async def test_websocket_message_that_is_too_big(client: PlainClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_h2ws.testing._websockets.MAX_MESSAGE", 1000)
+    ws = await client.websocket("/ws/echo")
+    await ws.send("x" * 1000)
+    assert len(await ws.receive()) == 1000
+    await ws.send("x" * 1001)
+    assert (await ws.closing()).code == 1009
+
+
 async def test_websocket_that_does_not_read_its_echo(client: PlainClient) -> None:
     ws = await client.websocket("/ws/echo")
     client.unread.add(ws.stream_id)
@@ -379,6 +407,16 @@ async def test_goaway(server: Server, client: PlainClient) -> None:
     assert second not in server.connections[0].streams
 
 
+async def test_after_goaway_new_streams_are_ignored(server: Server, client: PlainClient) -> None:
+    await client.get("/")
+    await server.goaway()
+    client.start("/")
+    await client.flush()
+    with trio.move_on_after(0.05):
+        await client.until(lambda: False)
+    assert (client.goaways, server.stats.streams_opened) == ([(1, 0)], 1)
+
+
 async def test_drain_finishes_what_is_in_flight(server: Server) -> None:
     async with open_plain_client(server) as client, trio.open_nursery() as nursery:
         client.start("/stream/3/10?delay=0.05")
@@ -423,6 +461,37 @@ async def test_a_broken_client_ends_only_its_own_connection(server: Server) -> N
     assert len(server.stats.protocol_errors) == 1
 
 
+async def test_a_bug_of_the_server_is_kept(
+    client: PlainClient, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    def boom(exchange: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setitem(_routes.ROUTES, "boom", boom)
+    with pytest.raises(AssertionError, match="closed the connection"):
+        await client.get("/boom")
+    assert [str(error) for error in server.stats.errors] == ["boom"]
+    server.stats.errors.clear()
+
+
+async def test_a_flood_of_pings(client: PlainClient, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    monkeypatch.setattr("trio_h2ws.testing._h2.MAX_OWED", 10_000)
+    for _ in range(1000):
+        client.h2.ping(b"12345678")
+    await client.flush()
+    await eventually(lambda: server.stats.protocol_errors)
+    assert "does not read" in server.stats.protocol_errors[0]
+
+
+async def test_padding_is_credited(client: PlainClient) -> None:
+    stream_id = client.start("/upload", "POST", end=False)
+    for _ in range(5000):  # with their padding they need more than the window of the stream
+        await client.until(lambda: client.h2.local_flow_control_window(stream_id) > 1000)
+        client.h2.send_data(stream_id, b"x" * 100, pad_length=255)
+    client.h2.end_stream(stream_id)
+    assert json.loads((await client.answer(stream_id)).body)["bytes"] == 500_000
+
+
 async def test_garbage_and_hangups(server: Server) -> None:
     for data in (b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100, b"PRI", b""):
         transport = await server.open_stream()
@@ -461,7 +530,7 @@ async def test_the_authority_is_the_servers_own() -> None:
 
 
 async def test_the_users_exception_comes_out_bare() -> None:
-    with pytest.raises(KeyError, match="mine"):  # noqa: PT012
+    with pytest.raises(KeyError, match="mine"):
         async with open_server() as server, open_plain_client(server) as client:
             await client.get("/")
             raise KeyError("mine")
@@ -472,6 +541,34 @@ async def test_the_users_exception_comes_out_bare() -> None:
     with pytest.raises(OSError, match=r"."):
         async with open_server(host="203.0.113.1"):
             pass
+
+
+@pytest.mark.parametrize("ending", ["normal", "exception", "cancelled"])
+async def test_it_ends_bare_when_it_is_cancelled_too(ending: str) -> None:
+    with trio.CancelScope() as scope:
+        async with open_server() as server, open_plain_client(server) as client:
+            await client.get("/")
+            scope.cancel()
+            if ending == "exception":
+                with pytest.raises(KeyError):
+                    async with open_server(memory=True):
+                        raise KeyError
+            if ending == "cancelled":
+                await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert server.connections == []
+
+
+async def test_a_keyboard_interrupt_in_the_server_comes_out_bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(exchange: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(_routes.ROUTES, "interrupted", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        async with open_server() as server, open_plain_client(server) as client:
+            client.start("/interrupted")
+            await client.flush()
+            await trio.sleep_forever()
 
 
 async def test_a_thousand_websockets_and_a_download() -> None:

@@ -2,6 +2,20 @@
 
 from .bystanders import Bystanders, bystanders
 from .calls import Call
+from .inside import assert_clean, connection_of, connections_of
 from .peer import READY, Network, Peer, PeerSocket, Request, scripted_peer
 
-__all__ = ["READY", "Bystanders", "Call", "Network", "Peer", "PeerSocket", "Request", "bystanders", "scripted_peer"]
+__all__ = [
+    "READY",
+    "Bystanders",
+    "Call",
+    "Network",
+    "Peer",
+    "PeerSocket",
+    "Request",
+    "assert_clean",
+    "bystanders",
+    "connection_of",
+    "connections_of",
+    "scripted_peer",
+]

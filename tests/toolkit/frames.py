@@ -64,7 +64,9 @@ def body(stream: int, content: bytes, *, end: bool = True, size: int = FRAME_SIZ
     return b"".join(data(stream, piece, end=end and piece is pieces[-1]) for piece in pieces)
 
 
-def headers(stream: int, block: bytes, *, end: bool = False, end_headers: bool = True, pad: int | None = None) -> bytes:
+def headers(
+    stream: int, block: bytes, *, end: bool = False, end_headers: bool = True, pad: int | None = None
+) -> bytes:
     """HEADERS with an encoded block."""
     frame = hf.HeadersFrame(stream, block, pad_length=pad or 0)
     if end:

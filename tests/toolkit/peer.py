@@ -39,7 +39,7 @@ import trio_h2ws
 from . import frames as ff
 from .calls import Call, T
 
-SECONDS = 10.0
+SECONDS = 3.0
 F = TypeVar("F", bound=hf.Frame)
 
 READY: dict[int, int] = {ff.MAX_CONCURRENT_STREAMS: 100, ff.ENABLE_CONNECT_PROTOCOL: 1}
@@ -126,6 +126,8 @@ class Peer:
         self._reading = trio.Event()
         self._reading.set()
         self._crash: BaseException | None = None
+        self._replies: list[bytes] = []
+        self._settings_sent = False
 
     # The client, and other peers.
 
@@ -160,14 +162,19 @@ class Peer:
                 if not data:
                     break
                 await self._reading.wait()
-                for reply in self._parse(bytes(data)):
-                    await self.raw(reply)
+                self._replies += self._parse(bytes(data))
+                await self._reply()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         except Exception as error:
             self._crash = error
         self.eof = True
         self._news.unpark_all()
+
+    async def _reply(self) -> None:
+        # Nothing may come before our own SETTINGS, and if the test writes them, we wait for it.
+        while self._replies and self._settings_sent:
+            await self.raw(self._replies.pop(0))
 
     def _parse(self, data: bytes) -> list[bytes]:
         self._buffer += data
@@ -213,7 +220,8 @@ class Peer:
             case hf.HeadersFrame() | hf.ContinuationFrame():
                 if isinstance(frame, hf.HeadersFrame):
                     self._block = (frame, bytearray())
-                assert self._block is not None and self._block[0].stream_id == frame.stream_id, "CONTINUATION alone"
+                assert self._block is not None, "CONTINUATION alone"
+                assert self._block[0].stream_id == frame.stream_id, "another frame inside a header block"
                 self._block[1].extend(frame.data)
                 if "END_HEADERS" in frame.flags:
                     first, block = self._block
@@ -310,7 +318,9 @@ class Peer:
         await self.until(lambda: request.ended, f"END_STREAM on {request}", within=within)
         return request
 
-    async def expect_data(self, stream: int | Request | PeerSocket, size: int = 1, *, within: float = SECONDS) -> bytes:
+    async def expect_data(
+        self, stream: int | Request | PeerSocket, size: int = 1, *, within: float = SECONDS
+    ) -> bytes:
         """At least so many bytes of the client's body, from its beginning."""
         request = self.requests[_id(stream)]
         await self.until(lambda: len(request.body) >= size, f"{size} bytes on {request}", within=within)
@@ -368,6 +378,8 @@ class Peer:
 
     async def settings(self, values: Mapping[int, int] | None = None, *, ack: bool = False) -> None:
         await self.raw(ff.settings(values or {}, ack=ack))
+        self._settings_sent = True
+        await self._reply()
 
     async def headers(
         self,

@@ -12,18 +12,22 @@ _SIZE = re.compile(r"([0-9][0-9_]*)\s*(?:([kmg])(i?)b?|b)?", re.IGNORECASE)
 _POWER = {"": 0, "k": 1, "m": 2, "g": 3}
 
 
-class UsageError(Exception):
-    """What was asked for can't be done, whatever the network does: exit code 2."""
+class CommandError(Exception):
+    """Ends the command with this one line. By default the fault is in what was asked for: exit code 2."""
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Parser(argparse.ArgumentParser):
     """argparse says what is wrong below the whole usage; here it is one line, like every other error."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(2, f"{self.prog}: {message} (--help says more)\n")
+        self.exit(2, f"error: {message} ({self.prog} --help says more)\n")
 
 
-def add_tls(parser: argparse.ArgumentParser) -> None:
+def add_tls(parser: argparse._ActionsContainer) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--cafile", metavar="FILE", help="trust the certificates in FILE (PEM), not the system's")
     group.add_argument("--insecure", action="store_true", help="accept any certificate")
@@ -72,7 +76,9 @@ def size(text: str) -> int:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size, like 1000, 64k, 10MB or 1GiB")
     number, unit, binary = match.groups()
-    return int(number) * (1024 if binary else 1000) ** _POWER[(unit or "").lower()]
+    power: int = _POWER[(unit or "").lower()]
+    base = 1024 if binary else 1000
+    return int(number) * int(base**power)
 
 
 def with_scheme(url: str, scheme: str) -> str:
@@ -92,9 +98,9 @@ def ssl_context(args: argparse.Namespace) -> ssl.SSLContext | None:
     try:
         return ssl.create_default_context(cafile=args.cafile)
     except ssl.SSLError:
-        raise UsageError(f"--cafile {args.cafile}: there is no PEM certificate in it") from None
+        raise CommandError(f"--cafile {args.cafile}: there is no PEM certificate in it") from None
     except OSError as error:
-        raise UsageError(f"--cafile {args.cafile}: {error.strerror}") from None
+        raise CommandError(f"--cafile {args.cafile}: {error.strerror}") from None
 
 
 def milliseconds(value: float) -> str:

@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 import trio
 
@@ -17,7 +18,7 @@ from .screen import Screen
 
 _PING_EVERY = 5.0
 _WAIT = 1.0
-_GOOD = (1000, 1001)
+_GOOD = (1000, 1001, 1005)  # 1005: a Close without a code, which many send when all is well
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "connect", help="talk to a WebSocket",
         description="Open a WebSocket. Each line of stdin is sent as a text message; messages go to stdout, binary "
         "ones as hex; everything else goes to stderr. Ctrl-D closes it with 1000, Ctrl-C with 1001.",
-        epilog="Exit code 0 if it was closed with 1000 or 1001, by either side.",
+        epilog="Exit code 0 if it was closed with 1000 or 1001, or without a code, by either side.",
     )  # fmt: skip
     parser.add_argument("url", metavar="URL", help="wss:// if it has no scheme")
     parser.add_argument(
@@ -35,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--origin", metavar="ORIGIN", help="the Origin header, as a browser would send it")
     parser.add_argument(
         "--wait", metavar="SECONDS", type=seconds,
-        help=f"how long to wait for answers after the end of stdin: {_WAIT:g}, at a terminal 0; inf: until it is closed",
+        help=f"how long to wait for answers after the end of stdin: {_WAIT:g}, or 0 at a terminal; inf for ever",
     )  # fmt: skip
     add_call(parser)
     parser.set_defaults(run=run)
@@ -43,19 +44,27 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 async def run(args: argparse.Namespace) -> int:
     url = with_scheme(args.url, "wss")
+    screen = Screen()
     async with trio_h2ws.open_client(ssl_context=ssl_context(args), http2=args.http2) as client:
-        async with client.websocket(
-            url, subprotocols=args.subprotocols, origin=args.origin, headers=args.headers
-        ) as ws:
-            return await _Conversation(args, ws).run()
+        try:
+            async with client.websocket(
+                url, subprotocols=args.subprotocols, origin=args.origin, headers=args.headers
+            ) as ws:
+                return await _Conversation(args, ws, screen).run()
+        except trio_h2ws.WebSocketRejected as rejected:
+            if args.verbose:
+                for name, value in rejected.headers.items():
+                    await screen.note(f"< {name}: {value}")
+                await screen.note(rejected.body.decode(errors="replace"))
+            raise
 
 
 class _Conversation:
     """stdin to the WebSocket, the WebSocket to stdout, until one of them ends or somebody presses Ctrl-C."""
 
-    def __init__(self, args: argparse.Namespace, ws: trio_h2ws.WebSocket) -> None:
+    def __init__(self, args: argparse.Namespace, ws: trio_h2ws.WebSocket, screen: Screen) -> None:
         self._ws = ws
-        self._screen = Screen()
+        self._screen = screen
         self._verbose: bool = args.verbose
         at_terminal = sys.stdin is not None and sys.stdin.isatty()
         self._wait: float = args.wait if args.wait is not None else 0.0 if at_terminal else _WAIT
@@ -108,14 +117,16 @@ class _Conversation:
         await screen.prompt()
 
     async def _send(self) -> None:
-        async for line in lines():
-            await self._ws.send(line)
-            self._sent += 1
-            await self._screen.prompt()
+        async with aclosing(lines()) as typed:
+            async for line in typed:
+                await self._ws.send(line)
+                self._sent += 1
+                await self._screen.prompt()
         await trio.sleep(self._wait)
 
     async def _receive(self) -> None:
-        async for message in self._ws:
+        while True:  # not `async for`: the exception at its end tells who closed
+            message = await self._ws.receive()
             self._received += 1
             await self._screen.message(message)
 
@@ -128,15 +139,17 @@ class _Conversation:
             pass  # the receiver hears of the same, and tells
 
     async def _part(self, elapsed: float) -> int:
-        ws = self._ws
+        ws, error = self._ws, self._error
         code = ws.close_code or 1006
-        reason = f" {ws.close_reason!r}" if ws.close_reason else ""
         good = code in _GOOD
-        if self._screen.is_conversation or self._verbose or not good:
-            await self._screen.last(
-                f"closed with {code}{reason} after {elapsed:.1f} s, {self._sent} sent, {self._received} received",
-                good=good,
-            )
+        if code == 1006:
+            cause = error.__cause__ if error is not None else None
+            how = f"ended without a closing handshake (1006){f': {cause}' if cause is not None else ''}"
+        else:
+            by = " by the server" if isinstance(error, trio_h2ws.WebSocketClosed) else ""
+            how = f"closed{by} with {code}{f' {ws.close_reason!r}' if ws.close_reason else ''}"
+        counts = f"{self._sent} sent, {self._received} received in {elapsed:.1f} s"
+        await self._screen.last(f"{how}; {counts}", good=good)
         if self._interrupted:
             return 130
         return 0 if good else 1

@@ -11,7 +11,7 @@ import trio
 import trio_h2ws
 
 from . import lines
-from .common import UsageError, add_call, describe, milliseconds, ssl_context, with_scheme
+from .common import CommandError, add_call, describe, milliseconds, ssl_context, with_scheme
 from .output import Output, standard_error, standard_output, visible
 
 _PIECE = 64 * 1024
@@ -26,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("url", metavar="URL", help="https:// if it has no scheme")
     parser.add_argument("-X", dest="method", metavar="METHOD", help="GET, or POST with -d or --data-file")
     data = parser.add_mutually_exclusive_group()
-    data.add_argument("-d", dest="data", metavar="DATA", help=f"send this body, as {FORM[1]} unless -H says otherwise")
+    data.add_argument("-d", dest="data", metavar="DATA", help=f"send this body, as {FORM[1]} or what -H says")
     data.add_argument("--data-file", metavar="FILE", help="send this file's bytes; - is stdin, sent as it comes")
     parser.add_argument("-o", dest="output", metavar="FILE", help="write the body to FILE")
     parser.add_argument("-i", dest="include", action="store_true", help="write status and headers before the body")
@@ -62,7 +62,7 @@ def _content(args: argparse.Namespace) -> tuple[bytes | AsyncIterator[bytes] | N
     if args.data_file == "-":
         return lines.pieces(), headers
     if not os.access(args.data_file, os.R_OK) or os.path.isdir(args.data_file):
-        raise UsageError(f"--data-file {args.data_file}: there is no such file that can be read")
+        raise CommandError(f"--data-file {args.data_file}: there is no such file that can be read")
     return _file(args.data_file), headers
 
 
@@ -74,7 +74,7 @@ async def _file(path: str) -> AsyncIterator[bytes]:
 
 async def _write_body(args: argparse.Namespace, response: trio_h2ws.Response) -> int:
     """The body, to where it shall go. Returns its size."""
-    size = 0
+    size, last = 0, b"\n"
     if args.output is None or args.output == "-":
         out = standard_output()
         if args.include:
@@ -82,6 +82,9 @@ async def _write_body(args: argparse.Namespace, response: trio_h2ws.Response) ->
         async for data in response:
             await out.write(data)
             size += len(data)
+            last = data
+        if args.verbose and out.is_terminal and not last.endswith(b"\n"):
+            await out.write("\n")  # what follows is on the same screen
         return size
     # Opened only now: a request that fails leaves an older file as it is.
     async with await trio.open_file(args.output, "wb") as file:

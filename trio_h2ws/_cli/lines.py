@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import trio
 
 _PIECE = 64 * 1024
 
 
-async def pieces() -> AsyncIterator[bytes]:
+async def pieces() -> AsyncGenerator[bytes]:
     """What comes on stdin, as it comes, to its end."""
     if sys.stdin is None:  # closed before we began
         return
@@ -25,13 +26,14 @@ async def pieces() -> AsyncIterator[bytes]:
         yield data
 
 
-async def lines() -> AsyncIterator[str]:
+async def lines() -> AsyncGenerator[str]:
     """The lines of stdin, without their ends. Bytes that are not UTF-8 become U+FFFD: a text message must be."""
     rest = b""
-    async for data in pieces():
-        *whole, rest = (rest + data).split(b"\n")
-        for line in whole:
-            yield _text(line)
+    async with aclosing(pieces()) as source:
+        async for data in source:
+            *whole, rest = (rest + data).split(b"\n")
+            for line in whole:
+                yield _text(line)
     if rest:
         yield _text(rest)
 

@@ -25,7 +25,7 @@ import trio
 import trio_h2ws
 
 from . import connect, demo, get
-from .common import Parser, UsageError
+from .common import CommandError, Parser
 from .output import abandon, standard_error, visible
 
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
@@ -76,14 +76,15 @@ async def _run(args: argparse.Namespace) -> int:
     except BrokenPipeError:
         abandon(sys.stdout)
         return BROKEN_PIPE
-    except UsageError as error:
-        return await _complain(args, str(error), USAGE)
+    except CommandError as error:
+        return await _complain(str(error), error.code)
     except trio_h2ws.H2WSError as error:
-        return await _complain(args, _explain(error), FAILED)
+        return await _complain(_explain(error), FAILED)
     except OSError as error:
-        return await _complain(args, error.strerror or str(error), FAILED)
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return await _complain(where + (error.strerror or str(error)), FAILED)
     except ValueError as error:  # the library's word for a bad URL, header or option; nothing was dialled
-        return await _complain(args, str(error), USAGE)
+        return await _complain(str(error), USAGE)
 
 
 def _explain(error: trio_h2ws.H2WSError) -> str:
@@ -94,7 +95,7 @@ def _explain(error: trio_h2ws.H2WSError) -> str:
     return str(error)
 
 
-async def _complain(args: argparse.Namespace, message: str, code: int) -> int:
+async def _complain(message: str, code: int) -> int:
     stderr = standard_error()
     line = " ".join(visible(message).split())
     await stderr.say(f"{stderr.bad('error:')} {line}")

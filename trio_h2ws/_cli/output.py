@@ -9,6 +9,7 @@ interpreter ends.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import select
@@ -33,6 +34,7 @@ class Output:
     def __init__(self, stream: TextIO | None) -> None:
         # Python has None where the descriptor was closed; its number may be a socket's by now.
         self._fd = stream.fileno() if stream is not None else None
+        self._name = stream.name.strip("<>") if stream is not None else "output"
         self.is_terminal = stream is not None and stream.isatty()
         self._encoding = (stream.encoding if stream is not None and self.is_terminal else None) or "utf-8"
         self.styled = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -42,16 +44,26 @@ class Output:
     async def write(self, data: str | bytes) -> None:
         """Write all of it. Raises OSError (BrokenPipeError when nobody reads any more)."""
         if self._fd is None:
-            raise OSError("the output is closed")
+            raise OSError(errno.EBADF, "it is closed", self._name)
         if isinstance(data, str):
             data = data.encode(self._encoding, "backslashreplace")
-        async with self._turn:
-            await trio.to_thread.run_sync(write_all, self._fd, data, abandon_on_cancel=True)
+        try:
+            async with self._turn:
+                await trio.to_thread.run_sync(_write_all, self._fd, data, abandon_on_cancel=True)
+        except OSError as error:
+            error.filename = self._name
+            raise
 
     async def say(self, line: str) -> None:
         """One line for a person. If nobody reads it, that is no reason to fail."""
         with contextlib.suppress(OSError):
             await self.write(line + "\n")
+
+    def write_now(self, text: str) -> None:
+        """A few bytes for a terminal, at once; if they can't be written, they are not missed."""
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, text.encode(self._encoding, "backslashreplace"))
 
     def style(self, codes: str, text: str) -> str:
         """With SGR codes (ECMA-48), where there are eyes and colours are wanted (https://no-color.org)."""
@@ -70,7 +82,7 @@ class Output:
         return self.style("31", text)
 
 
-def write_all(fd: int, data: bytes) -> None:
+def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         try:

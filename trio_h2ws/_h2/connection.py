@@ -40,12 +40,11 @@ import trio
 from .._broken import ConnectionLost, ConnectionTerminated, ConnectionTimedOut
 from .._clock import Timers
 from .._config import Limits, Timeouts
+from .._engine import Engine, Observer, RequestHead
 from .._errors import ConnectFailed, ErrorCode, H2WSError, LocalProtocolError, RequestNotProcessed, fresh
 from .._info import ConnectionInfo
 from .._tls import TLSTransport
 from .._transport import Transport
-from .engine import Engine
-from .fields import Block
 from .stream import Stream
 from .streamstate import StreamState
 
@@ -68,6 +67,7 @@ class Connection:
     def __init__(
         self,
         transport: Transport,
+        make_engine: Callable[[Observer], Engine],
         origin: str,
         limits: Limits,
         timeouts: Timeouts,
@@ -78,7 +78,8 @@ class Connection:
         self.limits = limits
         self.timeouts = timeouts
         self.state = State.OPEN
-        self.engine = Engine(self, limits, trio.current_time)
+        self.engine: Engine = make_engine(self)
+        self.upgraded = False  # it carries one WebSocket, and nothing else any more
         self.timers = Timers()
         self.woken = 0  # tasks that this dispatch has rescheduled
         self.websockets = 0  # streams that are, or are to become, WebSockets: they may stay for ever
@@ -89,6 +90,7 @@ class Connection:
         self._transport = transport
         self._changed = changed
         self._ready = trio.Event()  # the first SETTINGS came, or the connection is over
+        self._resumed: trio.Event | None = None
         self._wake = trio.Event()
         self._writer_awake = False
         self._direct = True
@@ -120,11 +122,20 @@ class Connection:
 
     def on_slot_free(self, stream: StreamState) -> None:
         self.websockets -= stream.is_connect
+        if self.engine.exhausted:
+            self.retire()
         if not self.engine.streams:
             self._idle_since = trio.current_time()
             if self.state is State.RETIRING:
                 self.timers.add(0, self._close_if_unused)
         self._changed(self)
+
+    def on_unusable(self, error: H2WSError) -> None:
+        self.abort(error, say_goodbye=True)
+
+    def on_resume(self) -> None:
+        if self._resumed is not None:
+            self._resumed.set()
 
     # What the pool asks.
 
@@ -147,13 +158,18 @@ class Connection:
             error = self.error or ConnectionLost("the connection was closed")
             raise ConnectFailed(f"the server did not start HTTP/2: {error}") from error
 
-    def open(self, block: Block, *, end_stream: bool, is_head: bool = False, is_connect: bool = False) -> Stream:
+    def open(self, head: RequestHead, *, end_stream: bool, is_head: bool = False, is_connect: bool = False) -> Stream:
         """Send a request's header list on a new stream, in a slot that the pool has reserved."""
-        self.reserved -= 1
         if self.state is not State.OPEN:
+            self.release()
             raise RequestNotProcessed("the connection went away before the request could be sent")
         stream = Stream(self, is_head=is_head, is_connect=is_connect)
-        self.engine.open(stream, block, end_stream)
+        try:
+            self.engine.open(stream, head, end_stream)
+        except BaseException:
+            self.release()  # whoever waits may have the slot
+            raise
+        self.reserved -= 1
         self.websockets += is_connect
         self._idle_since = None
         if self.engine.exhausted:
@@ -164,6 +180,8 @@ class Connection:
     def release(self) -> None:
         """Give back a slot that the pool has reserved, unused."""
         self.reserved -= 1
+        if self.state is State.RETIRING and not self.engine.streams:
+            self.timers.add(0, self._close_if_unused)
         self._changed(self)
 
     def retire(self) -> None:
@@ -205,7 +223,7 @@ class Connection:
         return ConnectionInfo(
             id=self.id,
             origin=self.origin,
-            protocol="HTTP/2",
+            protocol=engine.protocol,
             streams_in_use=len(engine.streams),
             streams_allowed=engine.max_streams,
             settings=engine.peer_settings(),
@@ -214,6 +232,7 @@ class Connection:
             bytes_out=engine.bytes_sent,
             draining=self.state is not State.OPEN,
             extended_connect=engine.can_connect,
+            websockets="HTTP/2" if engine.can_connect else "HTTP/1.1" if self.upgraded else None,
         )
 
     # The two tasks.
@@ -222,6 +241,8 @@ class Connection:
         """Begin to serve. The tasks are shielded: they end when `abort` or `shut_down` says so, not when the scope
         around the client is cancelled, so that a user's own shielded clean-up can still use the client."""
         self.engine.start()
+        if self.engine.settings_received:
+            self.on_settings()
         nursery.start_soon(self._serve)
 
     async def _serve(self) -> None:
@@ -248,8 +269,13 @@ class Connection:
         while self.state is not State.CLOSED:
             with timers.new_scope():
                 while True:
+                    if engine.paused:
+                        self._resumed = trio.Event()
+                        await self._resumed.wait()
+                        self._resumed = None
                     data = await transport.receive()
                     if not data:
+                        engine.receive_end(getattr(transport, "truncated", False))
                         self._lost(None)
                         return
                     self._last_received = trio.current_time()
@@ -313,8 +339,9 @@ class Connection:
     # Keepalive, idle end.
 
     def _start_keepalive(self) -> None:
-        self._ping_now()  # the first one measures the round trip
-        if self.timeouts.ping_interval is not None:
+        if self.engine.can_ping:
+            self._ping_now()  # the first one measures the round trip
+        if self.timeouts.ping_interval is not None and self.engine.can_ping:
             self.timers.add(self.timeouts.ping_interval, self._keep_alive)
         if self.timeouts.idle is not None:
             self.timers.add(self.timeouts.idle, self._end_if_idle)

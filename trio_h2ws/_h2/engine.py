@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Protocol
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -37,6 +36,7 @@ from hpack.exceptions import HPACKError, OversizedHeaderListError
 
 from .._allowance import Allowance
 from .._config import Limits
+from .._engine import Observer, RequestHead
 from .._errors import (
     ErrorCode,
     H2WSError,
@@ -48,7 +48,7 @@ from .._errors import (
 )
 from .._headers import RawFields
 from . import frames
-from .fields import Block, Malformed, check_response, check_trailers, list_size
+from .fields import Malformed, check_response, check_trailers, list_size, request_block
 from .flow import ReceiveWindow
 from .frames import FrameError
 from .sendqueue import SendQueue
@@ -56,16 +56,8 @@ from .streamstate import StreamState
 
 _ENDED_REMEMBERED = 256
 _ENCODER_TABLE = 4096
+_LATE_FRAMES = 8  # HEADERS, trailers, WINDOW_UPDATEs and a RST_STREAM may be in flight for a stream that we reset
 _STATUS_WITHOUT_BODY = (204, 304)
-
-
-class Observer(Protocol):
-    """Who hears about the connection itself; streams hear through their own hooks. Must not raise."""
-
-    def on_settings(self) -> None: ...
-    def on_ping_ack(self, payload: bytes) -> None: ...
-    def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None: ...
-    def on_slot_free(self, stream: StreamState) -> None: ...
 
 
 class _Encoder(Encoder):
@@ -92,8 +84,12 @@ class _StreamError(Exception):
         self.code = code
 
 
-class Engine:
+class H2Engine:
     """One client connection. Call `receive` with what was read, write what `produce` gives."""
+
+    protocol = "HTTP/2"
+    can_ping = True
+    paused = False  # streams have windows of their own
 
     def __init__(self, observer: Observer, limits: Limits, clock: Callable[[], float]) -> None:
         self._observer = observer
@@ -111,6 +107,9 @@ class Engine:
         self._block: tuple[int, int, list[bytes]] | None = None  # stream id, flags, fragments: CONTINUATION follows
         self._block_size = 0
         self._idle = Allowance(limits.max_idle_frames, limits.idle_frames_per_second, clock)
+        # What may still be in flight for streams that we reset: it is no flood.
+        self._late_bytes = 0
+        self._late_frames = 0
         self._owed = 0
         self._largest_last_id = frames.MAX_STREAM_ID
         self.initial_send_window = 65535
@@ -184,8 +183,9 @@ class Engine:
         if limits.connection_window > 65535:
             self._queue.control += frames.window_update(0, limits.connection_window - 65535)
 
-    def open(self, stream: StreamState, block: Block, end_stream: bool) -> None:
+    def open(self, stream: StreamState, head: RequestHead, end_stream: bool) -> None:
         """Send a request's HEADERS on a new stream. The caller has seen to it that there is a slot."""
+        block = request_block(*head)
         allowed = self._h2.remote_settings.max_header_list_size
         if allowed is not None and (size := list_size(block)) > allowed:
             raise LocalProtocolError(f"the request's headers take {size} bytes, and the server allows {allowed}")
@@ -217,6 +217,9 @@ class Engine:
         """RST_STREAM: the stream is over now. Bytes that wait are dropped; unread ones cost nothing more."""
         if not stream.closed:
             self._queue.control += frames.rst_stream(stream.id, code)
+            self._late_frames += _LATE_FRAMES
+            if not stream.remote_ended:
+                self._late_bytes += max(0, stream.receive_window.left)
             self._close(stream)
 
     def consume(self, stream: StreamState, n: int) -> bool:
@@ -231,7 +234,10 @@ class Engine:
     def ping(self, payload: bytes) -> None:
         self._queue.control += frames.frame(frames.PING, 0, 0, payload)
 
-    def goaway(self, code: ErrorCode, debug: bytes = b"") -> None:
+    def receive_end(self, truncated: bool) -> None:
+        """Every body has its own end in HTTP/2: the connection's says nothing about them."""
+
+    def goaway(self, code: int, debug: bytes = b"") -> None:
         # The peer opened no streams (push is off), so the last one we handled is 0.
         self._queue.control += frames.goaway(0, code, debug[:200])
 
@@ -286,7 +292,7 @@ class Engine:
             self._queue.control += frames.window_update(0, increment)
         stream = self.streams.get(stream_id)
         if stream is None:
-            self._late(stream_id)
+            self._late(stream_id, size)
             return
         if not stream.receive_window.receive(size):
             raise _StreamError(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream's window")
@@ -510,7 +516,7 @@ class Engine:
         queue = self._queue
         if queue.updates_expected > 0:
             queue.updates_expected -= 1
-        else:
+        elif stream_id == 0 or stream_id in self.streams:
             self._spend_idle()
         if stream_id == 0:
             if increment == 0:
@@ -532,15 +538,21 @@ class Engine:
 
     # Faults and ends.
 
-    def _late(self, stream_id: int, *, answer: bool = True) -> None:
-        """A frame for a stream that is not in the table: over, or never opened."""
+    def _late(self, stream_id: int, size: int = 0, *, answer: bool = True) -> None:
+        """A frame for a stream that is not in the table: over, or never opened. `size` bytes of DATA were in it."""
         if stream_id >= self._next_id or not stream_id & 1:
             raise FrameError(ErrorCode.PROTOCOL_ERROR, f"a frame for stream {stream_id}, which we did not open")
-        self._spend_idle()
         if answer and stream_id in self._ended:
+            self._spend_idle()
             del self._ended[stream_id]
             self._owe(13)
             self._queue.control += frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED)
+        elif 0 < size <= self._late_bytes:
+            self._late_bytes -= size
+        elif self._late_frames:
+            self._late_frames -= 1
+        else:
+            self._spend_idle()
 
     def _fail(self, stream: StreamState, error: _StreamError) -> None:
         self.reset(stream, error.code)

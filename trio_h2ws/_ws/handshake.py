@@ -7,6 +7,9 @@ that carries a key.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import os
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,6 +19,9 @@ from .._headers import Headers, RawFields
 from .deflate import Deflate, DeflateOptions, accept_deflate, offer_deflate
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Agreement(NamedTuple):
@@ -42,6 +48,22 @@ def offer(subprotocols: Sequence[str], origin: str | None, compression: DeflateO
     if compression is not None:
         fields.append((b"sec-websocket-extensions", offer_deflate(compression)))
     return fields
+
+
+def new_key() -> str:
+    """Sec-WebSocket-Key, for Upgrade only (RFC 6455, section 4.1)."""
+    return base64.b64encode(os.urandom(16)).decode()
+
+
+def check_upgrade(headers: Headers, key: str) -> None:
+    """Whether a 101 is the answer to our handshake (RFC 6455, section 4.1). Raises RemoteProtocolError."""
+    if "websocket" not in [token.strip().lower() for token in headers.get("upgrade", "").split(",")]:
+        raise RemoteProtocolError("the 101 does not upgrade to websocket")
+    if "upgrade" not in [token.strip().lower() for token in headers.get("connection", "").split(",")]:
+        raise RemoteProtocolError("the 101 has no Connection: upgrade")
+    expected = base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+    if headers.get_all("sec-websocket-accept") != [expected]:
+        raise RemoteProtocolError("the 101 has a wrong Sec-WebSocket-Accept: something answered without reading")
 
 
 def check_answer(headers: Headers, subprotocols: Sequence[str], compression: DeflateOptions | None) -> Agreement:

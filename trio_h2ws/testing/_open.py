@@ -27,7 +27,7 @@ DEFAULT_SETTINGS: dict[int, int] = {
 }
 
 
-class _Opening(AbstractAsyncContextManager[Server]):
+class _Opening:
     """The nursery around the user's block, without a nursery's way with the user's exceptions."""
 
     def __init__(self, port: int | None, **config: Any) -> None:
@@ -54,12 +54,13 @@ class _Opening(AbstractAsyncContextManager[Server]):
             await self._manager.__aexit__(None, None, None)
         except BaseException as group:
             # Only Cancelled of a scope around us, or a KeyboardInterrupt that hit one of our tasks.
-            if isinstance(group, BaseExceptionGroup):
-                rest = group.split(trio.Cancelled)[1]
+            rest: BaseException | None = group
+            while isinstance(rest, BaseExceptionGroup):
+                rest = rest.split(trio.Cancelled)[1]
                 if rest is not None:
-                    raise rest.exceptions[0] from None
-            elif not isinstance(group, trio.Cancelled):
-                raise
+                    rest = rest.exceptions[0]
+            if rest is not None and not isinstance(rest, trio.Cancelled):
+                raise rest from None
         if error is None:
             await trio.lowlevel.checkpoint_if_cancelled()
 
@@ -78,7 +79,7 @@ def open_server(
     subprotocols: Sequence[str] = ("echo", "v1", "v2"),
     compression: bool = True,
     close_timeout: float = 5.0,
-) -> AbstractAsyncContextManager[Server]:
+) -> AbstractAsyncContextManager[Server, None]:
     """A server in this process: `async with open_server() as server`.
 
     It listens on a free port of the loopback interface with a certificate of its own; `server.url` and

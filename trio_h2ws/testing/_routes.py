@@ -17,6 +17,7 @@
 | `/slow/SECONDS`              | 200 after that time                                                             |
 | `/hang`                      | nothing, ever                                                                   |
 | `/reset/CODE`                | RST_STREAM with that code instead of an answer                                  |
+| `/early/CODE`                | that status, at once and whole, then RST_STREAM(NO_ERROR): "send no more"       |
 | `/partial/N/CODE`            | a head, N bytes of the body, then RST_STREAM with that code                     |
 
 Everything else is a 404, and a number that is none is a 400.
@@ -37,6 +38,11 @@ TEXT: Fields = [(b"content-type", b"text/plain; charset=utf-8")]
 JSON: Fields = [(b"content-type", b"application/json")]
 BINARY: Fields = [(b"content-type", b"application/octet-stream")]
 
+MAX_COUNT = 2**53
+MAX_PIECE = 2**24
+NO_ERROR = 0
+MAX_CODE = 2**32 - 1
+
 _PATTERN = bytes(range(256)) * 256
 
 
@@ -45,6 +51,28 @@ def pattern(count: int) -> Iterator[bytes]:
     while count > 0:
         yield _PATTERN[:count]
         count -= len(_PATTERN)
+
+
+def number(text: str, highest: int) -> int:
+    """A number from 0 to `highest`; ValueError otherwise, which `call` answers with 400."""
+    value = int(text)
+    if not 0 <= value <= highest:
+        raise ValueError(f"{value} is not between 0 and {highest}")
+    return value
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{value} is no time to wait")
+    return value
+
+
+def final_status(text: str) -> int:
+    value = number(text, 599)
+    if value < 200:
+        raise ValueError("a final status is 200 to 599")
+    return value
 
 
 def hello(exchange: Exchange) -> None:
@@ -77,15 +105,15 @@ def upload(exchange: Exchange) -> None:
 
 
 def sized(exchange: Exchange, count: str) -> None:
-    n = int(count)
+    n = number(count, MAX_COUNT)
     exchange.respond(200, [*BINARY, (b"content-length", b"%d" % n)], pattern(n))
 
 
 def stream(exchange: Exchange, count: str, size: str) -> None:
-    n, length = int(count), int(size)
-    delay = float(exchange.request.query.get("delay", "0"))
+    n, length = number(count, MAX_COUNT), number(size, MAX_PIECE)
+    delay = seconds(exchange.request.query.get("delay", "0"))
     pieces = (bytes([i % 256]) * length for i in range(n))
-    if not delay:
+    if not delay or exchange.request.method == "HEAD":
         exchange.respond(200, BINARY, pieces)
         return
 
@@ -107,10 +135,8 @@ def trailers(exchange: Exchange) -> None:
 
 
 def status(exchange: Exchange, code: str) -> None:
-    number = int(code)
-    if not 200 <= number <= 599:
-        raise ValueError("a final status is 200 to 599")
-    exchange.respond(number, TEXT, b"" if number in (204, 205, 304) else f"status {number}\n".encode())
+    value = final_status(code)
+    exchange.respond(value, TEXT, b"" if value in (204, 205, 304) else f"status {value}\n".encode())
 
 
 def headers(exchange: Exchange) -> None:
@@ -128,21 +154,21 @@ def gzipped(exchange: Exchange) -> None:
 
 
 def redirect(exchange: Exchange, count: str) -> None:
-    n = int(count)
+    n = number(count, MAX_COUNT)
     exchange.respond(302, [(b"location", b"/redirect/%d" % (n - 1) if n else b"/")])
 
 
 def informational(exchange: Exchange, count: str) -> None:
-    for i in range(int(count)):
+    for i in range(number(count, 10_000)):
         exchange.inform(103, [(b"link", b"</style-%d.css>; rel=preload; as=style" % i)])
     hello(exchange)
 
 
-def slow(exchange: Exchange, seconds: str) -> None:
-    delay = float(seconds)
+def slow(exchange: Exchange, delay: str) -> None:
+    wait = seconds(delay)
 
     async def later() -> None:
-        await trio.sleep(delay)
+        await trio.sleep(wait)
         hello(exchange)
 
     exchange.spawn(later)
@@ -153,11 +179,11 @@ def hang(exchange: Exchange) -> None:
 
 
 def reset(exchange: Exchange, code: str) -> None:
-    exchange.reset(int(code))
+    exchange.reset(number(code, MAX_CODE))
 
 
 def partial(exchange: Exchange, count: str, code: str) -> None:
-    n, error_code = int(count), int(code)
+    n, error_code = number(count, MAX_COUNT), number(code, MAX_CODE)
 
     def then_reset() -> Iterator[bytes]:
         yield from pattern(n)
@@ -168,9 +194,16 @@ def partial(exchange: Exchange, count: str, code: str) -> None:
     exchange.write_from(then_reset())
 
 
+def early(exchange: Exchange, code: str) -> None:
+    # RFC 9113, section 8.1: the whole answer, and then a reset that only asks to stop sending.
+    exchange.on_sent = lambda count: exchange.reset(NO_ERROR)
+    exchange.respond(final_status(code), TEXT, b"enough\n")
+
+
 ROUTES: dict[str, Callable[..., None]] = {
     "": hello,
     "bytes": sized,
+    "early": early,
     "echo": echo,
     "gzip": gzipped,
     "hang": hang,

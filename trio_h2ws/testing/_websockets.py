@@ -197,7 +197,7 @@ def echo(exchange: Exchange) -> None:
 
 
 def close(exchange: Exchange, code: str) -> None:
-    number, end = int(code), exchange.request.query.get("end")
+    number, end = _routes.number(code, 65535), exchange.request.query.get("end")
     session = ServerWebSocket(exchange)
     session.send("bye")
     if number != 1006:
@@ -209,7 +209,8 @@ def close(exchange: Exchange, code: str) -> None:
 
 
 def push(exchange: Exchange, count: str, size: str) -> None:
-    n, length, query = int(count), int(size), exchange.request.query
+    n, length = _routes.number(count, _routes.MAX_COUNT), _routes.number(size, _routes.MAX_PIECE)
+    query = exchange.request.query
     session = ServerWebSocket(exchange)
     session.on_message = lambda message: None
 
@@ -226,7 +227,8 @@ def push(exchange: Exchange, count: str, size: str) -> None:
 
 
 def ping(exchange: Exchange, count: str) -> None:
-    session, waiting = ServerWebSocket(exchange), {b"ping %d" % i for i in range(int(count))}
+    waiting = {b"ping %d" % i for i in range(_routes.number(count, 10_000))}
+    session = ServerWebSocket(exchange)
     pongs = 0
 
     def on_pong(payload: bytes) -> None:
@@ -242,9 +244,9 @@ def ping(exchange: Exchange, count: str) -> None:
 
 
 def reset(exchange: Exchange, code: str) -> None:
-    number = int(code)
+    error_code = _routes.number(code, _routes.MAX_CODE)
     ServerWebSocket(exchange).send("going")
-    exchange.write_from(_then_reset(exchange, number))
+    exchange.write_from(_then_reset(exchange, error_code))
 
 
 def _then_reset(exchange: Exchange, error_code: int) -> Iterator[bytes]:
@@ -259,7 +261,8 @@ def silent(exchange: Exchange) -> None:
 
 
 def refuse(exchange: Exchange, code: str) -> None:
-    exchange.respond(int(code), _routes.TEXT, f"refused with {int(code)}\n".encode())
+    status = _routes.final_status(code)
+    exchange.respond(status, _routes.TEXT, f"refused with {status}\n".encode())
 
 
 ROUTES: dict[str, Callable[..., None]] = {

@@ -1,6 +1,6 @@
 """A uWebSockets echo server (socketify), in clear: HAProxy stands before it.
 
-    python -m tests.benchmarks.servers.echo PORT
+python -m tests.benchmarks.servers.echo PORT
 """
 
 from __future__ import annotations

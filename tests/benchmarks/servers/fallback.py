@@ -1,6 +1,6 @@
 """Hypercorn with both jobs, for machines without the C servers.
 
-    python -m tests.benchmarks.servers.fallback PORT PEM
+python -m tests.benchmarks.servers.fallback PORT PEM
 """
 
 from __future__ import annotations

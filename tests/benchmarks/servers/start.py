@@ -109,7 +109,7 @@ def _files(stack: contextlib.ExitStack, sites: Sites, room: pathlib.Path, pem: s
         stack.enter_context(running(["nghttpd", "-a", "127.0.0.1", "-d", str(room), str(port), pem, pem], port))
         sites.versions.append(_version("nghttpd", "--version"))
     else:
-        sites.notes.append("nghttpd is not installed: Hypercorn, in Python, serves the requests")
+        sites.notes.append("nghttpd: not installed. Hypercorn, in Python, serves the requests: look at CPU, not wall")
         stack.enter_context(running(_hypercorn(port, pem), port))
     return port
 
@@ -121,14 +121,14 @@ def _sockets(stack: contextlib.ExitStack, sites: Sites, room: pathlib.Path, pem:
         missing.append("socketify")
     if missing:
         names = " and ".join(missing)
-        sites.notes.append(f"{names} not installed: Hypercorn, in Python, serves the WebSockets. Look at CPU, not wall")
+        sites.notes.append(
+            f"{names} not installed: Hypercorn, in Python, serves the WebSockets. Look at CPU, not wall"
+        )
         stack.enter_context(running(_hypercorn(port, pem), port))
         return port
     echo, files = free_port(), free_port()
     stack.enter_context(running([sys.executable, "-m", "tests.benchmarks.servers.echo", str(echo)], echo))
-    stack.enter_context(
-        running(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", str(room), str(files)], files)
-    )
+    stack.enter_context(running(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", str(room), str(files)], files))
     config = room / "haproxy.cfg"
     config.write_text(_HAPROXY.format(port=port, pem=pem, echo=echo, files=files))
     stack.enter_context(running(["haproxy", "-db", "-f", str(config)], port))

@@ -1,0 +1,140 @@
+"""The client under test: an echo that plays the cases, many on one HTTP/2 connection."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import trio
+
+import trio_h2ws
+from trio_h2ws import DeflateOptions, Timeouts
+
+T = TypeVar("T")
+
+_CASE_SECONDS = 600.0  # the suite gives up after 480
+_HEAVY = {9, 12, 13}
+
+# The sets of parameters of 13.1 to 13.7, as their titles have them; the suite answers with its own part of each.
+_ASKS: tuple[dict[str, Any], ...] = (
+    {},
+    {"server_context_takeover": False},
+    {"server_max_window_bits": 9},
+    {"server_max_window_bits": 15},
+    {"server_context_takeover": False, "server_max_window_bits": 9},
+    {"server_context_takeover": False, "server_max_window_bits": 15},
+    {"server_context_takeover": False, "server_max_window_bits": 9},
+)
+
+
+def compression(case: str) -> DeflateOptions | None:
+    """What to offer in this case: 12 has our defaults, 13 its own sets. Every message is compressed."""
+    section, group = (int(part) for part in case.split(".")[:2])
+    if section == 12:
+        return DeflateOptions(threshold=0)
+    if section == 13:
+        asked = _ASKS[group - 1]
+        return DeflateOptions(threshold=0, client_context_takeover=True, client_max_window_bits=15, **asked)
+    return None
+
+
+@dataclass
+class Run:
+    """What the client saw of a run. The verdicts are in the suite's report."""
+
+    cases: list[str] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)  # what no case should bring: our side of a failed one
+    seconds: float = 0.0
+
+
+class Player:
+    def __init__(self, client: trio_h2ws.Client, url: str, agent: str, tell: Callable[[str], None]) -> None:
+        self._client = client
+        self._url = url
+        self._agent = quote(agent)
+        self._tell = tell
+        self._done = 0
+        self.run = Run()
+
+    async def play(self, wide: int, heavy_wide: int) -> None:
+        count = json.loads(await self._ask("getCaseCount"))
+        numbers: dict[str, int] = {}
+
+        async def name(number: int) -> None:
+            numbers[json.loads(await self._ask(f"getCaseInfo?case={number}"))["id"]] = number
+
+        await _side_by_side(name, range(1, count + 1), wide)
+        self.run.cases = sorted(numbers, key=order)
+        start = trio.current_time()
+
+        async def case(name: str) -> None:
+            await self._case(name, numbers[name])
+
+        light = [name for name in self.run.cases if order(name)[0] not in _HEAVY]
+        heavy = [name for name in self.run.cases if order(name)[0] in _HEAVY]
+        await _side_by_side(case, light, wide)
+        await _side_by_side(case, heavy, heavy_wide)
+        self.run.seconds = trio.current_time() - start
+        async with self._client.websocket(f"{self._url}/updateReports?agent={self._agent}") as ws:
+            with contextlib.suppress(trio_h2ws.WebSocketClosed):
+                await ws.receive()  # there is none: the suite closes when its report is written
+
+    async def _case(self, name: str, number: int) -> None:
+        start = trio.current_time()
+        with trio.move_on_after(_CASE_SECONDS) as scope:
+            try:
+                await self._echo(f"{self._url}/runCase?case={number}&agent={self._agent}", compression(name))
+            except trio_h2ws.WebSocketClosed:
+                pass  # the end of most cases; whether it was the right one is for the suite to say
+            except trio_h2ws.H2WSError as error:
+                self.run.errors[name] = repr(error)
+        behavior = "no verdict"
+        with trio.move_on_after(30):
+            status = await self._ask(f"getCaseStatus?case={number}&agent={self._agent}")
+            behavior = json.loads(status)["behavior"]
+        if scope.cancelled_caught:
+            self.run.errors[name] = f"not done after {_CASE_SECONDS:g} s"
+        self._done += 1
+        seconds = trio.current_time() - start
+        self._tell(f"{self._done}/{len(self.run.cases)}  {name}  {behavior}  {seconds:.1f} s")
+
+    async def _echo(self, url: str, offered: DeflateOptions | None) -> None:
+        async with self._client.websocket(url, compression=offered) as ws:
+            async for message in ws:
+                await ws.send(message)
+
+    async def _ask(self, command: str) -> str | bytes:
+        async with self._client.websocket(f"{self._url}/{command}") as ws:
+            return await ws.receive()
+
+
+async def _side_by_side(call: Callable[[T], Awaitable[None]], items: Sequence[T], wide: int) -> None:
+    waiting = iter(items)
+
+    async def work() -> None:
+        for item in waiting:
+            await call(item)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(wide):
+            nursery.start_soon(work)
+
+
+def order(case: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in case.split("."))
+
+
+async def run(
+    url: str, context: ssl.SSLContext, agent: str, wide: int, heavy_wide: int, tell: Callable[[str], None]
+) -> Run:
+    """Play every case that the suite at `url` offers, on one HTTP/2 connection."""
+    timeouts = Timeouts(handshake=120, ping_timeout=120)  # the suite is one busy process
+    async with trio_h2ws.open_client(ssl_context=context, http2="require", timeouts=timeouts) as client:
+        player = Player(client, url, agent, tell)
+        await player.play(wide, heavy_wide)
+    return player.run

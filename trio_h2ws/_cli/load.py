@@ -1,0 +1,215 @@
+"""The demo's work, on one client: a download, and while it runs many WebSockets and many requests.
+
+Each WebSocket sends a message as soon as it is open, and then again and again; how long each echo took is written
+down. When everything else is over the same WebSockets do the same for a while with nothing beside them. The two
+together tell what a download costs those who share its connection.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import trio
+
+import trio_h2ws
+
+_QUIET_ROUNDS = 3
+_ECHO_TIMEOUT = 5.0
+_MESSAGES_PER_SECOND = 2000  # of all WebSockets together, at most
+
+
+@dataclass
+class Plan:
+    """What shall be done, where. Zero leaves a part out."""
+
+    url: str
+    websocket_path: str
+    request_path: str
+    download_path: str
+    websockets: int
+    requests: int
+    download: int
+    pace: float
+    """Seconds between two messages of one WebSocket."""
+    echoes: bool = True
+    """The WebSockets send back what they get."""
+
+    @property
+    def download_url(self) -> str:
+        return self.url + self.download_path.replace("{bytes}", str(self.download))
+
+    @property
+    def request_url(self) -> str:
+        return self.url + self.request_path
+
+    @property
+    def websocket_url(self) -> str:
+        return "ws" + self.url.removeprefix("http") + self.websocket_path
+
+
+@dataclass
+class Outcome:
+    """What happened. Times are seconds."""
+
+    opened: int = 0
+    closed: int = 0
+    """WebSockets that ended with 1000."""
+    answered: int = 0
+    downloaded: int = 0
+    streams: int = 0
+    streams_at_once: int = 0
+    streams_allowed: int = 0
+    connections: dict[int, trio_h2ws.ConnectionInfo] = field(default_factory=dict)
+    """Every connection that carried something, as it was last seen."""
+    work_seconds: float | None = None
+    """Until all WebSockets were open, all requests answered and the download over."""
+    open_seconds: float | None = None
+    request_seconds: float | None = None
+    download_seconds: float | None = None
+    beside: list[float] = field(default_factory=list)
+    """Echoes that began while the download ran."""
+    alone: list[float] = field(default_factory=list)
+    problems: Counter[str] = field(default_factory=Counter)
+
+
+class Load:
+    def __init__(self, client: trio_h2ws.Client, plan: Plan) -> None:
+        self._client = client
+        self._plan = plan
+        self.outcome = Outcome()
+        self._begin = 0.0
+        self._downloading = False
+        self._under_way = trio.Event()  # the download's first bytes may come, or it has failed
+        self._opening = plan.websockets
+        self._opened = trio.Event()  # or failed, each of them
+        self._settled = trio.Event()  # and everything else is over
+
+    async def run(self) -> None:
+        plan = self._plan
+        self._begin = trio.current_time()
+        if not plan.download:
+            self._under_way.set()
+        if not plan.websockets:
+            self._opened.set()
+        async with trio.open_nursery() as sockets:
+            async with trio.open_nursery() as others:
+                if plan.download:
+                    others.start_soon(self._download)
+                await self._under_way.wait()
+                for number in range(max(plan.websockets, plan.requests)):
+                    if number < plan.websockets:
+                        sockets.start_soon(self._websocket, number)
+                    if number < plan.requests:
+                        others.start_soon(self._request)
+            await self._opened.wait()
+            self.outcome.work_seconds = self._elapsed()
+            self._settled.set()
+
+    def _elapsed(self) -> float:
+        return trio.current_time() - self._begin
+
+    def _look(self) -> None:
+        for connection in self._client.connections:
+            self._saw(connection)
+
+    def _saw(self, connection: trio_h2ws.ConnectionInfo) -> None:
+        outcome = self.outcome
+        outcome.connections[connection.id] = connection
+        outcome.streams_at_once = max(outcome.streams_at_once, connection.streams_in_use)
+        outcome.streams_allowed = connection.streams_allowed
+
+    async def _download(self) -> None:
+        outcome = self.outcome
+        try:
+            async with self._client.stream("GET", self._plan.download_url) as response:
+                response.raise_for_status()
+                outcome.streams += 1
+                self._saw(response.connection)
+                self._downloading = True
+                self._under_way.set()
+                async for data in response:
+                    outcome.downloaded += len(data)
+                outcome.download_seconds = self._elapsed()
+                self._saw(response.connection)
+        except trio_h2ws.H2WSError as error:
+            outcome.problems[f"the download: {error}"] += 1
+        finally:
+            self._downloading = False
+            self._under_way.set()
+
+    async def _request(self) -> None:
+        outcome = self.outcome
+        self._look()
+        try:
+            response = await self._client.get(self._plan.request_url)
+        except trio_h2ws.H2WSError as error:
+            outcome.problems[f"a request: {error}"] += 1
+        else:
+            outcome.answered += 1
+            outcome.streams += 1
+            outcome.request_seconds = self._elapsed()
+            self._saw(response.connection)
+
+    async def _websocket(self, number: int) -> None:
+        outcome = self.outcome
+        self._look()
+        try:
+            try:
+                ws = await self._client.connect_websocket(self._plan.websocket_url)
+            finally:
+                self._opening -= 1
+                if not self._opening:
+                    self._opened.set()
+            outcome.opened += 1
+            outcome.streams += 1
+            outcome.open_seconds = self._elapsed()
+            self._saw(ws.connection)
+            async with ws:
+                await self._talk(ws, number)
+            if ws.close_code == 1000:
+                outcome.closed += 1
+            else:
+                outcome.problems[f"a WebSocket: closed with {ws.close_code}, not 1000"] += 1
+        except (trio_h2ws.H2WSError, NoEcho) as error:
+            outcome.problems[f"a WebSocket: {error}"] += 1
+
+    async def _talk(self, ws: trio_h2ws.WebSocket, number: int) -> None:
+        plan, outcome = self._plan, self.outcome
+        if not plan.echoes:
+            await self._settled.wait()
+            return
+        pace = max(plan.pace, plan.websockets / _MESSAGES_PER_SECOND)
+        # Each at its own moment, as real users would be.
+        offset = pace * number / plan.websockets
+        await self._pause(offset)
+        while not self._settled.is_set():
+            beside = self._downloading
+            waited = await echo(ws, f"{number} beside the download")
+            if beside:
+                outcome.beside.append(waited)
+            await self._pause(pace)
+        await trio.sleep(offset)
+        for _ in range(_QUIET_ROUNDS):
+            outcome.alone.append(await echo(ws, f"{number} alone"))
+            await trio.sleep(pace)
+
+    async def _pause(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await self._settled.wait()
+
+
+class NoEcho(Exception):
+    """The WebSocket did not send back what it got."""
+
+
+async def echo(ws: trio_h2ws.WebSocket, text: str) -> float:
+    """Send a message and wait for the same to come back; others, a greeting perhaps, are passed over."""
+    start = trio.current_time()
+    with trio.move_on_after(_ECHO_TIMEOUT) as scope:
+        await ws.send(text)
+        while await ws.receive() != text:
+            pass
+    if scope.cancelled_caught:
+        raise NoEcho(f"no echo within {_ECHO_TIMEOUT:g} s")
+    return trio.current_time() - start

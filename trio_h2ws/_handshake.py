@@ -1,0 +1,168 @@
+"""Which way a WebSocket is opened, and the opening itself.
+
+The browsers' choice, and better. On the origin's HTTP/2 connection, if its first SETTINGS said that the server takes
+WebSockets there (RFC 8441). If not, on a new connection with ALPN `http/1.1` alone, by Upgrade (RFC 6455), while
+requests stay where they are. A server that advertised and then does not do it (silence, HTTP_1_1_REQUIRED, 400, 405,
+421, 501, a reset) is tried once more over HTTP/1.1. A real refusal (401, 403, 404, a redirect) is the answer.
+
+What was found out is remembered for the origin, for `Timeouts.remember` seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import trio
+
+from ._call import HTTP2, Call
+from ._config import Timeouts
+from ._dial import Speak
+from ._errors import (
+    ErrorCode,
+    H2WSError,
+    HTTP2NotAvailable,
+    RemoteProtocolError,
+    StreamReset,
+    WebSocketError,
+    WebSocketRejected,
+)
+from ._exchange import Exchange, check_http2_spoken, make_response
+from ._h2.connection import Connection
+from ._h2.stream import Stream
+from ._link import Link
+from ._websocket import WebSocket
+from ._ws.deflate import DeflateOptions
+from ._ws.handshake import check_answer, check_upgrade
+from ._ws.outgoing import Outgoing
+from ._ws.session import Session
+
+_NOT_DONE_OVER_HTTP2 = frozenset((400, 405, 421, 501))
+
+
+class Offer(NamedTuple):
+    """What we ask for. `extended` is the call as extended CONNECT, `upgrade` the same as Upgrade, with its key."""
+
+    extended: Call
+    upgrade: Call
+    key: str
+    subprotocols: Sequence[str]
+    compression: DeflateOptions | None
+
+
+class Handshakes:
+    """Opens the WebSockets of one client."""
+
+    def __init__(self, exchange: Exchange, timeouts: Timeouts) -> None:
+        self._exchange = exchange
+        self._pool = exchange.pool
+        self._timeouts = timeouts
+
+    async def open(self, offer: Offer, http2: HTTP2) -> WebSocket:
+        origin = offer.extended.url.origin
+        if http2 == "require":
+            return await self._over_http2(offer, Speak.BEST if origin.scheme == "https" else Speak.HTTP2)
+        if http2 == "never" or origin.scheme == "http" or self._pool.why_http1(origin) is not None:
+            return await self._over_http1(offer)
+        try:
+            return await self._over_http2(offer, Speak.BEST)
+        except HTTP2NotAvailable as error:
+            if error.reason == "alpn":
+                return await self._over_http1(offer)
+            first: H2WSError = error
+            reason = error.reason
+        except WebSocketRejected as error:
+            if error.status not in _NOT_DONE_OVER_HTTP2:
+                raise
+            first, reason = error, f"refused with {error.status}"
+        except StreamReset as error:
+            first, reason = error, f"reset with {error.error_code}"
+        except WebSocketError as error:
+            first, reason = error, "silent"
+        try:
+            ws = await self._over_http1(offer)
+        except WebSocketRejected as second:
+            if isinstance(first, HTTP2NotAvailable) or second.status not in _NOT_DONE_OVER_HTTP2:
+                raise
+            raise first from second
+        except H2WSError as second:
+            raise first from second
+        self._pool.remember_http1(origin, reason)
+        return ws
+
+    async def _over_http2(self, offer: Offer, speak: Speak) -> WebSocket:
+        call = offer.extended
+
+        async def connect() -> Connection:
+            connection = await self._pool.acquire(call.url.origin, speak)
+            check_http2_spoken(connection, call)
+            if not connection.engine.can_connect:
+                connection.release()
+                raise HTTP2NotAvailable("setting-absent", f"{call.url.origin} takes no WebSockets over HTTP/2")
+            return connection
+
+        async def shake_hands(stream: Stream) -> WebSocket:
+            return await self._answer(stream, offer, call)
+
+        try:
+            _, ws = await self._exchange.attempts(call, connect, shake_hands)
+        except StreamReset as error:
+            if error.error_code == ErrorCode.HTTP_1_1_REQUIRED:
+                raise HTTP2NotAvailable("refused", f"{call.url.origin} wants HTTP/1.1 for this") from error
+            raise
+        return ws
+
+    async def _over_http1(self, offer: Offer) -> WebSocket:
+        call = offer.upgrade
+
+        async def connect() -> Connection:
+            return await self._pool.dial_for_websocket(call.url.origin)
+
+        async def shake_hands(stream: Stream) -> WebSocket:
+            return await self._answer(stream, offer, call)
+
+        _, ws = await self._exchange.attempts(call, connect, shake_hands)
+        return ws
+
+    async def _answer(self, stream: Stream, offer: Offer, call: Call) -> WebSocket:
+        """Wait for the server's answer, and make a WebSocket or an error of it."""
+        seconds = self._timeouts.handshake
+        over_http2 = call is offer.extended
+        try:
+            with trio.fail_after(seconds if seconds is not None else float("inf")):
+                status, _ = await stream.wait_response()
+                response = make_response(stream, call, self._exchange.limits.max_rejection_body)
+                said_yes = 200 <= status < 300 and not _is_a_page(stream) if over_http2 else status == 101
+                if not said_yes:
+                    raise WebSocketRejected(status, response.headers, await self._rejection(stream))
+        except trio.TooSlowError:
+            raise WebSocketError(
+                f"{call.url.origin} did not answer the WebSocket handshake in {seconds} s (Timeouts.handshake)"
+            ) from None
+        if not over_http2:
+            check_upgrade(response.headers, offer.key)
+        agreement = check_answer(response.headers, offer.subprotocols, offer.compression)
+        session = Session(self._exchange.limits, agreement.deflate, trio.current_time)
+        outgoing = Outgoing(session.wsproto, agreement.deflate)
+        link = Link(stream, session, outgoing, answer_close_at_once=not over_http2)
+        ws: WebSocket = WebSocket._create(link, response, agreement.subprotocol)
+        return ws
+
+    async def _rejection(self, stream: Stream) -> bytes:
+        """The body of a refusal, as much of it as came: a server may cut it with RST_STREAM."""
+        limit = self._exchange.limits.max_rejection_body
+        body = b""
+        try:
+            while len(body) < limit and (data := await stream.receive()):
+                body += data
+        except (StreamReset, RemoteProtocolError):
+            pass  # what came before is the body; the refusal itself is what the user must hear of
+        return body[:limit]
+
+
+def _is_a_page(stream: Stream) -> bool:
+    """Whether an HTTP handler that knows nothing of WebSockets answered 200, with a page that has ended already."""
+    if not stream.remote_ended:
+        return False
+    first = stream.peek()
+    return not first or first[0] & 0x70 != 0 or first[0] & 0x0F not in (1, 2, 8, 9, 10)
