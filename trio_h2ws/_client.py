@@ -25,6 +25,7 @@ from ._handshake import Handshakes, Offer
 from ._headers import HeaderTypes
 from ._info import ConnectionInfo
 from ._pool import Pool
+from ._proxy import ProxyChoice, parse_proxy
 from ._response import Response
 from ._util import PrivateConstructor
 from ._websocket import WebSocket
@@ -264,7 +265,10 @@ def open_client(
     base_url: str | None = None,
     headers: HeaderTypes = None,
     ssl_context: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
     proxy: str | None = None,
+    trust_env: bool = True,
+    uds: str | None = None,
     http2: HTTP2 = "auto",
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
@@ -274,7 +278,12 @@ def open_client(
 
     - `base_url`: what relative URLs are relative to.
     - `headers`: sent with every request and handshake, unless the call gives the same name.
-    - `ssl_context`: whom to trust. Yours is used as it is, but for its ALPN protocols, which are set.
+    - `ssl_context`: whom to trust, and client certificates. Yours is used itself, not a copy: its ALPN protocols are
+      set before each handshake, and nothing else in it is touched. The default trusts what the system trusts.
+    - `server_hostname`: the name in the certificate, if it is not the URL's host.
+    - `proxy`: `http://`, `https://` or `socks5://` (extra `socks`), with `user:password@` if it wants that. Without
+      it, and with `trust_env`, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment count.
+    - `uds`: the path of a Unix socket to connect to, whatever host the URL names.
     - `http2`: "auto" (HTTP/2 where the origin can, else HTTP/1.1), "require" (else `HTTP2NotAvailable`; `http://` means
       HTTP/2 with prior knowledge, RFC 9113 section 3.3), "never" (HTTP/1.1).
     - `limits`, `timeouts`: every bound and deadline.
@@ -283,7 +292,15 @@ def open_client(
     Leaving the block says GOAWAY on every connection, sends what is queued for at most `Timeouts.close` seconds, and
     closes everything; when the block was cancelled it does not wait. Your exception comes out bare.
     """
-    if proxy is not None:
-        raise ValueError("proxies are not supported yet; give open_stream a function that opens a tunnel")
-    dial = DialConfig(ssl_context, open_stream, limits or Limits(), timeouts or Timeouts())
+    if sum(way is not None for way in (proxy, uds, open_stream)) > 1:
+        raise ValueError("proxy, uds and open_stream each say how to connect: give one of them")
+    dial = DialConfig(
+        ssl_context=ssl_context,
+        server_hostname=server_hostname,
+        open_stream=open_stream,
+        uds=uds,
+        proxies=ProxyChoice(parse_proxy(proxy) if proxy is not None else None, trust_env),
+        limits=limits or Limits(),
+        timeouts=timeouts or Timeouts(),
+    )
     return _OpenClient(Defaults(base_url, headers, http2), dial)

@@ -19,11 +19,12 @@ import trio
 
 from ._config import Limits, Timeouts
 from ._engine import Engine, Observer
-from ._errors import ConnectFailed, H2WSError
+from ._errors import ConnectFailed
 from ._h1.engine import H1Engine
 from ._h2.connection import BROKEN, Connection
 from ._h2.engine import H2Engine
-from ._tls import TLSTransport
+from ._proxy import ProxyChoice, connect_proxy, open_tunnel
+from ._tls import TLSTransport, default_context
 from ._transport import Transport, transport_for
 from ._url import Origin
 
@@ -43,16 +44,12 @@ class DialConfig:
     """What every dial of a client needs."""
 
     ssl_context: ssl.SSLContext | None
+    server_hostname: str | None
     open_stream: OpenStream | None
+    uds: str | None
+    proxies: ProxyChoice
     limits: Limits
     timeouts: Timeouts
-
-
-def default_context() -> ssl.SSLContext:
-    """The system's trust, TLS 1.2 or newer (RFC 9113, section 9.2)."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 class Dialer:
@@ -64,18 +61,29 @@ class Dialer:
         self._changed = changed
         self._context = config.ssl_context
 
-    async def dial(self, origin: Origin, speak: Speak) -> Connection:
-        """A ready connection. Raises ConnectFailed. Cancelled, it leaves nothing open."""
+    async def dial(self, origin: Origin, speak: Speak, *, tunnel: bool = False) -> Connection:
+        """A ready connection. `tunnel`: through a proxy only as a tunnel, as a WebSocket needs it.
+
+        Raises ConnectFailed. Cancelled, it leaves nothing open.
+        """
         seconds = self._config.timeouts.connect
         try:
             with trio.fail_after(seconds if seconds is not None else float("inf")):
-                return await self._dial(origin, speak)
+                return await self._dial(origin, speak, tunnel)
         except trio.TooSlowError:
             raise ConnectFailed(f"{origin}: no connection within {seconds} s (Timeouts.connect)") from None
 
-    async def _dial(self, origin: Origin, speak: Speak) -> Connection:
+    async def _dial(self, origin: Origin, speak: Speak, tunnel: bool) -> Connection:
         config = self._config
-        transport = await self._open(origin)
+        proxy = config.proxies.for_origin(origin) if config.open_stream is None and config.uds is None else None
+        forward = None
+        if proxy is None:
+            transport = await self._open(origin)
+        elif origin.scheme == "http" and speak is Speak.HTTP1 and not tunnel and proxy.scheme in ("http", "https"):
+            transport = await connect_proxy(proxy, self._default_context)
+            forward = proxy.authorization
+        else:
+            transport = await open_tunnel(proxy, origin, self._default_context)
         http2 = speak is Speak.HTTP2
         try:
             if origin.scheme == "https":
@@ -89,7 +97,7 @@ class Dialer:
         def make_engine(observer: Observer) -> Engine:
             if http2:
                 return H2Engine(observer, config.limits, trio.current_time)
-            return H1Engine(observer, config.limits)
+            return H1Engine(observer, config.limits, forward)
 
         connection = Connection(transport, make_engine, str(origin), config.limits, config.timeouts, self._changed)
         connection.start(self._nursery)
@@ -103,11 +111,12 @@ class Dialer:
         return connection
 
     async def _open(self, origin: Origin) -> Transport:
-        open_stream = self._config.open_stream or trio.open_tcp_stream
+        config = self._config
         try:
-            stream = await open_stream(origin.host, origin.port)
-        except H2WSError:
-            raise
+            if config.uds is not None:
+                stream: trio.abc.Stream = await trio.open_unix_socket(config.uds)
+            else:
+                stream = await (config.open_stream or trio.open_tcp_stream)(origin.host, origin.port)
         except (OSError, trio.BrokenResourceError) as error:
             cause = error
             while isinstance(cause.__cause__, BaseExceptionGroup):  # one attempt an address: the first says enough
@@ -115,12 +124,17 @@ class Dialer:
             raise ConnectFailed(f"{origin}: could not connect: {cause}") from cause
         return transport_for(stream)
 
-    async def _secure(self, transport: Transport, origin: Origin, speak: Speak) -> TLSTransport:
+    def _default_context(self) -> ssl.SSLContext:
         if self._context is None:
             self._context = default_context()
+        return self._context
+
+    async def _secure(self, transport: Transport, origin: Origin, speak: Speak) -> TLSTransport:
+        context = self._default_context()
+        host = self._config.server_hostname or origin.host
         alpn = ["http/1.1"] if speak is Speak.HTTP1 else ["h2", "http/1.1"]
         try:
-            tls = TLSTransport(transport, self._context, origin.host, alpn)
+            tls = TLSTransport(transport, context, host, alpn)
             await tls.handshake()
         except ssl.SSLCertVerificationError as error:
             raise ConnectFailed(

@@ -7,7 +7,8 @@ stay in the stream, held by its window: a slow consumer stops its own peer and n
 Closing (RFC 6455, section 7; the order is what worked on every server that we ran):
 - we close: Close without END_STREAM, wait for the peer's Close, then RST_STREAM(CANCEL) if the stream has not ended;
 - they close: a moment for END_STREAM or RST_STREAM, since a server that has dropped the stream may take any later
-  DATA for an attack; if none comes, our Close, another moment, then RST_STREAM(CANCEL).
+  DATA for an attack; if none comes, our Close, another moment, then RST_STREAM(CANCEL);
+- they break the protocol: our Close; a moment later if messages that came before may still be answered.
 These moments are timers of the connection. After both Closes any end of the stream is a clean one.
 """
 
@@ -149,17 +150,24 @@ class Link:
     # Closing.
 
     def _fail(self) -> None:
-        """The peer broke the protocol or a bound: say so in our Close, and end."""
-        assert self.session.failure is not None
+        """The peer broke the protocol or a bound. What came before that stands, and may be answered."""
         if self.ended or self._close_seen:
             return
         self._close_seen = True
+        if self.session.messages and not self.outgoing.close_sent:
+            self._set_timer(_MOMENT, self._end_failed)
+        else:
+            self._end_failed()
+        self._tell_over()
+
+    def _end_failed(self) -> None:
+        """Say in our Close what was wrong, and end."""
+        assert self.session.failure is not None
         if not self.outgoing.close_sent:
             self.initiator = "local"
             code, reason = self.session.failure
             self.send_close(code, reason.encode()[:120].decode(errors="ignore"))
         self._set_timer(_AFTER_REPLY, self.finish)
-        self._tell_over()
 
     def _on_close(self) -> None:
         if self.initiator is None:
@@ -195,6 +203,8 @@ class Link:
         """The application will take no more messages."""
         self.closed = True
         self.session.forget()
+        if self.session.failure is not None and not (self.ended or self.outgoing.close_sent):
+            self._end_failed()
         self.wake()
         self.resume()
 
@@ -256,8 +266,8 @@ class Link:
         return closed
 
     def check_open(self) -> None:
-        """Raise what ended it, if nothing may be sent any more."""
-        if self.is_over or self.outgoing.close_sent:
+        """Raise what ended it, if nothing may be sent any more. After a failure there is a moment until our Close."""
+        if self.ended or self.closed or self.session.close_received or self.outgoing.close_sent:
             raise self.end_error()
 
     def end_with_connection(self) -> None:

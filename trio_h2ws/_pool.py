@@ -221,7 +221,7 @@ class Pool:
         alone = sum(site is None and c.origin == str(origin) for c, site in self._site_of.items())
         if most is not None and alone >= most:
             raise LimitExceeded("max_http1_websockets", most, f"WebSockets over HTTP/1.1 to {origin}")
-        connection = await self._dialer.dial(origin, Speak.HTTP1)
+        connection = await self._dialer.dial(origin, Speak.HTTP1, tunnel=True)
         connection.reserved += 1
         connection.upgraded = True
         self._site_of[connection] = None

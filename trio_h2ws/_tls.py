@@ -10,13 +10,39 @@ OpenSSL wants to send by itself while we read (a KeyUpdate) leave the same way.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import os
 import ssl
+import sys
 
 import trio
 
 from ._transport import Transport
 
 _RECORD = 16384  # RFC 8446, section 5.1: the most that one record carries
+
+
+def _has_system_store() -> bool:
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile is not None or (paths.capath is not None and bool(os.listdir(paths.capath)))
+
+
+def default_context() -> ssl.SSLContext:
+    """The system's trust, TLS 1.2 or newer (RFC 9113, section 9.2), SSLKEYLOGFILE heeded.
+
+    On Windows and macOS the system's own verifier is asked (truststore); elsewhere OpenSSL's store, and where that
+    is empty (a slim container) certifi's, if it is installed.
+    """
+    context = ssl.create_default_context()
+    if sys.platform in ("win32", "darwin"):
+        import truststore
+
+        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    elif not _has_system_store() and importlib.util.find_spec("certifi") is not None:
+        context.load_verify_locations(cafile=importlib.import_module("certifi").where())
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 class TLSTransport:

@@ -98,5 +98,9 @@ def _host(host: str, url: str) -> str:
 def _authorization(parts: SplitResult) -> bytes | None:
     if "@" not in parts.netloc:
         return None
-    user, password = unquote_to_bytes(parts.username or ""), unquote_to_bytes(parts.password or "")
+    return basic_authorization(unquote_to_bytes(parts.username or ""), unquote_to_bytes(parts.password or ""))
+
+
+def basic_authorization(user: bytes, password: bytes) -> bytes:
+    """RFC 7617."""
     return b"Basic " + base64.b64encode(user + b":" + password)

@@ -13,12 +13,14 @@ import trio
 from . import client, proxy, report, suite
 
 FAILED, NOT_RUN = 1, 2
-AGENT = "trio_h2ws"
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.autobahn", description=__doc__)
     parser.add_argument("--cases", default="*", metavar="LIST", help="which cases, such as '1.*,6.4.*' (all)")
+    parser.add_argument(
+        "--http", action="append", choices=("2", "1.1"), help="over which protocol; may be given twice (both)"
+    )
     parser.add_argument("--table", type=pathlib.Path, metavar="FILE.md", help="write the page of the documentation")
     parser.add_argument("--report", type=pathlib.Path, metavar="DIR", help="keep the suite's own report here")
     parser.add_argument(
@@ -57,16 +59,20 @@ def main() -> int:
             suite.serving(wstest, options.cases.split(","), kept) as port,
             proxy.serving(haproxy, port, private) as (url, context),
         ):
-            run = trio.run(client.run, url, context, AGENT, options.wide, options.heavy_wide, _tell)
-        verdicts = report.read(kept, AGENT, run)
+            runs = [
+                trio.run(client.run, url, context, f"HTTP/{version}", options.wide, options.heavy_wide, _tell)
+                for version in options.http or ("2", "1.1")
+            ]
+        results = [report.read(kept, run) for run in runs]
     if sys.stderr.isatty():
         _tell("")
     versions = report.versions(proxy.version(haproxy))
     print(", ".join([time.strftime("%Y-%m-%d"), *versions]))
-    print(report.text(verdicts, run.seconds))
+    for result in results:
+        print(f"\n{result.text()}")
     if options.table:
-        options.table.write_text(report.page(verdicts, run.seconds, versions))
-    return 0 if verdicts and all(verdict.passed for verdict in verdicts) else FAILED
+        options.table.write_text(report.page(results, versions))
+    return 0 if all(result.passed for result in results) else FAILED
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The client under test: an echo that plays the cases, many on one HTTP/2 connection."""
+"""The client under test: an echo that plays the cases, many at once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import trio
 
 import trio_h2ws
-from trio_h2ws import DeflateOptions, Timeouts
+from trio_h2ws import DeflateOptions, Limits, Timeouts
 
 T = TypeVar("T")
 
@@ -47,19 +47,25 @@ def compression(case: str) -> DeflateOptions | None:
 class Run:
     """What the client saw of a run. The verdicts are in the suite's report."""
 
+    protocol: str  # "HTTP/2" or "HTTP/1.1"
     cases: list[str] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)  # what no case should bring: our side of a failed one
     seconds: float = 0.0
 
+    @property
+    def agent(self) -> str:
+        """Our name in the suite's report."""
+        return f"trio_h2ws {self.protocol}"
+
 
 class Player:
-    def __init__(self, client: trio_h2ws.Client, url: str, agent: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, client: trio_h2ws.Client, url: str, protocol: str, tell: Callable[[str], None]) -> None:
         self._client = client
         self._url = url
-        self._agent = quote(agent)
         self._tell = tell
         self._done = 0
-        self.run = Run()
+        self.run = Run(protocol)
+        self._agent = quote(self.run.agent)
 
     async def play(self, wide: int, heavy_wide: int) -> None:
         count = json.loads(await self._ask("getCaseCount"))
@@ -101,10 +107,12 @@ class Player:
             self.run.errors[name] = f"not done after {_CASE_SECONDS:g} s"
         self._done += 1
         seconds = trio.current_time() - start
-        self._tell(f"{self._done}/{len(self.run.cases)}  {name}  {behavior}  {seconds:.1f} s")
+        self._tell(f"{self.run.protocol}  {self._done}/{len(self.run.cases)}  {name}  {behavior}  {seconds:.1f} s")
 
     async def _echo(self, url: str, offered: DeflateOptions | None) -> None:
         async with self._client.websocket(url, compression=offered) as ws:
+            if ws.http_version != self.run.protocol:
+                raise trio_h2ws.WebSocketError(f"it went over {ws.http_version}")
             async for message in ws:
                 await ws.send(message)
 
@@ -130,11 +138,13 @@ def order(case: str) -> tuple[int, ...]:
 
 
 async def run(
-    url: str, context: ssl.SSLContext, agent: str, wide: int, heavy_wide: int, tell: Callable[[str], None]
+    url: str, context: ssl.SSLContext, protocol: str, wide: int, heavy_wide: int, tell: Callable[[str], None]
 ) -> Run:
-    """Play every case that the suite at `url` offers, on one HTTP/2 connection."""
+    """Play every case that the suite at `url` offers: on one connection over HTTP/2, on one each over HTTP/1.1."""
     timeouts = Timeouts(handshake=120, ping_timeout=120)  # the suite is one busy process
-    async with trio_h2ws.open_client(ssl_context=context, http2="require", timeouts=timeouts) as client:
-        player = Player(client, url, agent, tell)
+    limits = Limits(max_connections_per_origin=1 if protocol == "HTTP/2" else 4 * wide)
+    http2: Literal["require", "never"] = "require" if protocol == "HTTP/2" else "never"
+    async with trio_h2ws.open_client(ssl_context=context, http2=http2, timeouts=timeouts, limits=limits) as client:
+        player = Player(client, url, protocol, tell)
         await player.play(wide, heavy_wide)
     return player.run

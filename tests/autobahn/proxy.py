@@ -1,4 +1,4 @@
-"""HAProxy before the suite: TLS and HTTP/2 outside, HTTP/1.1 in clear inside."""
+"""HAProxy before the suite: TLS, HTTP/2 and HTTP/1.1 outside; HTTP/1.1 in clear inside."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ defaults
     timeout server 30m
     timeout tunnel 30m
 
-frontend h2
-    bind 127.0.0.1:{port} ssl crt {certificate} alpn h2
+frontend tls
+    bind 127.0.0.1:{port} ssl crt {certificate} alpn h2,http/1.1
     default_backend suite
 
 backend suite

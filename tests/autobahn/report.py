@@ -35,24 +35,32 @@ _PAGE = """\
 # Autobahn|Testsuite
 
 The [Autobahn|Testsuite](https://github.com/crossbario/autobahn-testsuite) plays broken and unusual WebSocket traffic
-to a client, and judges what the client makes of it. Here is its verdict on all of its cases over HTTP/2: the suite
-stands behind HAProxy, which turns extended CONNECT (RFC 8441) into an HTTP/1.1 Upgrade and passes the frames on as
-they are. All cases ran on one HTTP/2 connection.
+to a client, and judges what the client makes of it. Here is its verdict on all of its cases. The suite speaks
+HTTP/1.1 in clear; HAProxy stands before it with TLS, turns extended CONNECT (RFC 8441) into an HTTP/1.1 Upgrade, and
+passes the frames on as they are. Over HTTP/2 all cases ran on one connection.
 
-**{passed} of {total} cases passed**, on {date}, in {duration}:
-{versions}.
+On {date}: {versions}.
+{results}
+OK: what the client did is what the RFC asks for, strictly, and so is how it closed. Informational: the suite tells
+what the client did, and takes any answer. Non-strict: allowed by the RFC, but not the best; it counts as not passed.
+
+`nox -s autobahn` runs it and writes this page. It needs HAProxy, and Python 2.7 for the suite, on `PATH` or in the
+environment variables `HAPROXY` and `PYTHON27`. `nox -s autobahn -- --http 2 --cases '1.*,6.4.*'` runs a part, and
+writes nothing.
+"""
+_RESULT = """
+## Over {protocol}
+
+**{passed} of {total} cases passed**, in {duration}.
 
 | section | cases | OK | informational | non-strict | failed |
 |---|--:|--:|--:|--:|--:|
 {sections}
-
-OK: what the client did is what the RFC asks for, strictly, and so is how it closed. Informational: the suite tells
-what the client did, and takes any answer. Non-strict: allowed by the RFC, but not the best; it counts as not passed.
-
+"""
+_OTHERS = """
+| case | verdict | the suite's words |
+|---|---|---|
 {others}
-
-`nox -s autobahn` runs it and writes this page. It needs HAProxy, and Python 2.7 for the suite, on `PATH` or in the
-environment variable `PYTHON27`. `nox -s autobahn -- --cases '1.*,6.4.*'` runs a part, and writes nothing.
 """
 
 
@@ -73,9 +81,69 @@ class Verdict:
         return self.behavior if self.behavior in _COLUMNS else "FAILED"
 
 
-def read(directory: pathlib.Path, agent: str, run: Run) -> list[Verdict]:
+@dataclass
+class Result:
     """One verdict for each case that was to be run, in their order."""
-    index = json.loads((directory / "index.json").read_text()).get(agent, {})
+
+    protocol: str
+    verdicts: list[Verdict]
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.verdicts) and all(verdict.passed for verdict in self.verdicts)
+
+    @property
+    def count(self) -> int:
+        return sum(verdict.passed for verdict in self.verdicts)
+
+    @property
+    def duration(self) -> str:
+        return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
+
+    def rows(self) -> list[tuple[str, int, Counter[str]]]:
+        """For each section, and for all: its title, its cases, and how many of each column."""
+        sections: dict[int, list[str]] = {}
+        for verdict in self.verdicts:
+            sections.setdefault(order(verdict.case)[0], []).append(verdict.column)
+        rows = [
+            (f"{number} {_SECTIONS.get(number, '')}", len(columns), Counter(columns))
+            for number, columns in sections.items()
+        ]
+        return [*rows, ("all", len(self.verdicts), Counter(verdict.column for verdict in self.verdicts))]
+
+    def text(self) -> str:
+        lines = [f"{'over ' + self.protocol:38}{'cases':>7}" + "".join(f"{name.lower():>15}" for name in _COLUMNS)]
+        for title, cases, counts in self.rows():
+            lines.append(f"{title:38}{cases:>7}" + "".join(f"{counts[name] or '–':>15}" for name in _COLUMNS))
+        lines += [f"{one.case}: {one.behavior}: {one.reason}" for one in self.verdicts if one.behavior != "OK"]
+        lines.append(f"cases passed over {self.protocol}: {self.count} / {len(self.verdicts)}, in {self.duration}")
+        return "\n".join(lines)
+
+    def section(self) -> str:
+        """Its part of the page."""
+        sections = [
+            f"| {title} | {cases} | " + " | ".join(str(counts[name] or "") for name in _COLUMNS) + " |"
+            for title, cases, counts in self.rows()
+        ]
+        text = _RESULT.format(
+            protocol=self.protocol,
+            passed=self.count,
+            total=len(self.verdicts),
+            duration=self.duration,
+            sections="\n".join(sections),
+        )
+        others = [
+            f"| {one.case} | {one.behavior} | {one.reason.replace('|', ' ')} |"
+            for one in self.verdicts
+            if one.behavior != "OK"
+        ]
+        return text + (_OTHERS.format(others="\n".join(others)) if others else "")
+
+
+def read(directory: pathlib.Path, run: Run) -> Result:
+    """What the suite wrote about a run. Its report covers all runs, so the last one's is the whole."""
+    index = json.loads((directory / "index.json").read_text()).get(run.agent, {})
     verdicts = []
     for case in run.cases:
         entry = index.get(case)
@@ -87,40 +155,16 @@ def read(directory: pathlib.Path, agent: str, run: Run) -> list[Verdict]:
         if behavior in PASSED and entry["behaviorClose"] not in PASSED:
             behavior, reason = entry["behaviorClose"], details["resultClose"]
         if case in run.errors:
-            reason += f" (The client: {run.errors[case]})"
+            behavior, reason = "FAILED", f"{reason} (The client: {run.errors[case]})"
         verdicts.append(Verdict(case, behavior, reason))
-    return verdicts
+    return Result(run.protocol, verdicts, run.seconds)
 
 
-def text(verdicts: Sequence[Verdict], seconds: float) -> str:
-    lines = [f"{'':42}{'cases':>7}" + "".join(f"{name.lower():>15}" for name in _COLUMNS)]
-    for title, cases, counts in _rows(verdicts):
-        lines.append(f"{title:42}{cases:>7}" + "".join(f"{counts[name] or '–':>15}" for name in _COLUMNS))
-    lines.append("")
-    lines += [f"{one.case}: {one.behavior}: {one.reason}" for one in verdicts if one.behavior != "OK"]
-    passed = sum(verdict.passed for verdict in verdicts)
-    lines.append(f"cases passed: {passed} / {len(verdicts)}, over HTTP/2, in {_duration(seconds)}")
-    return "\n".join(lines)
-
-
-def page(verdicts: Sequence[Verdict], seconds: float, versions: Sequence[str]) -> str:
-    sections = [
-        f"| {title} | {cases} | " + " | ".join(str(counts[name] or "") for name in _COLUMNS) + " |"
-        for title, cases, counts in _rows(verdicts)
-    ]
-    others = [
-        f"| {one.case} | {one.behavior} | {one.reason.replace('|', ' ')} |"
-        for one in verdicts
-        if one.behavior != "OK"
-    ]
+def page(results: Sequence[Result], versions: Sequence[str]) -> str:
     return _PAGE.format(
-        passed=sum(verdict.passed for verdict in verdicts),
-        total=len(verdicts),
         date=time.strftime("%Y-%m-%d"),
-        duration=_duration(seconds),
         versions=", ".join(versions),
-        sections="\n".join(sections),
-        others="\n".join(["| case | verdict | the suite's words |", "|---|---|---|", *others]) if others else "",
+        results="".join(result.section() for result in results),
     )
 
 
@@ -132,18 +176,3 @@ def versions(haproxy: str) -> list[str]:
         f"autobahntestsuite {VERSION}",
         f"HAProxy {haproxy}",
     ]
-
-
-def _rows(verdicts: Sequence[Verdict]) -> list[tuple[str, int, Counter[str]]]:
-    sections: dict[int, list[Verdict]] = {}
-    for verdict in verdicts:
-        sections.setdefault(order(verdict.case)[0], []).append(verdict)
-    rows = [
-        (f"{number} {_SECTIONS.get(number, '')}", len(some), Counter(one.column for one in some))
-        for number, some in sections.items()
-    ]
-    return [*rows, ("all", len(verdicts), Counter(one.column for one in verdicts))]
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -44,20 +44,20 @@ class Call(Generic[T]):
     def cancel(self) -> None:
         self.scope.cancel()
 
-    async def over(self, *, within: float = 3.0) -> None:
+    async def over(self, *, within: float = 5.0) -> None:
         """Until it has ended, in whatever way."""
         with trio.move_on_after(within) as scope:
             await self._done.wait()
         assert not scope.cancelled_caught, f"{self._function} is not done after {within} s"
 
-    async def result(self, *, within: float = 3.0) -> T:
+    async def result(self, *, within: float = 5.0) -> T:
         await self.over(within=within)
         if self._error is not None:
             raise self._error
         assert not self.cancelled, f"{self._function} was cancelled"
         return self._result  # type: ignore[return-value]
 
-    async def error(self, kind: type[E], *, within: float = 3.0) -> E:
+    async def error(self, kind: type[E], *, within: float = 5.0) -> E:
         """What it raised; anything but exactly that kind fails."""
         await self.over(within=within)
         if self._error is None:

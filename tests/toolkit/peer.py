@@ -39,7 +39,7 @@ import trio_h2ws
 from . import frames as ff
 from .calls import Call, T
 
-SECONDS = 3.0
+SECONDS = 5.0
 F = TypeVar("F", bound=hf.Frame)
 
 READY: dict[int, int] = {ff.MAX_CONCURRENT_STREAMS: 100, ff.ENABLE_CONNECT_PROTOCOL: 1}

@@ -37,8 +37,9 @@ class H1Engine:
     settings_received = True
     max_streams = 1
 
-    def __init__(self, observer: Observer, limits: Limits) -> None:
+    def __init__(self, observer: Observer, limits: Limits, forward: RawFields | None = None) -> None:
         self._observer = observer
+        self._forward = forward  # a proxy is at the other end: what to tell it, and targets in absolute form
         self._limits = limits
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.max_header_list_size)
         self.streams: dict[int, StreamState] = {}
@@ -104,7 +105,11 @@ class H1Engine:
         self._chunked = head.protocol is None and not end_stream and b"content-length" not in names
         if self._chunked:
             fields.append((b"Transfer-Encoding", b"chunked"))
-        self._emit(h11.Request(method=method, target=head.target, headers=fields))
+        target = head.target
+        if self._forward is not None:
+            target = head.scheme + b"://" + head.authority + target
+            fields += self._forward
+        self._emit(h11.Request(method=method, target=target, headers=fields))
         if end_stream or head.protocol is not None:
             self._emit(h11.EndOfMessage())
 
