@@ -1,4 +1,5 @@
-"""`nox` runs what must pass: lint, types, the tests on the built wheel, the docs. `nox -s bench` measures."""
+"""`nox` runs what must pass: lint, types, the tests on the built wheel, the docs. `nox -s bench` measures, and
+`nox -s autobahn` plays the Autobahn|Testsuite."""
 
 from __future__ import annotations
 
@@ -56,6 +57,14 @@ def tests(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     install(session, ".[testing]", group="docs")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session
+def autobahn(session: nox.Session) -> None:
+    """Every client case of the Autobahn|Testsuite. It needs HAProxy and Python 2.7: tests/autobahn says where."""
+    install(session, f"{wheel(session)}[testing]", group="autobahn")
+    arguments = session.posargs or ["--table", "docs/reference/autobahn.md"]
+    session.run("python", "-m", "tests.autobahn", "--env", str(session.cache_dir / "autobahn"), *arguments)
 
 
 @nox.session

@@ -27,6 +27,7 @@ class RequestOptions(TypedDict, total=False):
     json: Any
     trailers: HeaderTypes
     http2: HTTP2 | None
+    follow_redirects: bool
 
 
 class Call:

@@ -45,14 +45,15 @@ class WebSocketOptions(TypedDict, total=False):
     ping_interval: float | None
     ping_timeout: float | None
     http2: HTTP2 | None
+    follow_redirects: bool
 
 
 class Client(metaclass=PrivateConstructor):
     """Requests and WebSockets, all of one origin on one HTTP/2 connection. Made by `open_client`."""
 
-    def __init__(self, nursery: trio.Nursery, defaults: Defaults, dial: DialConfig) -> None:
+    def __init__(self, nursery: trio.Nursery, defaults: Defaults, dial: DialConfig, coalesce: bool) -> None:
         self._defaults = defaults
-        self._pool = Pool(dial.limits, dial.timeouts)
+        self._pool = Pool(dial.limits, dial.timeouts, coalesce=coalesce)
         self._pool.start(Dialer(dial, nursery, self._pool.changed), nursery)
         self._exchange = Exchange(self._pool, nursery, dial.limits)
         self._handshakes = Handshakes(self._exchange, dial.timeouts)
@@ -71,6 +72,7 @@ class Client(metaclass=PrivateConstructor):
         - `content`: bytes, str, or an iterable or async iterable of bytes; `json`: any value that JSON knows.
         - `trailers`: fields that follow the body.
         - `http2`: "auto", "require" or "never", for this call.
+        - `follow_redirects`: true by default; `response.history` are the redirects that led there.
 
         Raises `ConnectFailed`, `ConnectionLost`, `RequestNotProcessed`, `StreamReset`, `RemoteProtocolError`,
         `LimitExceeded` (the body is larger than `Limits.max_body_size`: use `stream`), and ValueError or TypeError
@@ -78,8 +80,8 @@ class Client(metaclass=PrivateConstructor):
 
         Cancelled, it resets its stream (RST_STREAM, CANCEL) and leaves the connection whole.
         """
-        http2 = self._http2(options.pop("http2", None))
-        return await self._exchange.request(self._defaults.request(method, url, **options), http2)
+        http2, follow = self._http2(options.pop("http2", None)), options.pop("follow_redirects", True)
+        return await self._exchange.request(self._defaults.request(method, url, **options), http2, follow)
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """`request("GET", …)`"""
@@ -117,8 +119,9 @@ class Client(metaclass=PrivateConstructor):
         before the end, in whatever way, resets the stream (RST_STREAM, CANCEL) and frees its slot.
         Arguments and errors are those of `request`.
         """
-        http2 = self._http2(options.pop("http2", None))
-        stream, response = await self._exchange.start(self._defaults.request(method, url, **options), http2)
+        http2, follow = self._http2(options.pop("http2", None)), options.pop("follow_redirects", True)
+        call = self._defaults.request(method, url, **options)
+        stream, response = await self._exchange.start(call, http2, follow)
         try:
             yield response
         finally:
@@ -140,6 +143,7 @@ class Client(metaclass=PrivateConstructor):
         ping_interval: float | None = None,
         ping_timeout: float | None = 20.0,
         http2: HTTP2 | None = None,
+        follow_redirects: bool = False,
     ) -> WebSocket:
         """Open a WebSocket: with extended CONNECT (RFC 8441) on the origin's HTTP/2 connection if the server takes it
         there, else by Upgrade (RFC 6455) on an HTTP/1.1 connection of its own.
@@ -149,6 +153,7 @@ class Client(metaclass=PrivateConstructor):
         - `compression`: `DeflateOptions(…)` offers permessage-deflate (RFC 7692).
         - `ping_interval`, `ping_timeout`: seconds. With an interval, a Ping is sent so often, and this one WebSocket
           ends when one is not answered in time. The connection is watched anyway, see `Timeouts`.
+        - `follow_redirects`: whether a redirect is followed; else it is a `WebSocketRejected`.
 
         Its connection lives in the client; the WebSocket is an `AsyncResource`, and closing it is up to you.
         Raises `WebSocketRejected` (the server said no), `HTTP2NotAvailable` (with `http2="require"`: the origin takes
@@ -162,7 +167,8 @@ class Client(metaclass=PrivateConstructor):
         key = new_key()
         extended = self._defaults.websocket(url, headers, offered)
         upgrade = self._defaults.websocket(url, headers, [*offered, (b"sec-websocket-key", key.encode())])
-        ws = await self._handshakes.open(Offer(extended, upgrade, key, subprotocols, compression), mode)
+        offered_call = Offer(extended, upgrade, key, subprotocols, compression)
+        ws = await self._handshakes.open_following(offered_call, mode, follow_redirects)
         if ping_interval is not None:
             ws._link.watch(ping_interval, ping_timeout)
         return ws
@@ -231,7 +237,8 @@ class Client(metaclass=PrivateConstructor):
 class _OpenClient:
     """`async with open_client() as client`"""
 
-    def __init__(self, defaults: Defaults, dial: DialConfig) -> None:
+    def __init__(self, defaults: Defaults, dial: DialConfig, coalesce: bool) -> None:
+        self._coalesce = coalesce
         self._defaults = defaults
         self._dial = dial
         self._manager = trio.open_nursery()
@@ -241,7 +248,7 @@ class _OpenClient:
         if self._client is not None:
             raise RuntimeError("open_client() gives one client: call it again for another")
         nursery = await self._manager.__aenter__()
-        self._client = Client._create(nursery, self._defaults, self._dial)
+        self._client = Client._create(nursery, self._defaults, self._dial, self._coalesce)
         return self._client
 
     async def __aexit__(
@@ -270,6 +277,7 @@ def open_client(
     trust_env: bool = True,
     uds: str | None = None,
     http2: HTTP2 = "auto",
+    coalesce: bool = False,
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     open_stream: OpenStream | None = None,
@@ -286,6 +294,7 @@ def open_client(
     - `uds`: the path of a Unix socket to connect to, whatever host the URL names.
     - `http2`: "auto" (HTTP/2 where the origin can, else HTTP/1.1), "require" (else `HTTP2NotAvailable`; `http://` means
       HTTP/2 with prior knowledge, RFC 9113 section 3.3), "never" (HTTP/1.1).
+    - `coalesce`: origins that share an address and a certificate share a connection (RFC 9113, section 9.1.1).
     - `limits`, `timeouts`: every bound and deadline.
     - `open_stream`: `await open_stream(host, port)` gives a Trio stream to use instead of TCP; TLS still goes on top.
 
@@ -303,4 +312,4 @@ def open_client(
         limits=limits or Limits(),
         timeouts=timeouts or Timeouts(),
     )
-    return _OpenClient(Defaults(base_url, headers, http2), dial)
+    return _OpenClient(Defaults(base_url, headers, http2), dial, coalesce)

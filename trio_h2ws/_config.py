@@ -86,6 +86,8 @@ class Limits:
     """Connections that one origin may need when WebSockets hold every slot of the others, or with HTTP/1.1."""
     max_http1_websockets: int | None = 256
     """WebSockets to one origin over HTTP/1.1, where each needs a connection of its own."""
+    max_redirects: int = 20
+    """Redirects that one request follows."""
     max_retries: int = 6
     """How often one request that the server did not process is sent again."""
 

@@ -25,7 +25,7 @@ from ._h2.connection import BROKEN, Connection
 from ._h2.engine import H2Engine
 from ._proxy import ProxyChoice, connect_proxy, open_tunnel
 from ._tls import TLSTransport, default_context
-from ._transport import Transport, transport_for
+from ._transport import SocketTransport, Transport, transport_for
 from ._url import Origin
 
 OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]
@@ -78,17 +78,20 @@ class Dialer:
         proxy = config.proxies.for_origin(origin) if config.open_stream is None and config.uds is None else None
         forward = None
         if proxy is None:
-            transport = await self._open(origin)
+            transport: Transport = await self._open(origin)
         elif origin.scheme == "http" and speak is Speak.HTTP1 and not tunnel and proxy.scheme in ("http", "https"):
             transport = await connect_proxy(proxy, self._default_context)
             forward = proxy.authorization
         else:
             transport = await open_tunnel(proxy, origin, self._default_context)
         http2 = speak is Speak.HTTP2
+        peer = transport.peer if isinstance(transport, SocketTransport) and proxy is None else None
+        certificate = None
         try:
             if origin.scheme == "https":
                 tls = await self._secure(transport, origin, speak)
                 http2 = tls.alpn == "h2"
+                certificate = tls.certificate
                 transport = tls
         except BaseException:
             await _close(transport)
@@ -100,6 +103,7 @@ class Dialer:
             return H1Engine(observer, config.limits, forward)
 
         connection = Connection(transport, make_engine, str(origin), config.limits, config.timeouts, self._changed)
+        connection.peer, connection.certificate = peer, certificate
         connection.start(self._nursery)
         try:
             await connection.wait_ready()

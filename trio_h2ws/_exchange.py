@@ -17,10 +17,11 @@ from ._call import HTTP2, Call
 from ._config import Limits
 from ._dial import Speak
 from ._engine import RequestHead
-from ._errors import HTTP2NotAvailable, RequestNotProcessed
+from ._errors import HTTP2NotAvailable, LimitExceeded, RequestNotProcessed
 from ._h2.connection import Connection
 from ._h2.stream import Stream
 from ._pool import Pool
+from ._redirect import redirected
 from ._response import Collector, Response
 
 T = TypeVar("T")
@@ -43,23 +44,55 @@ class Exchange:
         self.limits = limits
         self._nursery = nursery
 
-    async def request(self, call: Call, http2: HTTP2) -> Response:
-        """The whole response."""
+    async def request(self, call: Call, http2: HTTP2, follow: bool) -> Response:
+        """The whole response, behind any redirects."""
         limit = self.limits.max_body_size
 
         async def collect(stream: Stream) -> bytes:
             return await Collector(stream, limit).wait()
 
-        stream, raw = await self.walk(call, collect, http2)
-        stream.close()  # does nothing if both sides have ended; else the upload is not wanted any more
-        response = make_response(stream, call, limit)
-        response._set_content(raw)
-        return response
+        history: list[Response] = []
+        while True:
+            stream, raw = await self.walk(call, collect, http2)
+            stream.close()  # does nothing if both sides have ended; else the upload is not wanted any more
+            response = make_response(stream, call, limit)
+            if self._misdirected(call, stream, response):
+                continue
+            response._set_content(raw)
+            following = self._follow(call, response, history) if follow else None
+            if following is None:
+                return response
+            call = following
 
-    async def start(self, call: Call, http2: HTTP2) -> tuple[Stream, Response]:
-        """The response as soon as its headers are here. The stream is the caller's to close."""
-        stream, _ = await self.walk(call, Stream.wait_response, http2)
-        return stream, make_response(stream, call, self.limits.max_body_size)
+    async def start(self, call: Call, http2: HTTP2, follow: bool) -> tuple[Stream, Response]:
+        """The response as soon as its headers are here, behind any redirects. The stream is the caller's to close."""
+        history: list[Response] = []
+        while True:
+            stream, _ = await self.walk(call, Stream.wait_response, http2)
+            response = make_response(stream, call, self.limits.max_body_size)
+            if self._misdirected(call, stream, response):
+                stream.close()
+                continue
+            following = self._follow(call, response, history) if follow else None
+            if following is None:
+                return stream, response
+            stream.close()
+            call = following
+
+    def _misdirected(self, call: Call, stream: Stream, response: Response) -> bool:
+        """A 421 on a connection that two origins shared: the same again, on one of its own (RFC 9110, 15.5.20)."""
+        if response.status != 421 or not call.body.replayable:
+            return False
+        return self.pool.unshare(call.url.origin, stream.connection)
+
+    def _follow(self, call: Call, response: Response, history: list[Response]) -> Call | None:
+        response.history = tuple(history)
+        following = redirected(call, response.status, response.headers)
+        if following is not None:
+            history.append(response)
+            if len(history) > self.limits.max_redirects:
+                raise LimitExceeded("max_redirects", self.limits.max_redirects, "one redirect follows the other")
+        return following
 
     async def walk(self, call: Call, receive: Callable[[Stream], Awaitable[T]], http2: HTTP2) -> tuple[Stream, T]:
         """Send the call and `receive` what comes back, as often as it needs."""

@@ -22,6 +22,7 @@ from ._errors import (
     ErrorCode,
     H2WSError,
     HTTP2NotAvailable,
+    LimitExceeded,
     RemoteProtocolError,
     StreamReset,
     WebSocketError,
@@ -31,6 +32,8 @@ from ._exchange import Exchange, check_http2_spoken, make_response
 from ._h2.connection import Connection
 from ._h2.stream import Stream
 from ._link import Link
+from ._redirect import redirected
+from ._url import Origin
 from ._websocket import WebSocket
 from ._ws.deflate import DeflateOptions
 from ._ws.handshake import check_answer, check_upgrade
@@ -58,7 +61,25 @@ class Handshakes:
         self._pool = exchange.pool
         self._timeouts = timeouts
 
+    async def open_following(self, offer: Offer, http2: HTTP2, follow: bool) -> WebSocket:
+        """`open`, behind any redirects if that was asked for."""
+        hops = 0
+        while True:
+            try:
+                return await self.open(offer, http2)
+            except WebSocketRejected as error:
+                extended = redirected(offer.extended, error.status, error.headers) if follow else None
+                upgrade = redirected(offer.upgrade, error.status, error.headers) if follow else None
+                if extended is None or upgrade is None:
+                    raise
+            hops += 1
+            if hops > self._exchange.limits.max_redirects:
+                most = self._exchange.limits.max_redirects
+                raise LimitExceeded("max_redirects", most, "one redirect follows the other")
+            offer = offer._replace(extended=extended, upgrade=upgrade)
+
     async def open(self, offer: Offer, http2: HTTP2) -> WebSocket:
+        """Over HTTP/2 or over HTTP/1.1, by the rules at the top of this module."""
         origin = offer.extended.url.origin
         if http2 == "require":
             return await self._over_http2(offer, Speak.BEST if origin.scheme == "https" else Speak.HTTP2)
@@ -72,6 +93,8 @@ class Handshakes:
             first: H2WSError = error
             reason = error.reason
         except WebSocketRejected as error:
+            if error.status == 421 and self._unshare(origin):
+                return await self._over_http2(offer, Speak.BEST)
             if error.status not in _NOT_DONE_OVER_HTTP2:
                 raise
             first, reason = error, f"refused with {error.status}"
@@ -89,6 +112,9 @@ class Handshakes:
             raise first from second
         self._pool.remember_http1(origin, reason)
         return ws
+
+    def _unshare(self, origin: Origin) -> bool:
+        return any([self._pool.unshare(origin, connection) for connection in self._pool.serving(origin)])
 
     async def _over_http2(self, offer: Offer, speak: Speak) -> WebSocket:
         call = offer.extended

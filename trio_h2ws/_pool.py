@@ -22,6 +22,7 @@ from enum import Enum
 
 import trio
 
+from ._coalesce import find_shared
 from ._config import Limits, Timeouts
 from ._dial import Dialer, Speak
 from ._errors import ConnectFailed, H2WSError, LimitExceeded, fresh
@@ -86,11 +87,14 @@ def choose(
 class Pool:
     """The connections of one client."""
 
-    def __init__(self, limits: Limits, timeouts: Timeouts) -> None:
+    def __init__(self, limits: Limits, timeouts: Timeouts, *, coalesce: bool) -> None:
+        self._coalesce = coalesce
+        self._misdirected: set[Origin] = set()  # origins that answered 421 on another's connection
         self._limits = limits
         self._timeouts = timeouts
         self._sites: dict[tuple[Origin, Speak], _Site] = {}
-        self._site_of: dict[Connection, _Site | None] = {}
+        # A connection serves one site; several, if origins share it; none, if it is one WebSocket over HTTP/1.1.
+        self._sites_of: dict[Connection, list[_Site]] = {}
         self._over_http1: dict[Origin, tuple[str, float]] = {}  # why WebSockets go over HTTP/1.1, and until when
         self._dialer: Dialer | None = None
         self._nursery: trio.Nursery | None = None
@@ -103,14 +107,14 @@ class Pool:
 
     @property
     def connections(self) -> list[Connection]:
-        return list(self._site_of)
+        return list(self._sites_of)
 
     def snapshots(self) -> list[ConnectionInfo]:
         result = []
-        for connection in self._site_of:
+        for connection, sites in self._sites_of.items():
             info = connection.info()
             reason = next((why for o, (why, _) in self._over_http1.items() if str(o) == info.origin), None)
-            if reason is not None and self._site_of[connection] is not None:
+            if reason is not None and sites:
                 info = replace(info, websockets=f"HTTP/1.1 ({reason})")
             result.append(info)
         return result
@@ -147,14 +151,15 @@ class Pool:
 
     def changed(self, connection: Connection) -> None:
         """A slot, the settings or the state of a connection may have changed."""
-        site = self._site_of.get(connection)
+        sites = self._sites_of.get(connection, [])
         if connection.state is State.CLOSED:
-            self._site_of.pop(connection, None)
-            if site is not None:
+            self._sites_of.pop(connection, None)
+            for site in sites:
                 site.connections.remove(connection)
                 self._forget_if_empty(site)
-        if site is not None and site.waiters:
-            self._advance(site)
+        for site in sites:
+            if site.waiters:
+                self._advance(site)
 
     def _forget_if_empty(self, site: _Site) -> None:
         if not (site.connections or site.dialling or site.waiters):
@@ -189,9 +194,9 @@ class Pool:
         with trio.CancelScope(shield=True) as scope:
             self._dials.add(scope)
             try:
-                connection = await self._dialer.dial(site.origin, site.speak)
+                connection = await self._find_shared(site) or await self._dialer.dial(site.origin, site.speak)
                 site.connections.append(connection)
-                self._site_of[connection] = site
+                self._sites_of.setdefault(connection, []).append(site)
             except H2WSError as error:
                 failure = error
             except Exception as error:  # a bug, or a user's open_stream: it must reach those who wait
@@ -204,6 +209,29 @@ class Pool:
             self._fail(site, failure)
         self._advance(site)
         self._forget_if_empty(site)
+
+    async def _find_shared(self, site: _Site) -> Connection | None:
+        if not self._coalesce or site.speak is not Speak.BEST or site.origin in self._misdirected:
+            return None
+        if site.origin.scheme != "https" or site.connections:
+            return None
+        return await find_shared(site.origin, self.connections)
+
+    def serving(self, origin: Origin) -> list[Connection]:
+        """The connections that calls to this origin may use."""
+        return [c for c, sites in self._sites_of.items() if any(site.origin == origin for site in sites)]
+
+    def unshare(self, origin: Origin, connection: Connection) -> bool:
+        """The server answered 421: this origin gets a connection of its own. False if it had one already."""
+        if connection.origin == str(origin):
+            return False
+        self._misdirected.add(origin)
+        for site in self._sites_of.get(connection, []):
+            if site.origin == origin:
+                self._sites_of[connection].remove(site)
+                site.connections.remove(connection)
+                break
+        return True
 
     def _fail(self, site: _Site, error: BaseException) -> None:
         waiters = [waiter for waiter in site.waiters if waiter.task is not None]
@@ -218,23 +246,14 @@ class Pool:
         self._check_open()
         assert self._dialer is not None
         most = self._limits.max_http1_websockets
-        alone = sum(site is None and c.origin == str(origin) for c, site in self._site_of.items())
+        alone = sum(not sites and c.origin == str(origin) for c, sites in self._sites_of.items())
         if most is not None and alone >= most:
             raise LimitExceeded("max_http1_websockets", most, f"WebSockets over HTTP/1.1 to {origin}")
         connection = await self._dialer.dial(origin, Speak.HTTP1, tunnel=True)
         connection.reserved += 1
         connection.upgraded = True
-        self._site_of[connection] = None
+        self._sites_of[connection] = []
         return connection
-
-    def detach(self, connection: Connection) -> None:
-        """The connection becomes one WebSocket: it serves nobody else, and does not count any more."""
-        site = self._site_of.get(connection)
-        connection.upgraded = True
-        self._site_of[connection] = None
-        if site is not None:
-            site.connections.remove(connection)
-            self._advance(site)
 
     def why_http1(self, origin: Origin) -> str | None:
         """Why this origin's WebSockets go over HTTP/1.1, if that was found out not too long ago."""
@@ -264,7 +283,7 @@ class Pool:
             self._fail(site, trio.ClosedResourceError("the client is closed"))
         for scope in self._dials:
             scope.cancel()
-        for connection in list(self._site_of):
+        for connection in self.connections:
             if gracefully:
                 connection.shut_down()
             else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import json as _json
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
@@ -93,6 +94,7 @@ class Response(metaclass=PrivateConstructor):
         "_limit",
         "_pieces",
         "headers",
+        "history",
         "http_version",
         "method",
         "status",
@@ -117,8 +119,11 @@ class Response(metaclass=PrivateConstructor):
         self.http_version = http_version
         """ "HTTP/2" or "HTTP/1.1"."""
         self.method = method
+        """The method of the request that this answers; a redirect may have changed it."""
         self.url = url
-        """The URL that was asked for."""
+        """The URL of that request."""
+        self.history: tuple[Response, ...] = ()
+        """The redirects that led here."""
         self.stream_id: int | None = body.id or None
         """The HTTP/2 stream's number; None over HTTP/1.1."""
         self._body = body
@@ -176,6 +181,19 @@ class Response(metaclass=PrivateConstructor):
     def ok(self) -> bool:
         """Whether the status is below 400."""
         return self.status < 400
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that Retry-After asks to wait (RFC 9110, section 10.2.3); None without one. It is not obeyed."""
+        value = (self.headers.get("retry-after") or "").strip()
+        if value.isascii() and value.isdigit():
+            return float(value)
+        from email.utils import parsedate_to_datetime  # slow to import, and rarely needed
+
+        try:
+            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time()) if value else None
+        except ValueError:
+            return None
 
     def raise_for_status(self) -> Response:
         """Raise HTTPStatusError for 4xx and 5xx; return the response otherwise."""

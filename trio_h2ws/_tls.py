@@ -15,6 +15,7 @@ import importlib.util
 import os
 import ssl
 import sys
+from typing import Any
 
 import trio
 
@@ -70,9 +71,10 @@ class TLSTransport:
         return self._tls.selected_alpn_protocol()
 
     @property
-    def tls(self) -> ssl.SSLObject:
-        """For its certificate, cipher and version."""
-        return self._tls
+    def certificate(self) -> dict[str, Any] | None:
+        """The server's certificate as `getpeercert` gives it; None if it was not verified."""
+        certificate = self._tls.getpeercert()
+        return dict(certificate) if certificate else None
 
     async def handshake(self) -> None:
         """Shake hands. Raises ssl.SSLError, ssl.CertificateError or OSError."""

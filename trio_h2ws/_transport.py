@@ -56,6 +56,12 @@ class SocketTransport:
         self._rest = b""
         self.blocked = False
 
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The address and port at the other end; None for a Unix socket."""
+        name = self._socket.getpeername()
+        return (name[0], name[1]) if isinstance(name, tuple) else None
+
     async def receive(self) -> bytes:
         while True:
             # After a read that filled the buffer there is probably more; else asking the kernel first costs a call.

@@ -9,8 +9,8 @@ Theory of operation
 The suite is a WebSocket server that plays one case with each client that connects: it sends frames, valid or not, and
 looks at the answers. It speaks HTTP/1.1 in clear. HAProxy stands before it with TLS and HTTP/2, turns each
 extended CONNECT (RFC 8441) into an Upgrade, and passes the frames on as they are, the broken ones, too. We are an
-echo client, and all cases run on one HTTP/2 connection. Then they run again over HTTP/1.1, each on a connection of its
-own, through the same HAProxy.
+echo client, and all cases run on one HTTP/2 connection. Then they run again over HTTP/1.1, each on a connection of
+its own, through the same HAProxy.
 
     Client ── HTTP/2, TLS ── HAProxy ── HTTP/1.1 ── wstest -m fuzzingserver
 

@@ -99,12 +99,15 @@ class Player:
                 pass  # the end of most cases; whether it was the right one is for the suite to say
             except trio_h2ws.H2WSError as error:
                 self.run.errors[name] = repr(error)
-        behavior = "no verdict"
-        with trio.move_on_after(30):
-            status = await self._ask(f"getCaseStatus?case={number}&agent={self._agent}")
-            behavior = json.loads(status)["behavior"]
         if scope.cancelled_caught:
             self.run.errors[name] = f"not done after {_CASE_SECONDS:g} s"
+        behavior = "no verdict"
+        try:
+            with trio.move_on_after(30):
+                status = await self._ask(f"getCaseStatus?case={number}&agent={self._agent}")
+                behavior = json.loads(status)["behavior"]
+        except trio_h2ws.H2WSError as error:
+            self.run.errors.setdefault(name, repr(error))
         self._done += 1
         seconds = trio.current_time() - start
         self._tell(f"{self.run.protocol}  {self._done}/{len(self.run.cases)}  {name}  {behavior}  {seconds:.1f} s")

@@ -14,7 +14,11 @@ from ..benchmarks.servers.process import free_port, running
 from .suite import NotRun, candidates
 
 # The suite compares the port of Host with its own. A case may take eight minutes, and be silent for most of them.
+# Streams of WebSockets that are closing still count, and there are many short ones.
 _CONFIG = """\
+global
+    tune.h2.max-concurrent-streams 1000
+
 defaults
     mode http
     timeout connect 10s

@@ -6,6 +6,7 @@ kit gives. It returns a dict of numbers for one operation: "cpu" and "wall" in s
 
 from __future__ import annotations
 
+import itertools
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
@@ -19,13 +20,15 @@ Numbers = dict[str, float]
 Load = Callable[..., Awaitable[Numbers]]
 
 
-async def requests(kit: Kit, site: Site, *, n: int, at_once: int) -> Numbers:
-    """`n` GETs of 1 KiB, `at_once` at any time, on one connection."""
+async def requests(kit: Kit, site: Site, *, n: int, at_once: int, distinct: bool = False) -> Numbers:
+    """`n` GETs of 1 KiB, `at_once` at any time, on one connection; `distinct`: each of another URL."""
+    urls = itertools.count()
     async with kit.client(site) as client:
 
         async def some(count: int) -> None:
             for _ in range(count):
-                body = await client.get(site.small)
+                url = f"{site.small}?item={next(urls)}" if distinct else site.small
+                body = await client.get(url)
                 assert len(body) == 1024
 
         await some(1)  # the dial

@@ -46,6 +46,17 @@ ROWS: tuple[Row, ...] = (
         "request",
     ),
     Row(
+        "distinct",
+        "the same, each request of another URL",
+        "requests",
+        (*HTTP, FLOOR),
+        "files",
+        {"n": 3200, "at_once": 32, "distinct": True},
+        {"n": 640},
+        (),
+        "request",
+    ),
+    Row(
         "one-request",
         "one request at a time, 1 KiB",
         "requests",

@@ -168,6 +168,7 @@ async def test_no_slots_and_slots_again() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         await peer_round(peer, client)
         await peer.settings({frames.MAX_CONCURRENT_STREAMS: 0})
+        await peer.settle()
         calls = await begin(peer, client, 3)
         assert len(peer.requests) == 1
         await peer.settings({frames.MAX_CONCURRENT_STREAMS: 2})

@@ -371,8 +371,9 @@ class Peer:
 
     async def raw(self, data: bytes) -> None:
         """Send these bytes."""
-        await self.connected.wait()
-        assert self.stream is not None
+        with trio.move_on_after(SECONDS):
+            await self.connected.wait()
+        assert self.stream is not None, f"nobody has dialled within {SECONDS} s"
         async with self._sending:
             await self.stream.send_all(data)
 

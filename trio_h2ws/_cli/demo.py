@@ -133,7 +133,7 @@ async def _look(client: trio_h2ws.Client, plan: Plan) -> list[str]:
                 await echo(ws, "is there an echo?")
         except NoEcho as error:
             plan.echoes = False
-            notes.append(f"nothing is measured: {plan.websocket_path} sends back {error}")
+            notes.append(f"echoes are not measured: {plan.websocket_path} gave {error}")
         except trio_h2ws.WebSocketRejected as error:
             plan.websockets = 0
             notes.append(f"no WebSockets: {plan.websocket_path} is answered with {error.status}")

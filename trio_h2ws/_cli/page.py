@@ -14,13 +14,16 @@ from .report import Report
 def page(report: Report, out: Output) -> str:
     whose = "" if report.tcp_connections is None else "its own server, "
     lines = [f"{out.bold('trio_h2ws')} {trio_h2ws.__version__} demo: {whose}{visible(report.plan.url)}", ""]
-    for name, value, note in _rows(report):
-        lines.append(f"  {name:<13}{out.bold(f'{value:>8}')}   {out.dim(note)}".rstrip())
-    lines += ["", *_echoes(report, out)]
+    if report.outcome.streams:
+        rows = _rows(report)
+        width = max(len(value) for _, value, _ in rows)
+        lines += [f"  {name:<12}{out.bold(value.rjust(width + 1))}   {out.dim(note)}" for name, value, note in rows]
+        lines += ["", *_echoes(report, out)]
     lines += [f"  {out.style('33', 'note:')} {visible(note)}" for note in report.notes]
     lines += [f"  {out.bad('problem:')} {visible(problem)}" for problem in report.problems]
     if report.ok:
-        lines.append(out.good("  Everything worked, on one connection."))
+        rest = " else" if report.notes else ""
+        lines.append(out.good(f"  Everything{rest} worked, on one connection."))
     return "\n".join(lines) + "\n"
 
 
@@ -39,9 +42,10 @@ def _rows(report: Report) -> list[tuple[str, str, str]]:
         rows.append(("download", amount(outcome.downloaded), _within(outcome.download_seconds) + beside))
     if plan.websockets:
         note = f"opened {_within(outcome.open_seconds)}, {outcome.closed} closed cleanly at the end"
-        rows.append(("WebSockets", str(outcome.opened), note))
+        rows.append(("WebSockets", _of(outcome.opened, plan.websockets), note))
     if plan.requests:
-        rows.append(("requests", str(outcome.answered), f"answered {_within(outcome.request_seconds)}"))
+        note = f"answered {_within(outcome.request_seconds)}"
+        rows.append(("requests", _of(outcome.answered, plan.requests), note))
     rows.append(("time", _time(outcome.work_seconds), "for all of this together"))
     received = amount(sum(connection.bytes_in for connection in connections))
     sent = amount(sum(connection.bytes_out for connection in connections))
@@ -67,8 +71,12 @@ def _time(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:.2f} s"
 
 
+def _of(number: int, asked: int) -> str:
+    return str(number) if number == asked else f"{number} of {asked}"
+
+
 def _within(seconds: float | None) -> str:
-    return "not to the end" if seconds is None else f"within {_time(seconds)}"
+    return "never done" if seconds is None else f"within {_time(seconds)}"
 
 
 def _many(number: int, what: str) -> str:

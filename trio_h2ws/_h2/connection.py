@@ -34,6 +34,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from typing import Any
 
 import trio
 
@@ -79,6 +80,8 @@ class Connection:
         self.timeouts = timeouts
         self.state = State.OPEN
         self.engine: Engine = make_engine(self)
+        self.peer: tuple[str, int] | None = None  # address and port, and
+        self.certificate: dict[str, Any] | None = None  # what the server showed, verified: both for coalescing
         self.upgraded = False  # it carries one WebSocket, and nothing else any more
         self.timers = Timers()
         self.woken = 0  # tasks that this dispatch has rescheduled

@@ -13,7 +13,8 @@ _REQUEST = [
     (":method", "GET"),
     (":scheme", "https"),
     (":authority", "127.0.0.1:8443"),
-    (":path", "/small"),
+]
+_FIELDS = [
     ("user-agent", "floor/1.0"),
     ("accept", "*/*"),
     ("accept-encoding", "gzip, deflate"),
@@ -28,7 +29,7 @@ _RESPONSE = [
 ]
 
 
-def requests(*, n: int, at_once: int) -> dict[str, float]:
+def requests(*, n: int, at_once: int, distinct: bool = False) -> dict[str, float]:
     server, connection = Server(), client()
     turns = n // at_once
     ids = iter(range(1, 2 * turns * at_once, 2))
@@ -40,7 +41,8 @@ def requests(*, n: int, at_once: int) -> dict[str, float]:
         for answers in batches:
             for _ in range(at_once):
                 stream_id = connection.get_next_available_stream_id()
-                connection.send_headers(stream_id, _REQUEST, end_stream=True)
+                path = f"/small?item={stream_id}" if distinct else "/small"
+                connection.send_headers(stream_id, [*_REQUEST, (":path", path), *_FIELDS], end_stream=True)
             connection.data_to_send()
             for event in connection.receive_data(answers):
                 if isinstance(event, DataReceived):
@@ -51,7 +53,7 @@ def requests(*, n: int, at_once: int) -> dict[str, float]:
 
 def download(*, size: int, seconds: float) -> dict[str, float]:
     server, connection = Server(), client()
-    connection.send_headers(1, _REQUEST, end_stream=True)
+    connection.send_headers(1, [*_REQUEST, (":path", "/large"), *_FIELDS], end_stream=True)
     fields = [field for field in _RESPONSE if field[0] != "content-length"]
     connection.receive_data(server.headers(1, fields))
     portion = data(1, bytes(8 * FRAME))
