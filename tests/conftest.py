@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import trio
 
-SECONDS = 60.0
+SECONDS = 30.0
 VIRTUAL_SECONDS = 1_000_000.0
 MOCK_CLOCKS = {"autojump_clock", "mock_clock"}
 

@@ -17,21 +17,24 @@ class _Inflater:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._first = True
+        self._begun = name == "gzip"
+        self._held = b""
         self._zlib = zlib.decompressobj(31 if name == "gzip" else 15)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        if not self._begun:
+            # RFC 9110, section 8.4.1.2: some senders leave out the zlib header (RFC 1950, section 2.2: two bytes).
+            data = self._held = self._held + data
+            if len(data) < 2:
+                return
+            self._begun = True
+            if data[0] & 0x0F != 8 or (data[0] << 8 | data[1]) % 31:
+                self._zlib = zlib.decompressobj(-15)
         while data:
             try:
                 piece = self._zlib.decompress(data, _PIECE)
             except zlib.error as error:
-                if self._first and self._name == "deflate":
-                    # RFC 9110, section 8.4.1.2: some senders leave out the zlib header.
-                    self._first = False
-                    self._zlib = zlib.decompressobj(-15)
-                    continue
                 raise RemoteProtocolError(f"the body is not valid {self._name}: {error}") from error
-            self._first = False
             data = self._zlib.unconsumed_tail
             if self._zlib.eof:
                 # RFC 1952, section 2.2: a gzip file may have several members.

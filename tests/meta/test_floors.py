@@ -70,7 +70,7 @@ FLOORS: dict[str, int] = {
 # Who may import what speaks a protocol. The testing server is on these libraries, too, and shares no code with us.
 ROOMS: dict[str, tuple[str, ...]] = {
     "h2": ("_h2/engine.py", "testing/"),
-    "hpack": ("_h2/engine.py",),
+    "hpack": ("_h2/engine.py", "_h2/compression.py"),
     "wsproto": ("_ws/", "testing/"),
     "h11": ("_h1/exchange.py", "testing/"),
 }

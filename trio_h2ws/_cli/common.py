@@ -39,10 +39,12 @@ def add_call(parser: argparse.ArgumentParser) -> None:
         "-H", dest="headers", metavar="'NAME: VALUE'", action="append", default=[], type=header,
         help="a header to send; may come more than once",
     )  # fmt: skip
+    parser.add_argument("-L", dest="follow", action="store_true", help="follow redirects")
     parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr what happens")
     parser.add_argument(
         "--http2", choices=["auto", "require", "never"], default="auto",
-        help="auto: where the origin can (the default); require: or fail, and http:// means HTTP/2 in clear",
+        help="auto: HTTP/2 where the origin can (the default); require: or fail, and http:// means HTTP/2 in clear; "
+        "never: HTTP/1.1",
     )  # fmt: skip
     add_tls(parser)
 
@@ -119,4 +121,6 @@ def describe(connection: trio_h2ws.ConnectionInfo) -> list[str]:
     ]
     if settings:
         lines.append(f"* settings {settings}")
+    if connection.websockets is not None:
+        lines.append(f"* WebSockets over {connection.websockets}")
     return lines

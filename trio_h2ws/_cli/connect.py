@@ -48,7 +48,11 @@ async def run(args: argparse.Namespace) -> int:
     async with trio_h2ws.open_client(ssl_context=ssl_context(args), http2=args.http2) as client:
         try:
             async with client.websocket(
-                url, subprotocols=args.subprotocols, origin=args.origin, headers=args.headers
+                url,
+                subprotocols=args.subprotocols,
+                origin=args.origin,
+                headers=args.headers,
+                follow_redirects=args.follow,
             ) as ws:
                 return await _Conversation(args, ws, screen).run()
         except trio_h2ws.WebSocketRejected as rejected:

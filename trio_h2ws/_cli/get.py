@@ -21,7 +21,7 @@ FORM = ("content-type", "application/x-www-form-urlencoded")
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "get", help="make one request", description="Make one request; the body goes to stdout as it comes.",
-        epilog="A 4xx or 5xx is an answer: the exit code is 0. Redirects are not followed.",
+        epilog="A 4xx or 5xx is an answer: the exit code is 0.",
     )  # fmt: skip
     parser.add_argument("url", metavar="URL", help="https:// if it has no scheme")
     parser.add_argument("-X", dest="method", metavar="METHOD", help="GET, or POST with -d or --data-file")
@@ -42,7 +42,9 @@ async def run(args: argparse.Namespace) -> int:
     stderr = standard_error()
     start = trio.current_time()
     async with trio_h2ws.open_client(ssl_context=context, http2=args.http2) as client:
-        async with client.stream(method, url, headers=headers, content=content) as response:
+        async with client.stream(
+            method, url, headers=headers, content=content, follow_redirects=args.follow
+        ) as response:
             if args.verbose:
                 await _on_head(stderr, response, trio.current_time() - start)
             size = await _write_body(args, response)
@@ -106,6 +108,9 @@ def _head(response: trio_h2ws.Response, is_terminal: bool) -> bytes:
 
 
 async def _on_head(stderr: Output, response: trio_h2ws.Response, elapsed: float) -> None:
+    for earlier in response.history:
+        await stderr.say(stderr.dim(f"> {earlier.method} {earlier.url}"))
+        await stderr.say(stderr.dim(f"< {earlier.status} {earlier.http_version}"))
     await stderr.say(stderr.dim(f"> {response.method} {response.url}"))
     for status, headers in response.informational:
         fields = "; ".join(f"{name}: {value}" for name, value in headers.items())
@@ -113,7 +118,7 @@ async def _on_head(stderr: Output, response: trio_h2ws.Response, elapsed: float)
     stream = "" if response.stream_id is None else f", stream {response.stream_id}"
     await stderr.say(f"< {response.status} {response.http_version}{stream}, after {milliseconds(elapsed)}")
     if 300 <= response.status < 400 and "location" in response.headers:
-        await stderr.say(stderr.dim(f"* to {visible(response.headers['location'])}, not followed"))
+        await stderr.say(stderr.dim(f"* to {visible(response.headers['location'])}, not followed (see -L)"))
 
 
 async def _on_end(stderr: Output, response: trio_h2ws.Response, size: int, elapsed: float) -> None:

@@ -31,7 +31,6 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import ProtocolError as H2ProtocolError
 from h2.settings import SettingCodes, Settings
-from hpack import Encoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 
 from .._allowance import Allowance
@@ -48,6 +47,7 @@ from .._errors import (
 )
 from .._headers import RawFields
 from . import frames
+from .compression import BlockDecoder, BlockEncoder
 from .fields import Malformed, check_response, check_trailers, list_size, request_block
 from .flow import ReceiveWindow
 from .frames import FrameError
@@ -55,27 +55,9 @@ from .sendqueue import SendQueue
 from .streamstate import StreamState
 
 _ENDED_REMEMBERED = 256
-_ENCODER_TABLE = 4096
+_LARGEST_FRAME = 64 * 1024  # a peer may allow 16 MiB, and then one upload's frame would hold up everybody
 _LATE_FRAMES = 8  # HEADERS, trailers, WINDOW_UPDATEs and a RST_STREAM may be in flight for a stream that we reset
 _STATUS_WITHOUT_BODY = (204, 304)
-
-
-class _Encoder(Encoder):
-    """An HPACK encoder whose table stays small, whatever the peer would allow.
-
-    A larger table is memory that the peer chooses for us, and hpack searches it from end to end for each field.
-    """
-
-    @property
-    def header_table_size(self) -> int:
-        return self.header_table.maxsize
-
-    @header_table_size.setter
-    def header_table_size(self, value: int) -> None:
-        value = min(value, _ENCODER_TABLE)
-        self.header_table.maxsize = value
-        if self.header_table.resized:
-            self.table_size_changes.append(value)
 
 
 class _StreamError(Exception):
@@ -96,10 +78,10 @@ class H2Engine:
         self._limits = limits
         self._clock = clock
         self._h2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
-        self._h2.encoder = _Encoder()
-        self._h2.decoder.max_header_list_size = limits.max_header_list_size
+        self._h2.encoder = self._encoder = BlockEncoder()
+        self._h2.decoder = self._decoder = BlockDecoder(limits.max_header_list_size)
         self._splitter = frames.FrameSplitter()
-        self._queue = SendQueue(lambda fields: self._h2.encoder.encode(fields))
+        self._queue = SendQueue(lambda fields: self._encoder.encode_block([*fields]))
         self.streams: dict[int, StreamState] = {}
         self._next_id = 1
         self._ended: dict[int, None] = {}  # closed by END_STREAM on both sides: further frames are an error
@@ -195,7 +177,7 @@ class H2Engine:
         stream.receive_window = ReceiveWindow(self._limits.stream_window, 0.0)
         stream.local_ended = end_stream
         self.streams[stream.id] = stream
-        encoded = self._h2.encoder.encode(block)
+        encoded = self._encoder.encode_block(block)
         self._queue.control += frames.header_block(stream.id, encoded, end_stream, self._queue.frame_size)
 
     def send(self, stream: StreamState, data: bytes | memoryview) -> None:
@@ -349,7 +331,7 @@ class H2Engine:
     def _header_list(self, stream_id: int, flags: int, block: bytes) -> None:
         # Decoded always, for a forgotten stream too: the HPACK context belongs to the connection.
         try:
-            fields = self._h2.decoder.decode(block, raw=True)
+            fields = self._decoder.decode_block(block)
         except OversizedHeaderListError as error:
             raise LimitExceeded("max_header_list_size", self._limits.max_header_list_size) from error
         except HPACKError as error:
@@ -468,7 +450,7 @@ class H2Engine:
 
     def _apply_settings(self) -> None:
         remote = self._h2.remote_settings
-        self._queue.frame_size = remote.max_frame_size
+        self._queue.frame_size = min(remote.max_frame_size, _LARGEST_FRAME)
         delta = remote.initial_window_size - self.initial_send_window
         if delta:
             # The one walk over all streams: it changes the windows of all (RFC 9113, section 6.9.2).

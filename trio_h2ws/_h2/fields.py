@@ -22,6 +22,8 @@ _CONNECTION_SPECIFIC = frozenset(
 # Names that were found good. Servers use few; the bound keeps a hostile one from filling our memory.
 _known_names: set[bytes] = set()
 _SENSITIVE = frozenset((b"authorization", b"proxy-authorization"))
+# These differ from request to request: in the table they would only push out what does not.
+_PASSING = frozenset((b"content-length", b"if-none-match", b"if-modified-since", b"range"))
 
 Block: TypeAlias = "list[tuple[bytes, bytes] | tuple[bytes, bytes, bool]]"
 """A header list for the HPACK encoder; a third item of True keeps a field out of every table."""
@@ -89,12 +91,12 @@ def request_block(
     method: bytes, scheme: bytes, authority: bytes, target: bytes, fields: RawFields, protocol: bytes | None = None
 ) -> Block:
     """The header list of a request (RFC 9113, section 8.3.1), or of an extended CONNECT (RFC 8441, section 4)."""
-    block: Block = [(b":method", method), (b":scheme", scheme), (b":authority", authority), (b":path", target)]
+    block: Block = [(b":method", method), (b":scheme", scheme), (b":authority", authority), (b":path", target, True)]
     if protocol is not None:
         block.insert(1, (b":protocol", protocol))
     for name, value in fields:
         # RFC 7541, section 7.1.3: secrets that could be guessed stay out of every compression context on the way.
-        if name in _SENSITIVE or (name == b"cookie" and len(value) < 20):
+        if name in _SENSITIVE or name in _PASSING or (name == b"cookie" and len(value) < 20):
             block.append((name, value, True))
         else:
             block.append((name, value))
