@@ -139,7 +139,7 @@ class Client(metaclass=PrivateConstructor):
         subprotocols: Sequence[str] = (),
         headers: HeaderTypes = None,
         origin: str | None = None,
-        compression: DeflateOptions | None = None,
+        compression: DeflateOptions | None = DeflateOptions(),  # noqa: B008  # it is frozen
         ping_interval: float | None = None,
         ping_timeout: float | None = 20.0,
         http2: HTTP2 | None = None,
@@ -150,7 +150,8 @@ class Client(metaclass=PrivateConstructor):
 
         - `subprotocols`: what to offer, in the order of preference; `WebSocket.subprotocol` is the server's choice.
         - `origin`: the Origin header (RFC 6455, section 10.2); most servers do not need it.
-        - `compression`: `DeflateOptions(…)` offers permessage-deflate (RFC 7692).
+        - `compression`: what permessage-deflate to offer (RFC 7692); None offers none. By default neither side keeps
+          its context, so an idle WebSocket costs no memory for it, and messages below 256 bytes go as they are.
         - `ping_interval`, `ping_timeout`: seconds. With an interval, a Ping is sent so often, and this one WebSocket
           ends when one is not answered in time. The connection is watched anyway, see `Timeouts`.
         - `follow_redirects`: whether a redirect is followed; else it is a `WebSocketRejected`.

@@ -69,11 +69,15 @@ class Exchange:
         history: list[Response] = []
         while True:
             stream, _ = await self.walk(call, Stream.wait_response, http2)
-            response = make_response(stream, call, self.limits.max_body_size)
-            if self._misdirected(call, stream, response):
+            try:
+                response = make_response(stream, call, self.limits.max_body_size)
+                if self._misdirected(call, stream, response):
+                    stream.close()
+                    continue
+                following = self._follow(call, response, history) if follow else None
+            except BaseException:
                 stream.close()
-                continue
-            following = self._follow(call, response, history) if follow else None
+                raise
             if following is None:
                 return stream, response
             stream.close()

@@ -216,6 +216,8 @@ class Response(metaclass=PrivateConstructor):
                     raise LimitExceeded("max_body_size", self._limit, "the body is too large: iterate over it")
                 chunks.append(chunk)
             self._content = b"".join(chunks)
+        else:
+            await trio.lowlevel.checkpoint()
         return self._content
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -226,6 +228,7 @@ class Response(metaclass=PrivateConstructor):
             raise RuntimeError("the body was read already: it is in `content`")
         while True:
             if self._pieces is not None:
+                await trio.lowlevel.checkpoint()  # a bomb has many pieces
                 piece = next(self._pieces, None)
                 if piece is not None:
                     return piece

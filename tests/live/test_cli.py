@@ -1,4 +1,4 @@
-"""The command line as a person or a script meets it: real processes, pipes and a terminal, against the testing server."""
+"""The command line as a person or a script meets it: real processes, in pipes and at a terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import pytest
@@ -22,6 +23,8 @@ from trio_h2ws._cli.screen import above, hex_of
 from trio_h2ws.testing import Server, open_server
 
 COMMAND = [sys.executable, "-m", "trio_h2ws"]
+# A proxy is no way to a server on this host.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 unix = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of Unix")
 
 
@@ -69,7 +72,13 @@ def cli(tmp_path: pathlib.Path) -> Cli:
     async def cli(*args: str, stdin: bytes = b"") -> Result:
         return Result(
             await trio.run_process(
-                [*COMMAND, *args], stdin=stdin, capture_stdout=True, capture_stderr=True, check=False, cwd=tmp_path
+                [*COMMAND, *args],
+                stdin=stdin,
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+                cwd=tmp_path,
+                env=ENVIRONMENT,
             )
         )
 
@@ -82,22 +91,15 @@ async def start(nursery: trio.Nursery, tmp_path: pathlib.Path) -> Callable[..., 
 
     async def start(*args: str, **options: object) -> trio.Process:
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        process: trio.Process = await nursery.start(
-            lambda task_status: trio.run_process(
-                [*COMMAND, *args],
-                check=False,
-                cwd=tmp_path,
-                task_status=task_status,
-                **streams,  # type: ignore[arg-type]
-            )
-        )
+        run = partial(trio.run_process, [*COMMAND, *args], check=False, cwd=tmp_path)
+        process: trio.Process = await nursery.start(partial(run, **{"env": ENVIRONMENT, **streams}))
         return process
 
     return start
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - the server has no event for it
         await trio.sleep(0.01)
 
 
@@ -165,9 +167,16 @@ async def test_get_says_what_happened(server: Server, trust: list[str], cli: Cli
     assert re.search(r"\* round trip [0-9.]+ ms", result.err)
     assert "ENABLE_CONNECT_PROTOCOL 1" in result.err
     assert "x-checksum: " in (await cli("get", f"{server.url}/trailers", "-v", *trust)).check().err
-    assert (
-        "* to /redirect/0, not followed" in (await cli("get", f"{server.url}/redirect/1", "-v", *trust)).check().err
-    )
+
+
+async def test_get_follows_redirects_if_asked_to(server: Server, trust: list[str], cli: Cli) -> None:
+    url = f"{server.url}/redirect/1"
+    result = (await cli("get", url, "-v", *trust)).check()
+    assert result.out == b""
+    assert "* to /redirect/0, not followed" in result.err
+    result = (await cli("get", url, "-v", "-L", *trust)).check()
+    assert result.out.startswith(b"hello")
+    assert f"> GET {url}\n< 302 HTTP/2\n> GET {server.url}/redirect/0\n" in result.err
 
 
 @unix
@@ -289,18 +298,8 @@ async def test_connect_in_a_pipe(server: Server, trust: list[str], cli: Cli) -> 
 
 
 async def test_connect_agrees_on_a_subprotocol_and_pings(server: Server, trust: list[str], cli: Cli) -> None:
-    options = [
-        "--subprotocol",
-        "unknown",
-        "--subprotocol",
-        "v2",
-        "--origin",
-        "https://a.example",
-        "-v",
-        "--wait",
-        "0.3",
-    ]
-    result = (await cli("connect", f"{server.ws_url}/ws/echo", *options, *trust)).check()
+    options = ["--subprotocol", "unknown", "--subprotocol", "v2", "--origin", "https://a.example", "--wait", "0.3"]
+    result = (await cli("connect", f"{server.ws_url}/ws/echo", "-v", *options, *trust)).check()
     assert "connected over HTTP/2 stream 1, subprotocol v2\n" in result.err
     assert re.search(r"^ping [0-9.]+ ms$", result.err, re.MULTILINE)
     assert "ENABLE_CONNECT_PROTOCOL 1" in result.err
@@ -387,7 +386,7 @@ async def test_connect_at_a_terminal(
 ) -> None:
     master, slave = os.openpty()
     terminal = Terminal(master)
-    env = {**os.environ, "TERM": "xterm", "NO_COLOR": no_color}
+    env = {**ENVIRONMENT, "TERM": "xterm", "NO_COLOR": no_color}
     process = await start(
         "connect", f"{server.ws_url}/ws/echo", *trust, stdin=slave, stdout=slave, stderr=slave, env=env
     )
@@ -509,7 +508,7 @@ def test_above_makes_room_for_what_a_terminal_wraps() -> None:
     assert above("x" * 11, "X", 10).endswith("\x1b[2B")
     assert above("宽" * 6, "X", 10).endswith("\x1b[2B")
     assert above("e\u0301" * 10, "X", 10).endswith("\x1b[1B")
-    assert above("a\n\nb", "a\n\nb", 10) == "\x1b7\n\n\n\x1b[3A\x1b[3L\ra\r\n\r\nb\x1b8\x1b[3B"
+    assert above("a\n\n\nb", "a\n\n\nb", 10) == "\x1b7\n\n\n\n\x1b[4A\x1b[4L\ra\n\n\nb\x1b8\x1b[4B"
 
 
 def test_hex_of_a_long_message() -> None:

@@ -73,8 +73,7 @@ def above(plain: str, styled: str, columns: int) -> str:
     """
     height = sum(max(1, -(-_width(line) // columns)) for line in plain.split("\n"))
     room = "\n" * height + f"\x1b[{height}A\x1b[{height}L"
-    text = styled.replace("\n", "\r\n")
-    return f"\x1b7{room}\r{text}\x1b8\x1b[{height}B"
+    return f"\x1b7{room}\r{styled}\x1b8\x1b[{height}B"
 
 
 def _columns() -> int:

@@ -102,7 +102,8 @@ class Connection:
         self._goaway: tuple[int, bytes] | None = None
         self._last_received = trio.current_time()
         self._ping_sent: float | None = None
-        self._ping_payload = itertools.count(1)
+        self._ping_payload = b""
+        self._ping_count = itertools.count(1)
         self._idle_since: float | None = trio.current_time()
         self._scope = trio.CancelScope(shield=True)
 
@@ -115,7 +116,7 @@ class Connection:
         self._changed(self)
 
     def on_ping_ack(self, payload: bytes) -> None:
-        if self._ping_sent is not None:
+        if self._ping_sent is not None and payload == self._ping_payload:
             self.engine.round_trip = trio.current_time() - self._ping_sent
             self._ping_sent = None
 
@@ -352,7 +353,8 @@ class Connection:
     def _ping_now(self) -> None:
         if self._ping_sent is None and self.state is not State.CLOSED:
             self._ping_sent = trio.current_time()
-            self.engine.ping(next(self._ping_payload).to_bytes(8, "big"))
+            self._ping_payload = next(self._ping_count).to_bytes(8, "big")
+            self.engine.ping(self._ping_payload)
             self.flush()
 
     def _keep_alive(self) -> None:

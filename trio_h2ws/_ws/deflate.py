@@ -30,7 +30,7 @@ class DeflateOptions:
 
     server_max_window_bits: int = 15
     client_max_window_bits: int = 12
-    server_context_takeover: bool = True
+    server_context_takeover: bool = False
     client_context_takeover: bool = False
     level: int = 6
     memory_level: int = 5
@@ -85,10 +85,9 @@ def accept_deflate(value: str, options: DeflateOptions) -> Deflate:
                 client_bits = min(client_bits, int(raw))
         else:
             raise RemoteProtocolError(f"permessage-deflate: the parameter {part!r} is not known")
-    if server_bits > options.server_max_window_bits:
+    if "server_max_window_bits" in seen and server_bits > options.server_max_window_bits:
         raise RemoteProtocolError("permessage-deflate: the server's window is larger than what was asked for")
-    if not options.server_context_takeover and server_takeover:
-        raise RemoteProtocolError("permessage-deflate: the server keeps its context, which was not wanted")
+    # A server that keeps its context, or its 15 bits, although it was asked not to, can be read all the same.
     if client_bits < 9:
         raise RemoteProtocolError("permessage-deflate: the server wants a window of 8 bits, which zlib can't do")
     return Deflate(options, server_bits, client_bits, server_takeover, client_takeover)

@@ -1,0 +1,195 @@
+"""The end of a client: GOAWAY, the last bytes, nothing left behind, and the user's exception as it was."""
+
+from __future__ import annotations
+
+import hyperframe.frame as hf
+import pytest
+import trio
+
+import trio_h2ws
+from toolkit import scripted_peer
+
+
+async def test_leaving_says_goaway_and_closes() -> None:
+    async with scripted_peer() as peer:
+        async with peer.open_client() as client:
+            peer.serve()
+            await client.get("/")
+        await peer.expect_goaway(0)
+        await peer.expect_eof()
+
+
+@pytest.mark.parametrize("transport", ["socket", "tls"])
+async def test_leaving_says_goaway_on_real_transports(transport: str) -> None:
+    async with scripted_peer(transport=transport) as peer:  # type: ignore[arg-type]
+        async with peer.open_client() as client:
+            peer.serve()
+            await client.get("/")
+        await peer.expect_goaway(0)
+        await peer.expect_eof()
+        # It ended with a close_notify; a cut would have been an error.
+        assert peer._crash is None
+
+
+async def test_a_client_that_was_never_used() -> None:
+    async with trio_h2ws.open_client():
+        pass
+
+
+@pytest.mark.parametrize("used", [False, True])
+async def test_the_users_exception_comes_out_bare(used: bool) -> None:
+    async with scripted_peer() as peer:
+        peer.serve() if used else None
+        error = LookupError("mine")
+        with pytest.raises(LookupError) as caught:
+            async with peer.open_client() as client:
+                if used:
+                    await client.get("/")
+                raise error
+        assert caught.value is error
+        if used:
+            await peer.expect_goaway(0)
+
+
+@pytest.mark.parametrize("used", [False, True])
+async def test_the_users_exception_comes_out_of_a_cancelled_scope(used: bool) -> None:
+    # The clean-up may await, and must not let its own Cancelled take the exception's place.
+    async with scripted_peer() as peer:
+        peer.serve() if used else None
+        with pytest.raises(LookupError):  # noqa: PT012
+            with trio.CancelScope() as scope:
+                async with peer.open_client() as client:
+                    if used:
+                        await client.get("/")
+                    scope.cancel()
+                    raise LookupError("mine")
+
+
+async def test_an_exception_group_of_the_users_is_not_wrapped_again() -> None:
+    async with scripted_peer() as peer:
+        with pytest.raises(ExceptionGroup) as caught:
+            async with peer.open_client():
+                async with trio.open_nursery() as nursery:
+
+                    async def fail() -> None:
+                        raise LookupError("mine")
+
+                    nursery.start_soon(fail)
+        assert [type(error) for error in caught.value.exceptions] == [LookupError]
+
+
+async def test_every_block_lets_the_users_exception_out_bare() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        peer.serve()
+
+        async def handler(ws: trio_h2ws.WebSocket) -> None:
+            raise LookupError("mine")
+
+        with pytest.raises(LookupError):
+            async with client.stream("GET", "/"):
+                raise LookupError("mine")
+        with pytest.raises(LookupError):
+            async with client.websocket("/"):
+                raise LookupError("mine")
+        with pytest.raises(LookupError):
+            await client.run_websocket("/", handler)
+
+
+async def test_who_still_waits_hears_of_the_end() -> None:
+    async with scripted_peer(settings=None) as peer:
+        async with peer.open_client() as client:
+            dialling = peer.call(client.get, "/")
+            await peer.settle()
+        await dialling.error(trio.ClosedResourceError)
+
+
+async def test_streams_still_open_end_at_once() -> None:
+    async with scripted_peer() as peer:
+        async with peer.open_client() as client:
+            opening = peer.call(client.connect_websocket, "/")
+            await peer.accept_websocket()
+            ws = await opening.result()
+            receiving = peer.call(ws.receive)
+            call = peer.call(client.get, "/")
+            await peer.expect_headers()
+        await receiving.error(trio_h2ws.ConnectionLost)
+        await call.error(trio_h2ws.ConnectionLost)
+        await peer.expect_goaway(0)
+
+
+async def test_a_waiter_for_a_slot_hears_of_the_end() -> None:
+    async with scripted_peer({3: 1}) as peer:
+        async with peer.open_client() as client:
+            peer.call(client.get, "/")
+            await peer.expect_headers()
+            waiting = peer.call(client.get, "/")
+            await peer.settle()
+        await waiting.error(trio.ClosedResourceError)
+
+
+async def test_an_upload_ends_with_its_client() -> None:
+    closed = trio.Event()
+
+    async def parts():  # type: ignore[no-untyped-def]
+        try:
+            while True:
+                yield b"x"
+                await trio.sleep_forever()
+        finally:
+            closed.set()
+
+    async with scripted_peer() as peer:
+        async with peer.open_client() as client:
+            call = peer.call(client.post, "/", content=parts())
+            await peer.expect_headers()
+            await peer.settle()
+        assert closed.is_set()
+        await call.error(trio_h2ws.ConnectionLost)
+
+
+async def test_a_peer_that_does_not_read_holds_the_end_no_longer_than_its_bound(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    timeouts = trio_h2ws.Timeouts(close=3)
+    async with scripted_peer(transport="lockstep") as peer:
+        async with peer.open_client(timeouts=timeouts) as client:
+            peer.serve()
+            await client.get("/")
+            peer.pause()
+            with trio.move_on_after(0.1):
+                await client.post("/", content=b"x" * 10_000)
+            start = trio.current_time()
+        assert trio.current_time() - start == pytest.approx(3)
+
+
+async def test_a_dial_under_way_ends_with_the_client(autojump_clock: trio.testing.MockClock) -> None:
+    async def never(host: str, port: int) -> trio.abc.Stream:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    start = trio.current_time()
+    async with trio_h2ws.open_client(open_stream=never) as client, trio.open_nursery() as nursery:
+
+        async def call() -> None:
+            with pytest.raises(trio.ClosedResourceError):
+                await client.get("https://example.org/")
+
+        with trio.move_on_after(1):
+            await client.get("https://example.org/")
+    del nursery, call
+    assert trio.current_time() - start == pytest.approx(1)
+
+
+async def test_what_was_sent_before_the_end_leaves() -> None:
+    async with scripted_peer() as peer:
+        async with peer.open_client() as client:
+            opening = peer.call(client.connect_websocket, "/")
+            theirs = await peer.accept_websocket()
+            ws = await opening.result()
+            await ws.send("first")
+            await trio.testing.wait_all_tasks_blocked()
+            ws.abort()
+        assert await theirs.expect_message() == "first"
+        await theirs.expect_rst()
+        await peer.expect_goaway(0)
+        assert isinstance(peer.frames[-1], hf.GoAwayFrame)
