@@ -62,9 +62,13 @@ __all__ = [
     "open_client",
 ]
 
+
 # Users see one place: a traceback or a repr says trio_h2ws.StreamReset, not the room it was written in.
-for _name in __all__:
-    _public = globals()[_name]
-    if isinstance(_public, type) or callable(_public):
-        _public.__module__ = __name__
-del _name, _public
+def _publish() -> None:
+    for name in __all__:
+        public = globals()[name]
+        if callable(public):
+            public.__module__ = __name__
+
+
+_publish()

@@ -19,13 +19,18 @@ _OWN: RawFields = [
 ]
 
 
-class RequestOptions(TypedDict, total=False):
-    """What every request may be given; `Client.request` documents each."""
+class ContentOptions(TypedDict, total=False):
+    """What a request carries; `Client.request` documents each."""
 
     headers: HeaderTypes
     content: Content
     json: Any
     trailers: HeaderTypes
+
+
+class RequestOptions(ContentOptions, total=False):
+    """What every request may be given."""
+
     http2: HTTP2 | None
     follow_redirects: bool
 

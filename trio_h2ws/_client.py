@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeAlias, TypedDict, Unpack
+from typing import TypeAlias, TypedDict, Unpack
 
 import trio
 
-from ._call import HTTP2, Defaults, RequestOptions, check_http2
+from ._call import HTTP2, ContentOptions, Defaults, RequestOptions, check_http2
 from ._config import Limits, Timeouts
 from ._dial import DialConfig, Dialer, OpenStream
 from ._exchange import Exchange
@@ -65,7 +65,15 @@ class Client(metaclass=PrivateConstructor):
 
     # Requests.
 
-    async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        http2: HTTP2 | None = None,
+        follow_redirects: bool = True,
+        **options: Unpack[ContentOptions],
+    ) -> Response:
         """Send a request (RFC 9113, section 8.1) and wait for the whole response.
 
         - `headers`: a mapping or pairs; they go over the client's own.
@@ -80,8 +88,8 @@ class Client(metaclass=PrivateConstructor):
 
         Cancelled, it resets its stream (RST_STREAM, CANCEL) and leaves the connection whole.
         """
-        http2, follow = self._http2(options.pop("http2", None)), options.pop("follow_redirects", True)
-        return await self._exchange.request(self._defaults.request(method, url, **options), http2, follow)
+        call = self._defaults.request(method, url, **options)
+        return await self._exchange.request(call, self._http2(http2), follow_redirects)
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """`request("GET", …)`"""
@@ -112,16 +120,23 @@ class Client(metaclass=PrivateConstructor):
         return await self.request("OPTIONS", url, **options)
 
     @asynccontextmanager
-    async def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> AsyncIterator[Response]:
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        http2: HTTP2 | None = None,
+        follow_redirects: bool = True,
+        **options: Unpack[ContentOptions],
+    ) -> AsyncIterator[Response]:
         """Send a request and give the response as soon as its headers are here; iterate over it for the body.
 
         The request's body is still being sent meanwhile, so a streaming echo can't stand still. Leaving the block
         before the end, in whatever way, resets the stream (RST_STREAM, CANCEL) and frees its slot.
         Arguments and errors are those of `request`.
         """
-        http2, follow = self._http2(options.pop("http2", None)), options.pop("follow_redirects", True)
         call = self._defaults.request(method, url, **options)
-        stream, response = await self._exchange.start(call, http2, follow)
+        stream, response = await self._exchange.start(call, self._http2(http2), follow_redirects)
         try:
             yield response
         finally:
@@ -293,8 +308,8 @@ def open_client(
     - `proxy`: `http://`, `https://` or `socks5://` (extra `socks`), with `user:password@` if it wants that. Without
       it, and with `trust_env`, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment count.
     - `uds`: the path of a Unix socket to connect to, whatever host the URL names.
-    - `http2`: "auto" (HTTP/2 where the origin can, else HTTP/1.1), "require" (else `HTTP2NotAvailable`; `http://` means
-      HTTP/2 with prior knowledge, RFC 9113 section 3.3), "never" (HTTP/1.1).
+    - `http2`: "auto" (HTTP/2 where the origin can, else HTTP/1.1), "require" (else `HTTP2NotAvailable`; `http://` is
+      then HTTP/2 with prior knowledge, RFC 9113 section 3.3), "never" (HTTP/1.1).
     - `coalesce`: origins that share an address and a certificate share a connection (RFC 9113, section 9.1.1).
     - `limits`, `timeouts`: every bound and deadline.
     - `open_stream`: `await open_stream(host, port)` gives a Trio stream to use instead of TCP; TLS still goes on top.

@@ -1,6 +1,6 @@
-"""Connection coalescing (RFC 9113, section 9.1.1): may this origin use that other origin's connection? Off by default.
+"""Connection coalescing (RFC 9113, section 9.1.1): may this origin use another origin's connection? Off by default.
 
-It may if the connection goes to an address that the origin's name has, and its certificate is good for that name, too.
+It may if the connection goes to an address that the origin's name has, and its certificate is good for that name.
 The server has the last word: a 421 (Misdirected Request) undoes it for that origin.
 """
 
@@ -17,7 +17,7 @@ from ._url import Origin
 
 
 def covers(certificate: Mapping[str, Any], host: str) -> bool:
-    """Whether a (verified) certificate is good for the host (RFC 9525, section 6). `certificate` as by `getpeercert`."""
+    """Whether a verified certificate (as by `getpeercert`) is good for the host (RFC 9525, section 6)."""
     names: Iterable[tuple[str, str]] = certificate.get("subjectAltName", ())
     try:
         address = ipaddress.ip_address(host)

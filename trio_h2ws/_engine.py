@@ -1,7 +1,7 @@
 """What a connection needs of a protocol: the part that HTTP/2 and HTTP/1.1 have in common.
 
-An engine does no IO. Bytes go in (`receive`), hooks of streams and of the observer are called; calls go in, bytes come
-out (`produce`). With HTTP/1.1 there is one stream at a time, no window, no ping; everything above is the same.
+An engine does no IO. Bytes go in (`receive`), and hooks of streams and of the observer are called; calls go in, and
+bytes come out (`produce`). With HTTP/1.1 there is one stream at a time, no window, no ping; all above is the same.
 """
 
 from __future__ import annotations

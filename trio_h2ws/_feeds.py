@@ -170,7 +170,7 @@ class ReconnectingWebSocket(metaclass=PrivateConstructor):
     next one opened. `async for message in ws` inside it also ends when the connection is going away (GOAWAY), so the
     successor opens before the server hangs up.
 
-    A failed attempt is repeated after a pause that doubles, with jitter, up to `max_backoff` seconds; the pause begins
+    A failed attempt is repeated after a pause that doubles, with jitter, up to `max_backoff` seconds; it begins
     anew after a socket that lived for ten seconds. What will not change ends the loop with its error: a refusal with
     401, 403, 404 (every 4xx but 408, 421, 425 and 429), a certificate that is not trusted, no HTTP/2 where it is
     required. As `async with … as sockets`, it closes the last socket when the block ends, however it ends.

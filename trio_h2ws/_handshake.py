@@ -114,7 +114,8 @@ class Handshakes:
         return ws
 
     def _unshare(self, origin: Origin) -> bool:
-        return any([self._pool.unshare(origin, connection) for connection in self._pool.serving(origin)])
+        unshared = [self._pool.unshare(origin, connection) for connection in self._pool.serving(origin)]
+        return any(unshared)
 
     async def _over_http2(self, offer: Offer, speak: Speak) -> WebSocket:
         call = offer.extended
@@ -159,12 +160,12 @@ class Handshakes:
                 status, _ = await stream.wait_response()
                 response = make_response(stream, call, self._exchange.limits.max_rejection_body)
                 said_yes = 200 <= status < 300 and not _is_a_page(stream) if over_http2 else status == 101
-                if not said_yes:
-                    raise WebSocketRejected(status, response.headers, await self._rejection(stream))
         except trio.TooSlowError:
             raise WebSocketError(
                 f"{call.url.origin} did not answer the WebSocket handshake in {seconds} s (Timeouts.handshake)"
             ) from None
+        if not said_yes:
+            raise WebSocketRejected(status, response.headers, await self._rejection(stream))
         if not over_http2:
             check_upgrade(response.headers, offer.key)
         agreement = check_answer(response.headers, offer.subprotocols, offer.compression)
@@ -175,12 +176,14 @@ class Handshakes:
         return ws
 
     async def _rejection(self, stream: Stream) -> bytes:
-        """The body of a refusal, as much of it as came: a server may cut it with RST_STREAM."""
+        """The body of a refusal, as much of it as came: a server may cut it with RST_STREAM, or never end it."""
         limit = self._exchange.limits.max_rejection_body
+        seconds = self._timeouts.handshake
         body = b""
         try:
-            while len(body) < limit and (data := await stream.receive()):
-                body += data
+            with trio.move_on_after(seconds if seconds is not None else float("inf")):
+                while len(body) < limit and (data := await stream.receive()):
+                    body += data
         except (StreamReset, RemoteProtocolError):
             pass  # what came before is the body; the refusal itself is what the user must hear of
         return body[:limit]

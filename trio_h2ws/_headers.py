@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias, overload
+from typing import TypeAlias, cast, overload
 
 RawFields: TypeAlias = list[tuple[bytes, bytes]]
 HeaderTypes: TypeAlias = "Headers | Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]] | None"
@@ -69,6 +69,7 @@ class Headers:
         return list(dict.fromkeys(n for n, _ in self.items()))
 
     def values(self) -> list[str]:
+        """Every value, in order."""
         return [v for _, v in self.items()]
 
     def __iter__(self) -> Iterator[str]:
@@ -100,7 +101,7 @@ def prepare(headers: HeaderTypes) -> RawFields:
     if isinstance(headers, Headers):
         pairs = headers.raw
     elif isinstance(headers, Mapping):
-        pairs = headers.items()
+        pairs = cast("Mapping[str, str]", headers).items()
     elif isinstance(headers, (str, bytes)):
         raise TypeError("headers must be a mapping or pairs of (name, value), not a string")
     else:

@@ -25,7 +25,7 @@ import trio
 from ._coalesce import find_shared
 from ._config import Limits, Timeouts
 from ._dial import Dialer, Speak
-from ._errors import ConnectFailed, H2WSError, LimitExceeded, fresh
+from ._errors import ConnectFailed, ErrorCode, H2WSError, LimitExceeded, fresh
 from ._h2.connection import Connection, State
 from ._info import ConnectionInfo
 from ._url import Origin
@@ -287,4 +287,5 @@ class Pool:
             if gracefully:
                 connection.shut_down()
             else:
-                connection.abort(ConnectFailed("the client was cancelled"), say_goodbye=True)
+                connection.engine.goaway(ErrorCode.NO_ERROR)
+                connection.abort(ConnectFailed("the client was cancelled"), last_words=0)

@@ -19,7 +19,7 @@ _ABOUT_THE_BODY = frozenset((b"content-length", b"content-type", b"content-encod
 
 
 def redirected(call: Call, status: int, headers: Headers) -> Call | None:
-    """The call that a response asks for, or None: it is the answer. Raises ValueError for a Location we can't go to."""
+    """The call that a response asks for; None if it is the answer. Raises ValueError for a useless Location."""
     location = headers.get("location")
     if status not in _STATUSES or not location:
         return None

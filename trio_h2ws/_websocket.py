@@ -12,7 +12,7 @@ from __future__ import annotations
 import json as _json
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import trio
 
@@ -78,6 +78,11 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     def close_reason(self) -> str | None:
         """The reason in the Close that ended it; None while it is open."""
         return None if self._link.close_code is None else self._link.session.close_reason
+
+    @property
+    def closed_by(self) -> str | None:
+        """Who closed first: "local", "remote", or None while it is open or when it broke."""
+        return self._link.initiator
 
     # Receiving.
 
@@ -182,12 +187,13 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         if not isinstance(data, (str, bytes, bytearray, memoryview)):
             await self._send_parts(data)
             return
+        message = cast("Data", data)  # memoryview is an iterable, too, to a type checker
         link = self._link
         await link.carrier.wait_room()
         while self._open_message is not None:
             await self._wait_turn()
         link.check_open()
-        link.carrier.send_nowait(link.outgoing.message(data))
+        link.carrier.send_nowait(link.outgoing.message(message))
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _send_parts(self, parts: Parts) -> None:
@@ -268,7 +274,6 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
 
     def _leave(self, error: BaseException) -> None:
         """The block around it raised: 1011 for an error, a reset when it was cancelled. Never waits."""
-        link = self._link
         if not isinstance(error, Exception):
             self.abort()
         else:

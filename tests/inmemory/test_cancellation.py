@@ -1,4 +1,4 @@
-"""A call may be cancelled at any await. Then its stream ends, its slot and its credit come back, the next one works."""
+"""A call may be cancelled at any await. Its stream ends, its slot and its credit come back, the next one works."""
 
 from __future__ import annotations
 

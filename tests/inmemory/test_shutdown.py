@@ -56,7 +56,7 @@ async def test_the_users_exception_comes_out_of_a_cancelled_scope(used: bool) ->
     # The clean-up may await, and must not let its own Cancelled take the exception's place.
     async with scripted_peer() as peer:
         peer.serve() if used else None
-        with pytest.raises(LookupError):  # noqa: PT012
+        with pytest.raises(LookupError):
             with trio.CancelScope() as scope:
                 async with peer.open_client() as client:
                     if used:

@@ -44,6 +44,12 @@ class Call(Generic[T]):
     def cancel(self) -> None:
         self.scope.cancel()
 
+    def __repr__(self) -> str:
+        name = getattr(self._function.func, "__qualname__", "?")
+        if not self.done:
+            return f"<{name} under way>"
+        return f"<{name}: {'cancelled' if self.cancelled else self._error or 'done'!r}>"
+
     async def over(self, *, within: float = 5.0) -> None:
         """Until it has ended, in whatever way."""
         with trio.move_on_after(within) as scope:

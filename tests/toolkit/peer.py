@@ -274,7 +274,10 @@ class Peer:
                     raise AssertionError(f"the client is gone; expected {what or condition}; it sent {self.frames}")
                 await self._news.park()
             return
-        raise AssertionError(f"nothing in {within} s; expected {what or condition}; not yet taken: {self._pending}")
+        raise AssertionError(
+            f"nothing in {within} s; expected {what or condition}; not yet taken: {self._pending}; "
+            f"calls: {self._network.calls}"
+        )
 
     async def expect(
         self,
@@ -482,6 +485,7 @@ class Peer:
     def call(self, function: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> Call[T]:
         """Begin a call of the client's; ask for its result or its error later."""
         call = Call(function, *args, **options)
+        self._network.calls.append(call)
         self.start_soon(call.run)
         return call
 
@@ -615,6 +619,7 @@ class Network:
         self._listener: trio.SocketListener | None = None
         self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
         self.failure: BaseException | None = None
+        self.calls: list[Call[Any]] = []
         self.dials = 0
         self.url = "https://localhost" if transport == "tls" else "http://peer.test"
         self.before_dial: Callable[[], Awaitable[None]] | None = None

@@ -40,7 +40,7 @@ class Screen:
             return
         text = visible(text)
         if self.is_conversation:
-            await out.write(above(f"< {text}", out.good("<") + f" {text}", _columns()))
+            await out.write(above(f"< {text}", out.good("<") + f" {text}", *_terminal()))
         else:
             await out.write(f"{out.good('<')} {text}\n")
 
@@ -48,7 +48,7 @@ class Screen:
         text = visible(text)
         line = self._err.dim(text)
         if self.is_conversation:
-            await self._out.write(above(text, line, _columns()))
+            await self._out.write(above(text, line, *_terminal()))
         else:
             await self._err.say(line)
 
@@ -65,19 +65,23 @@ def hex_of(data: bytes, most: int | None) -> str:
     return f"binary, {len(data)} bytes: {data[:most].hex(' ')}{left}"
 
 
-def above(plain: str, styled: str, columns: int) -> str:
+def above(plain: str, styled: str, columns: int, rows: int) -> str:
     """The control functions that show `styled` above the line that is being typed. `plain` tells how high it is.
 
     Save the cursor; make room below, which scrolls if it must; insert that many lines, so that the typed one moves
-    down; write into them; then the cursor to where the typed line is now.
+    down; write into them; then the cursor to where the typed line is now. What is higher than the screen can't be put
+    in: it takes the place of the typed line, which the terminal still keeps.
     """
     height = sum(max(1, -(-_width(line) // columns)) for line in plain.split("\n"))
+    if height >= rows:
+        return f"\r\x1b[K{styled}\n{PROMPT}"
     room = "\n" * height + f"\x1b[{height}A\x1b[{height}L"
     return f"\x1b7{room}\r{styled}\x1b8\x1b[{height}B"
 
 
-def _columns() -> int:
-    return max(1, shutil.get_terminal_size().columns)
+def _terminal() -> tuple[int, int]:
+    size = shutil.get_terminal_size()
+    return max(1, size.columns), max(1, size.lines)
 
 
 def _width(text: str) -> int:

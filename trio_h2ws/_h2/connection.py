@@ -51,6 +51,7 @@ from .streamstate import StreamState
 
 _WRITE = 64 * 1024
 _LAST_BYTES = 1.0  # seconds to read what the peer still said after our writes began to fail
+_LAST_WORDS = 1.0  # seconds for our GOAWAY to leave when the peer has broken HTTP/2
 _ids = itertools.count(1)
 BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 """What a transport raises when it is broken (ssl.SSLError is an OSError)."""
@@ -135,7 +136,7 @@ class Connection:
         self._changed(self)
 
     def on_unusable(self, error: H2WSError) -> None:
-        self.abort(error, say_goodbye=True)
+        self.abort(error, last_words=_LAST_WORDS)
 
     def on_resume(self) -> None:
         if self._resumed is not None:
@@ -290,7 +291,7 @@ class Connection:
                     finally:
                         self._dispatching = False
                     if engine.fault is not None:
-                        self.abort(engine.fault, say_goodbye=True)
+                        self.abort(engine.fault, last_words=_LAST_WORDS)
                         return
                     self._direct = self.woken <= 1
                     if engine.has_output or transport.blocked:
@@ -315,6 +316,8 @@ class Connection:
                 self._wake = trio.Event()
                 await self._wake.wait()
         self._say_goodbye()
+        if transport.blocked:
+            await transport.drain()
         self._scope.cancel()
 
     def _wake_writer(self) -> None:
@@ -410,8 +413,12 @@ class Connection:
             self.retire()
             self.timers.add(_LAST_BYTES, lambda: self._lost(error))
 
-    def abort(self, error: H2WSError, *, say_goodbye: bool = False) -> None:
-        """End it now; every stream gets `error`. With `say_goodbye` what is queued (a GOAWAY) leaves, if it can."""
+    def abort(self, error: H2WSError, *, last_words: float | None = None) -> None:
+        """End it now; every stream gets `error`.
+
+        With `last_words` what is queued (a GOAWAY) leaves, too, if it can: 0 means at once or not at all, else the
+        writer has so many seconds for it, and nobody waits for that.
+        """
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
@@ -419,13 +426,17 @@ class Connection:
         self._set_going()
         self._ready.set()
         self.engine.abandon(lambda stream: fresh(error))
-        if say_goodbye and not self._transport.blocked:
-            try:
-                self._transport.write(self.engine.produce(_WRITE))
-                self._say_goodbye()
-            except BROKEN:
-                pass  # the connection is ending for `error` already; the goodbye was a courtesy
-        self._scope.cancel()
+        if last_words and not self._write_broken:
+            self._scope.deadline = trio.current_time() + last_words
+            self._wake_writer()
+        else:
+            if last_words is not None and not self._transport.blocked:
+                try:
+                    self._transport.write(self.engine.produce(_WRITE))
+                    self._say_goodbye()
+                except BROKEN:
+                    pass  # the connection is ending for `error` already; the goodbye was a courtesy
+            self._scope.cancel()
         self._changed(self)
 
     def shut_down(self) -> None:

@@ -145,7 +145,7 @@ class Session:
                     and not self._in_message
                     and not masked
                     and length <= _FAST
-                    and (head == 2 or length > 125)
+                    and (head == 2 or length > (125 if head == 4 else 65535))  # the shortest form, section 5.2
                     and (self._limits.max_message_size is None or length <= self._limits.max_message_size)
                 ):
                     payload = raw[position + head : end]

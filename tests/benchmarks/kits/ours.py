@@ -25,7 +25,7 @@ class _Client:
             yield aiter(response)
 
     async def websocket(self, url: str) -> Socket:
-        ws = await self._client.connect_websocket(url)
+        ws = await self._client.connect_websocket(url, compression=None)
         return Socket(ws.send, ws.receive)
 
 

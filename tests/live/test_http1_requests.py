@@ -1,0 +1,141 @@
+"""HTTP/1.1: what a request looks like on the wire, and bodies that go up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+
+import trio_h2ws
+from servers.http1 import Peer, open_http1
+
+
+async def echo(peer: Peer) -> None:
+    """Sends the body back while it comes."""
+    while (request := await peer.head()) is not None:
+        await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        async for piece in peer.body():
+            if piece:
+                await peer.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        trailers = "".join(f"{name}: {value}\r\n" for name, value in request.trailers.items())
+        await peer.send(f"0\r\n{trailers}\r\n".encode())
+
+
+async def pieces(*given: bytes) -> AsyncIterator[bytes]:
+    for piece in given:
+        await trio.lowlevel.checkpoint()
+        yield piece
+
+
+async def test_the_head_of_a_request() -> None:
+    seen = []
+
+    async def keep(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            seen.append(request)
+            await peer.respond(200)
+
+    async with open_http1(keep) as server, server.open_client(headers={"x-mine": "1"}) as client:
+        await client.get("/a?b=c%20d", headers=[("X-Twice", "1"), ("X-Twice", "2")])
+        await client.post("/", json={"a": 1})
+        await client.get("/", headers={"host": "other.test"})
+        await client.post("/", content=b"")
+    get, post, host, empty = seen
+    assert (get.method, get.target) == ("GET", "/a?b=c%20d")
+    assert get.headers["host"] == f"localhost:{server.port}"
+    assert get.raw_names[0] == b"Host"
+    assert get.headers["x-mine"] == "1"
+    assert [value for name, value in get.fields if name == "x-twice"] == ["1", "2"]
+    assert not any(name.startswith(":") for name, _ in get.fields)
+    assert "content-length" not in get.headers
+    assert "transfer-encoding" not in get.headers
+    assert (post.method, post.body, post.headers["content-length"]) == ("POST", b'{"a":1}', "7")
+    assert post.headers["content-type"] == "application/json"
+    assert host.headers["host"] == "other.test"
+    assert empty.headers["content-length"] == "0"
+
+
+async def test_a_body_of_unknown_length_goes_in_chunks_with_trailers() -> None:
+    seen = []
+
+    async def keep(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            seen.append(request)
+            await peer.respond(200)
+
+    async with open_http1(keep) as server, server.open_client() as client:
+        await client.post("/", content=pieces(b"one", b"", b"two" * 100_000), trailers={"x-sum": "3"})
+        await client.put("/", content=iter([b"a", b"b"]))
+        await client.post("/", content=pieces(b"abc"), headers={"content-length": "3"})
+        assert server.accepted == 1
+    first, second, sized = seen
+    assert first.headers["transfer-encoding"] == "chunked"
+    assert first.body == b"one" + b"two" * 100_000
+    assert first.trailers == {"x-sum": "3"}
+    assert second.body == b"ab"
+    assert "transfer-encoding" not in sized.headers
+    assert (sized.headers["content-length"], sized.body) == ("3", b"abc")
+
+
+@pytest.mark.parametrize("body", [b"ab", b"abcd"])
+async def test_a_body_that_belies_its_length_is_an_error_and_harms_no_other(body: bytes) -> None:
+    async def keep(peer: Peer) -> None:
+        while await peer.request() is not None:
+            await peer.respond(200)
+
+    async with open_http1(keep) as server, server.open_client() as client:
+        with pytest.raises(trio_h2ws.ProtocolError, match="Content-Length"):
+            await client.post("/", content=pieces(body), headers={"content-length": "3"})
+        assert (await client.get("/")).status == 200
+
+
+async def test_a_streamed_echo_is_full_duplex() -> None:
+    send, receive = trio.open_memory_channel[bytes](0)
+    async with open_http1(echo) as server, server.open_client() as client:
+        async with client.stream("POST", "/", content=receive, trailers={"x-end": "1"}) as response:
+            assert response.status == 200
+            for i in range(10):
+                await send.send(b"%d" % i)
+                assert await response.__anext__() == b"%d" % i
+            await send.aclose()
+            assert await response.read() == b""
+            assert response.trailers["x-end"] == "1"
+        # The exchange ended well, so the connection goes on.
+        assert (await client.post("/", content=b"again")).content == b"again"
+        assert server.accepted == 1
+
+
+async def test_large_bodies_both_ways() -> None:
+    async with open_http1(echo) as server, server.open_client() as client:
+        body = bytes(range(256)) * 20_000
+        assert (await client.post("/", content=body)).content == body
+
+
+async def test_what_the_bodys_own_iterable_raises_reaches_the_caller() -> None:
+    async def bad() -> AsyncIterator[bytes]:
+        yield b"first"
+        await trio.sleep(0.01)
+        raise RuntimeError("mine")
+
+    async with open_http1(echo) as server, server.open_client() as client:
+        with pytest.raises(RuntimeError, match="mine"):
+            await client.post("/", content=bad())
+        assert (await client.post("/", content=b"next")).content == b"next"
+
+
+async def test_an_answer_before_the_upload_ended() -> None:
+    async def early(peer: Peer) -> None:
+        if await peer.head() is None:
+            return
+        await peer.respond(413, b"too much", [("connection", "close")])
+        await peer.gone()
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 10_000
+            await trio.lowlevel.checkpoint()
+
+    async with open_http1(early) as server, server.open_client() as client:
+        response = await client.post("/", content=endless())
+        assert (response.status, response.content) == (413, b"too much")

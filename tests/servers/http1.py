@@ -1,0 +1,172 @@
+"""An HTTP/1.1 server of which the test writes every answer.
+
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\\r\\ncontent-length: 10\\r\\n\\r\\nfive!")      # and no more
+
+    async with open_http1(serve) as server:
+        ...
+
+`peer.request()` reads one request whole, `peer.head()` only its head; `peer.body()` gives the rest in pieces.
+Requests are parsed by h11, answers are written as they are: so they may be as wrong as a test wants them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import h11
+import trio
+import wsproto
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, TextMessage
+from wsproto.extensions import PerMessageDeflate
+
+from .listener import Listener, listening
+
+
+class Request:
+    def __init__(self, event: h11.Request) -> None:
+        self.method = event.method.decode()
+        self.target = event.target.decode()
+        self.fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers]
+        self.headers = dict(self.fields)
+        self.raw_names = [name for name, _ in event.headers.raw_items()]
+        self.body = b""
+        self.trailers: dict[str, str] = {}
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, stream: trio.abc.Stream, alpn: str | None = None) -> None:
+        self.stream = stream
+        self.alpn = alpn
+        self._h11 = h11.Connection(h11.SERVER)
+        self._rest = b""
+        self._request: Request | None = None
+
+    async def _event(self) -> Any:
+        while True:
+            event = self._h11.next_event()
+            if event is not h11.NEED_DATA:
+                return event
+            data = bytes(await self.stream.receive_some(65536))
+            self._h11.receive_data(data)
+            if not data and self._h11.their_state is h11.SEND_BODY:
+                raise trio.BrokenResourceError("the client went away in the middle of its request")
+
+    async def head(self) -> Request | None:
+        """The head of the next request; None when the client is gone. The one before must have been read."""
+        # Answers do not go through h11, so it is a new one each time; what came early goes with it.
+        rest, _ = self._h11.trailing_data if self._request is not None else (b"", False)
+        self._h11 = h11.Connection(h11.SERVER)
+        if rest:
+            self._h11.receive_data(rest)
+        event = await self._event()
+        if isinstance(event, h11.ConnectionClosed):
+            return None
+        self._request = Request(event)
+        return self._request
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The body of the request whose head was read, as it comes."""
+        assert self._request is not None
+        while True:
+            event = await self._event()
+            if isinstance(event, h11.EndOfMessage):
+                self._request.trailers = {name.decode(): value.decode() for name, value in event.headers}
+                return
+            yield bytes(event.data)
+
+    async def request(self) -> Request | None:
+        """The next request, whole; None when the client is gone."""
+        request = await self.head()
+        if request is not None:
+            request.body = b"".join([piece async for piece in self.body()])
+        return request
+
+    async def send(self, data: bytes) -> None:
+        """These bytes, as they are."""
+        await self.stream.send_all(data)
+
+    async def respond(
+        self, status: int = 200, body: bytes = b"", headers: Sequence[tuple[str, str]] = (), *, length: bool = True
+    ) -> None:
+        """A plain answer. Without `length` it has no Content-Length: who ends the connection ends the body."""
+        own = [("content-length", str(len(body)))] if length else []
+        lines = "".join(f"{name}: {value}\r\n" for name, value in [*own, *headers])
+        await self.send(f"HTTP/1.1 {status} Fine\r\n{lines}\r\n".encode() + body)
+
+    async def gone(self) -> None:
+        """Until the client has closed the connection; what it still sends is dropped."""
+        while await self.stream.receive_some(65536):
+            pass
+
+    async def accept_websocket(self, request: Request, *, compression: bool = False, **answer: Any) -> ServerSocket:
+        """Say 101. `answer` are fields of wsproto's AcceptConnection."""
+        socket = ServerSocket(self, request)
+        if compression:
+            answer["extensions"] = [PerMessageDeflate()]
+        await socket.say(AcceptConnection(**answer))
+        return socket
+
+
+class ServerSocket:
+    """A WebSocket after 101, on wsproto."""
+
+    def __init__(self, peer: Peer, request: Request) -> None:
+        self._peer = peer
+        self.ws = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
+        self.ws.initiate_upgrade_connection(
+            [(name.encode(), value.encode()) for name, value in request.fields], request.target
+        )
+        next(self.ws.events())
+
+    async def say(self, event: wsproto.events.Event) -> None:
+        await self._peer.send(self.ws.send(event))
+
+    async def events(self) -> AsyncIterator[wsproto.events.Event]:
+        """Whole messages, pings, the Close. Ends with the connection."""
+        text, data = "", b""
+        while True:
+            for event in self.ws.events():
+                if isinstance(event, TextMessage):
+                    text += event.data
+                    if event.message_finished:
+                        yield TextMessage(data=text)
+                        text = ""
+                elif isinstance(event, BytesMessage):
+                    data += event.data
+                    if event.message_finished:
+                        yield BytesMessage(data=data)
+                        data = b""
+                else:
+                    yield event
+            arrived = await self._peer.stream.receive_some(65536)
+            if not arrived:
+                return
+            self.ws.receive_data(bytes(arrived))
+
+    async def echo(self) -> None:
+        """Send back every message until the client closes, answer that, and close the connection."""
+        async for event in self.events():
+            if isinstance(event, CloseConnection | Ping):
+                await self.say(event.response())
+                if isinstance(event, CloseConnection):
+                    return
+            else:
+                await self.say(event)
+
+
+def open_http1(
+    serve: Callable[[Peer], Awaitable[None]], **options: Any
+) -> AbstractAsyncContextManager[Listener, bool | None]:
+    """An HTTP/1.1 server. `options` are those of `listening`."""
+
+    async def serve_one(stream: trio.abc.Stream, alpn: str | None) -> None:
+        await serve(Peer(stream, alpn))
+
+    options.setdefault("alpn", ["http/1.1"])
+    return listening(serve_one, **options)

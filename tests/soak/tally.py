@@ -1,0 +1,98 @@
+"""What happened: calls by kind and outcome, faults, latencies, memory, and what must not have been."""
+
+from __future__ import annotations
+
+import statistics
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+
+MIB = 1024 * 1024
+
+
+class Wrong(Exception):
+    """A call got something that it must not get: a wrong byte, a message twice, a close that took too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One measure, when nothing was open."""
+
+    seconds: float
+    resident: int
+    blocks: int
+    """Objects that Python's allocator holds."""
+
+    def __str__(self) -> str:
+        return f"{self.resident / MIB:6.1f} MiB resident, {self.blocks:,} blocks, at {self.seconds:.0f} s"
+
+
+@dataclass(slots=True)
+class Tally:
+    calls: dict[str, Counter[str]] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    calm: list[float] = field(default_factory=list)
+    """Seconds of each small request in settled calm."""
+    noticed: list[float] = field(default_factory=list)
+    """Seconds until a dead peer was noticed."""
+    memory: list[Memory] = field(default_factory=list)
+    rounds: int = 0
+    audits: int = 0
+    hang_ups: int = 0
+    books: int = 0
+    """How often a connection's books were checked while it worked."""
+    lag: float = 0.0
+    """The longest that the event loop was held up: by us, by the server, or by other programs."""
+    messages: int = 0
+    bytes_checked: int = 0
+
+    def note(self, kind: str, outcome: str) -> None:
+        self.calls.setdefault(kind, Counter())[outcome] += 1
+
+    def fail(self, text: str) -> None:
+        self.failures.append(text)
+
+    @property
+    def total(self) -> int:
+        return sum(sum(outcomes.values()) for outcomes in self.calls.values())
+
+    def text(self) -> str:
+        lines = [f"{'calls':<16}{'ok':>8}{'cancelled':>11}  errors, all documented"]
+        for kind, outcomes in sorted(self.calls.items()):
+            errors = ", ".join(
+                f"{name} {count}" for name, count in sorted(outcomes.items()) if name not in ("ok", "cancelled")
+            )
+            lines.append(f"  {kind:<14}{outcomes['ok']:>8}{outcomes['cancelled']:>11}  {errors}")
+        ok = sum(outcomes["ok"] for outcomes in self.calls.values())
+        lines.append(f"  {self.total} calls, {ok} ok; {self.messages} messages, {self.bytes_checked / MIB:.0f} MiB of")
+        lines[-1] += " bodies compared"
+        lines.append("faults")
+        lines += [f"  {name:<28}{count:>6}" for name, count in sorted(self.faults.items())]
+        lines.append(f"  {'together':<28}{self.faults.total():>6}")
+        if self.calm:
+            middle, worst = statistics.median(self.calm), max(self.calm)
+            lines.append(
+                f"small requests in calm: {len(self.calm)}, median {middle * 1000:.1f} ms, worst {worst * 1000:.0f} ms"
+            )
+        lines.append(f"the event loop was held up for {self.lag * 1000:.0f} ms at most")
+        if self.noticed:
+            lines.append(f"dead peers with work on them: {len(self.noticed)}, noticed in {max(self.noticed):.2f} s")
+        lines.append(
+            f"{self.rounds} rounds, {self.audits} audits, {self.hang_ups} with nothing left open; "
+            f"{self.books} looks into the books of working connections"
+        )
+        if self.memory:
+            for name, memory in zip(
+                ("start", "middle", "end"),
+                (self.memory[0], self.memory[len(self.memory) // 2], self.memory[-1]),
+                strict=True,
+            ):
+                lines.append(f"memory at the {name:<8}{memory}")
+        lines.append(f"{len(self.failures)} failures" if self.failures else "nothing failed")
+        lines += [f"\n--- {failure}" for failure in self.failures[:20]]
+        return "\n".join(lines)
+
+
+def told(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
