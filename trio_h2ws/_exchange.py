@@ -115,9 +115,9 @@ class Exchange:
     ) -> tuple[Stream, T]:
         tries = 0
         while True:
-            connection = await connect()
             stream: Stream | None = None
             try:
+                connection = await connect()
                 stream = self._begin(connection, call)
                 return stream, await receive(stream)
             except RequestNotProcessed:

@@ -33,6 +33,7 @@ from ._h2.connection import Connection
 from ._h2.stream import Stream
 from ._link import Link
 from ._redirect import redirected
+from ._response import Response
 from ._url import Origin
 from ._websocket import WebSocket
 from ._ws.deflate import DeflateOptions
@@ -83,12 +84,14 @@ class Handshakes:
         origin = offer.extended.url.origin
         if http2 == "require":
             return await self._over_http2(offer, Speak.BEST if origin.scheme == "https" else Speak.HTTP2)
-        if http2 == "never" or origin.scheme == "http" or self._pool.why_http1(origin) is not None:
+        known = self._pool.speaks_http1(origin) or self._pool.why_http1(origin) is not None
+        if http2 == "never" or origin.scheme == "http" or known:
             return await self._over_http1(offer)
         try:
             return await self._over_http2(offer, Speak.BEST)
         except HTTP2NotAvailable as error:
             if error.reason == "alpn":
+                self._pool.remember_http1(origin, "alpn")
                 return await self._over_http1(offer)
             first: H2WSError = error
             reason = error.reason
@@ -159,7 +162,7 @@ class Handshakes:
             with trio.fail_after(seconds if seconds is not None else float("inf")):
                 status, _ = await stream.wait_response()
                 response = make_response(stream, call, self._exchange.limits.max_rejection_body)
-                said_yes = 200 <= status < 300 and not _is_a_page(stream) if over_http2 else status == 101
+                said_yes = 200 <= status < 300 and not _is_a_page(stream, response) if over_http2 else status == 101
         except trio.TooSlowError:
             raise WebSocketError(
                 f"{call.url.origin} did not answer the WebSocket handshake in {seconds} s (Timeouts.handshake)"
@@ -189,9 +192,9 @@ class Handshakes:
         return body[:limit]
 
 
-def _is_a_page(stream: Stream) -> bool:
+def _is_a_page(stream: Stream, response: Response) -> bool:
     """Whether an HTTP handler that knows nothing of WebSockets answered 200, with a page that has ended already."""
-    if not stream.remote_ended:
-        return False
+    if not stream.remote_ended or "sec-websocket-extensions" in response.headers:
+        return False  # who agrees on extensions knows WebSockets, and has closed this one at once
     first = stream.peek()
     return not first or first[0] & 0x70 != 0 or first[0] & 0x0F not in (1, 2, 8, 9, 10)

@@ -14,6 +14,7 @@ These moments are timers of the connection. After both Closes any end of the str
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -50,6 +51,7 @@ class Link:
         "_answer_at_once",
         "_close_seen",
         "_receiver",
+        "_rest",
         "_timer",
         "carrier",
         "closed",
@@ -69,6 +71,7 @@ class Link:
     ) -> None:
         # Over HTTP/1.1 the server waits for our Close before it ends the connection (RFC 6455, section 7.1.1).
         self._answer_at_once = answer_close_at_once
+        self._rest: deque[bytes] = deque()  # of a stream that has ended
         self.carrier = carrier
         self.session = session
         self.outgoing = outgoing
@@ -90,7 +93,7 @@ class Link:
     def on_data(self) -> None:
         session, carrier = self.session, self.carrier
         while session.has_room:
-            data = carrier.take()
+            data = self._rest.popleft() if self._rest else carrier.take()
             if not data and not session.holds_raw:
                 break
             session.receive(data)
@@ -101,11 +104,11 @@ class Link:
         self._look()
 
     def on_end(self) -> None:
-        session, carrier = self.session, self.carrier
-        while data := carrier.take():
-            session.receive(data)
-        self.error = carrier.error
-        self._look()
+        # The stream goes; what came before its end is parsed now, or when there is room for it.
+        while data := self.carrier.take():
+            self._rest.append(data)
+        self.error = self.carrier.error
+        self.on_data()
         self.finish()
 
     def _look(self) -> None:
@@ -309,7 +312,7 @@ class Link:
 
     def resume(self) -> None:
         """A message was taken: bytes that waited for room can be parsed."""
-        if self.session.holds_raw or self.carrier.unread:
+        if self._rest or self.session.holds_raw or self.carrier.unread:
             self.on_data()
 
     async def wait(self) -> None:

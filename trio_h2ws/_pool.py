@@ -25,7 +25,7 @@ import trio
 from ._coalesce import find_shared
 from ._config import Limits, Timeouts
 from ._dial import Dialer, Speak
-from ._errors import ConnectFailed, ErrorCode, H2WSError, LimitExceeded, fresh
+from ._errors import ConnectFailed, ErrorCode, H2WSError, LimitExceeded, RequestNotProcessed, fresh
 from ._h2.connection import Connection, State
 from ._info import ConnectionInfo
 from ._url import Origin
@@ -113,7 +113,7 @@ class Pool:
         result = []
         for connection, sites in self._sites_of.items():
             info = connection.info()
-            reason = next((why for o, (why, _) in self._over_http1.items() if str(o) == info.origin), None)
+            reason = next((self.why_http1(o) for o in list(self._over_http1) if str(o) == info.origin), None)
             if reason is not None and sites:
                 info = replace(info, websockets=f"HTTP/1.1 ({reason})")
             result.append(info)
@@ -195,8 +195,13 @@ class Pool:
             self._dials.add(scope)
             try:
                 connection = await self._find_shared(site) or await self._dialer.dial(site.origin, site.speak)
-                site.connections.append(connection)
-                self._sites_of.setdefault(connection, []).append(site)
+                if connection.state is not State.CLOSED:
+                    site.connections.append(connection)
+                    self._sites_of.setdefault(connection, []).append(site)
+                if connection.state is not State.OPEN:
+                    # Not a reason to dial again and again: who waits tries a bounded number of times.
+                    failure = RequestNotProcessed(f"{site.origin}: the server went away before anything was sent")
+                    failure.__cause__ = connection.error
             except H2WSError as error:
                 failure = error
             except Exception as error:  # a bug, or a user's open_stream: it must reach those who wait
@@ -242,18 +247,38 @@ class Pool:
     # WebSockets over HTTP/1.1: each has a connection of its own.
 
     async def dial_for_websocket(self, origin: Origin) -> Connection:
-        """A new HTTP/1.1 connection that carries one WebSocket. Raises ConnectFailed or LimitExceeded."""
+        """An HTTP/1.1 connection that carries one WebSocket. Raises ConnectFailed or LimitExceeded."""
         self._check_open()
         assert self._dialer is not None
         most = self._limits.max_http1_websockets
         alone = sum(not sites and c.origin == str(origin) for c, sites in self._sites_of.items())
         if most is not None and alone >= most:
             raise LimitExceeded("max_http1_websockets", most, f"WebSockets over HTTP/1.1 to {origin}")
-        connection = await self._dialer.dial(origin, Speak.HTTP1, tunnel=True)
+        connection = self._take_unused(origin) or await self._dialer.dial(origin, Speak.HTTP1, tunnel=True)
         connection.reserved += 1
         connection.upgraded = True
         self._sites_of[connection] = []
         return connection
+
+    def _take_unused(self, origin: Origin) -> Connection | None:
+        """A connection that was dialled to see whether it gets HTTP/2, and did not: nothing was sent on it yet."""
+        site = self._sites.get((origin, Speak.BEST))
+        for connection in site.connections if site is not None and origin.scheme == "https" else ():
+            engine = connection.engine
+            if engine.protocol == "HTTP/1.1" and not engine.bytes_sent and connection.free_slots > 0:
+                assert site is not None
+                site.connections.remove(connection)
+                self._forget_if_empty(site)
+                return connection
+        return None
+
+    def speaks_http1(self, origin: Origin) -> bool:
+        """Whether the origin chose HTTP/1.1 in the TLS handshake, as far as a connection that is open tells."""
+        site = self._sites.get((origin, Speak.BEST))
+        return site is not None and any(
+            connection.engine.protocol == "HTTP/1.1" and connection.state is State.OPEN
+            for connection in site.connections
+        )
 
     def why_http1(self, origin: Origin) -> str | None:
         """Why this origin's WebSockets go over HTTP/1.1, if that was found out not too long ago."""

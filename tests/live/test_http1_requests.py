@@ -15,9 +15,8 @@ async def echo(peer: Peer) -> None:
     """Sends the body back while it comes."""
     while (request := await peer.head()) is not None:
         await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-        async for piece in peer.body():
-            if piece:
-                await peer.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        while piece := await peer.piece():
+            await peer.send(b"%x\r\n%b\r\n" % (len(piece), piece))
         trailers = "".join(f"{name}: {value}\r\n" for name, value in request.trailers.items())
         await peer.send(f"0\r\n{trailers}\r\n".encode())
 

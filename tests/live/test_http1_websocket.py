@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
-from wsproto.events import BytesMessage, CloseConnection, TextMessage
-from wsproto.events import Ping as WSPing
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
 import trio_h2ws
 from servers.http1 import Peer, open_http1
@@ -78,13 +77,42 @@ async def test_each_has_a_connection_and_requests_keep_theirs() -> None:
         assert [await ws.receive() for ws in sockets] == [str(i) for i in range(10)]
         assert (await client.get("/")).content == b"hello"
         assert len({ws.connection.id for ws in sockets}) == 10
-        assert server.alive == len(client.connections) == 11 + 1 - 1
+        assert server.alive == len(client.connections) == 11
         await sockets[3].aclose()
         for ws in sockets[:3] + sockets[4:]:
             await ws.send("still here")
             assert await ws.receive() == "still here"
             await ws.aclose()
         await until(lambda: len(client.connections) == 1)
+
+
+async def test_the_connection_that_showed_that_there_is_no_http2_is_used() -> None:
+    async with open_http1(echo) as server, server.open_client() as client:
+        for count in (1, 2, 3):
+            await client.connect_websocket("/")
+            assert server.accepted == count
+        assert server.offers == [["h2", "http/1.1"], ["http/1.1"], ["http/1.1"]]
+
+
+async def test_a_websocket_does_not_wait_for_requests() -> None:
+    """Over HTTP/1.1 downloads may hold every connection that requests may have."""
+
+    async def serve(peer: Peer) -> None:
+        request = await peer.request()
+        assert request is not None
+        if request.headers.get("upgrade") == "websocket":
+            await (await peer.accept_websocket(request)).echo()
+        else:
+            await peer.send(b"HTTP/1.1 200 OK\r\n\r\nand so on")
+            await peer.gone()
+
+    limits = trio_h2ws.Limits(max_connections_per_origin=1)
+    async with open_http1(serve) as server, server.open_client(limits=limits) as client:
+        async with client.stream("GET", "/"):
+            async with client.websocket("/") as ws:
+                await ws.send("x")
+                assert await ws.receive() == "x"
+        assert server.accepted == 2
 
 
 async def test_the_bound_of_such_connections() -> None:
@@ -234,10 +262,12 @@ async def test_we_close() -> None:
     async def serve(peer: Peer) -> None:
         request = await peer.request()
         assert request is not None
-        async for event in (socket := await peer.accept_websocket(request)).events():
-            assert isinstance(event, CloseConnection)
-            codes.append((event.code, event.reason))
-            await socket.say(event.response())
+        socket = await peer.accept_websocket(request)
+        event = await socket.event()
+        assert isinstance(event, CloseConnection)
+        codes.append((event.code, event.reason))
+        await socket.say(event.response())
+        assert await socket.event() is None
 
     async with open_http1(serve) as server, server.open_client() as client:
         ws = await client.connect_websocket("/")
@@ -255,7 +285,8 @@ async def test_the_server_closes() -> None:
         socket = await peer.accept_websocket(request)
         await socket.say(TextMessage(data="last"))
         await socket.say(CloseConnection(code=4001, reason="bye"))
-        answers.extend([event async for event in socket.events()])
+        answers.append(await socket.event())
+        assert await socket.event() is None
 
     async with open_http1(serve) as server, server.open_client() as client:
         ws = await client.connect_websocket("/")
@@ -313,13 +344,14 @@ async def test_pings_are_answered_while_the_application_is_busy() -> None:
         request = await peer.request()
         assert request is not None
         socket = await peer.accept_websocket(request)
-        await socket.say(WSPing(payload=b"there?"))
-        async for event in socket.events():
-            pongs.append(event)
+        await socket.say(Ping(payload=b"there?"))
+        pongs.append(await socket.event())
+        await peer.gone()
 
     async with open_http1(serve) as server, server.open_client() as client:
         await client.connect_websocket("/")
         await until(lambda: pongs)
+        assert isinstance(pongs[0], Pong)
         assert bytes(pongs[0].payload) == b"there?"
 
 

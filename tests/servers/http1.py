@@ -7,13 +7,13 @@
     async with open_http1(serve) as server:
         ...
 
-`peer.request()` reads one request whole, `peer.head()` only its head; `peer.body()` gives the rest in pieces.
+`peer.request()` reads one request whole, `peer.head()` only its head; `peer.piece()` gives the rest in pieces.
 Requests are parsed by h11, answers are written as they are: so they may be as wrong as a test wants them.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -70,21 +70,21 @@ class Peer:
         self._request = Request(event)
         return self._request
 
-    async def body(self) -> AsyncIterator[bytes]:
-        """The body of the request whose head was read, as it comes."""
+    async def piece(self) -> bytes:
+        """The next piece of the body of the request whose head was read; b"" at its end."""
         assert self._request is not None
-        while True:
-            event = await self._event()
-            if isinstance(event, h11.EndOfMessage):
-                self._request.trailers = {name.decode(): value.decode() for name, value in event.headers}
-                return
-            yield bytes(event.data)
+        event = await self._event()
+        if isinstance(event, h11.EndOfMessage):
+            self._request.trailers = {name.decode(): value.decode() for name, value in event.headers}
+            return b""
+        return bytes(event.data)
 
     async def request(self) -> Request | None:
         """The next request, whole; None when the client is gone."""
         request = await self.head()
         if request is not None:
-            request.body = b"".join([piece async for piece in self.body()])
+            while piece := await self.piece():
+                request.body += piece
         return request
 
     async def send(self, data: bytes) -> None:
@@ -122,36 +122,33 @@ class ServerSocket:
         self.ws.initiate_upgrade_connection(
             [(name.encode(), value.encode()) for name, value in request.fields], request.target
         )
-        next(self.ws.events())
+        self._events: Iterator[wsproto.events.Event] = self.ws.events()
+        next(self._events)
+        self._parts: list[Any] = []
 
     async def say(self, event: wsproto.events.Event) -> None:
         await self._peer.send(self.ws.send(event))
 
-    async def events(self) -> AsyncIterator[wsproto.events.Event]:
-        """Whole messages, pings, the Close. Ends with the connection."""
-        text, data = "", b""
+    async def event(self) -> wsproto.events.Event | None:
+        """The next whole message, ping or Close; None when the client has closed the connection."""
         while True:
-            for event in self.ws.events():
-                if isinstance(event, TextMessage):
-                    text += event.data
-                    if event.message_finished:
-                        yield TextMessage(data=text)
-                        text = ""
-                elif isinstance(event, BytesMessage):
-                    data += event.data
-                    if event.message_finished:
-                        yield BytesMessage(data=data)
-                        data = b""
-                else:
-                    yield event
+            for event in self._events:
+                if not isinstance(event, TextMessage | BytesMessage):
+                    return event
+                self._parts.append(event.data)
+                if event.message_finished:
+                    whole = type(event.data)().join(self._parts)
+                    self._parts.clear()
+                    return type(event)(data=whole)
             arrived = await self._peer.stream.receive_some(65536)
             if not arrived:
-                return
+                return None
             self.ws.receive_data(bytes(arrived))
+            self._events = self.ws.events()
 
     async def echo(self) -> None:
         """Send back every message until the client closes, answer that, and close the connection."""
-        async for event in self.events():
+        while (event := await self.event()) is not None:
             if isinstance(event, CloseConnection | Ping):
                 await self.say(event.response())
                 if isinstance(event, CloseConnection):

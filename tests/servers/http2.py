@@ -71,9 +71,11 @@ async def open_both(
     extended_connect: bool = True,
     over_http1: Callable[[Peer, Any], Awaitable[None]] | None = None,
     request: Answer | None = None,
+    http1: bool = True,
     **options: Any,
 ) -> AsyncIterator[Both]:
-    """`connect` answers every extended CONNECT; `over_http1(peer, request)` every Upgrade, in place of an echo."""
+    """`connect` answers every extended CONNECT; `over_http1(peer, request)` every Upgrade, in place of an echo.
+    Without `http1` a client that comes without h2 is shown the door."""
     both: Both
 
     async def serve_http2(stream: trio.abc.Stream) -> None:
@@ -110,7 +112,10 @@ async def open_both(
             return
 
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
-        await (serve_http2(stream) if alpn == "h2" else serve_http1(Peer(stream, alpn)))
+        if alpn == "h2":
+            await serve_http2(stream)
+        elif http1:
+            await serve_http1(Peer(stream, alpn))
 
     async with listening(serve, **options) as listener:
         both = Both(listener)

@@ -179,17 +179,17 @@ class Proxy:
     def __init__(self, server_port: int, random: Random) -> None:
         self.port = 0
         self.links: list[Link] = []
-        self.refuses = False
-        """New connections are reset at once."""
-        self.swallows = False
-        """New connections are accepted, and then nothing."""
+        self.refuse_until = 0.0
+        """Until then, new connections are reset at once."""
+        self.swallow_until = 0.0
+        """Until then, new connections are accepted, and then nothing, ever."""
         self.small_buffers = 0
         """The kernel's buffers of new connections, in bytes; 0 for its own choice."""
         self._server_port = server_port
         self._random = random
 
     def clear(self) -> None:
-        self.refuses = self.swallows = False
+        self.refuse_until = self.swallow_until = 0.0
         self.small_buffers = 0
         for link in self.links:
             for pipe in link.pipes:
@@ -201,7 +201,7 @@ class Proxy:
         await trio.serve_listeners(self._carry, listeners, task_status=task_status)
 
     async def _carry(self, client: trio.SocketStream) -> None:
-        if self.refuses:
+        if trio.current_time() < self.refuse_until:
             reset_on_close(client)
             await client.aclose()
             return
@@ -216,7 +216,7 @@ class Proxy:
             await trio.aclose_forcefully(client)
             await trio.aclose_forcefully(server)
             return
-        link.up.hole = link.down.hole = self.swallows
+        link.up.hole = link.down.hole = trio.current_time() < self.swallow_until
         self.links.append(link)
         try:
             await link.run()

@@ -9,7 +9,7 @@ import trio
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
-from trio_h2ws.testing import Server
+from trio_h2ws.testing import H2ServerConnection, Server
 
 from .proxy import Link, Proxy
 from .tally import Tally
@@ -62,7 +62,7 @@ class Storm:
         weights = [weight for weight, _, _ in self._faults]
         with trio.move_on_after(seconds):
             while True:
-                await trio.sleep(self._random.uniform(0.05, 0.6))
+                await trio.sleep(self._random.uniform(0.02, 0.4))
                 ((_, name, fault),) = self._random.choices(self._faults, weights)
                 self._tally.faults[name] += 1
                 fault()
@@ -78,8 +78,12 @@ class Storm:
             while True:
                 await trio.sleep(self._random.uniform(0.5, 2.0))
                 self._tally.faults["calm: server drains"] += 1
-                for connection in self._server.connections:
-                    connection.spawn(connection.drain)
+                self.drain()
+
+    def drain(self) -> None:
+        """Every connection of the server goes away gracefully."""
+        for connection in self._server.connections:
+            _spawn_drain(connection)
 
     # The network.
 
@@ -145,10 +149,10 @@ class Storm:
                 self._swallowed(link)
 
     def _refuse(self) -> None:
-        self._proxy.refuses = not self._proxy.refuses
+        self._proxy.refuse_until = trio.current_time() + self._random.uniform(0.1, 1)
 
     def _swallow(self) -> None:
-        self._proxy.swallows = not self._proxy.swallows
+        self._proxy.swallow_until = trio.current_time() + self._random.uniform(0.1, 1)
 
     def _small_buffers(self) -> None:
         self._proxy.small_buffers = self._random.choice((0, 4096, 16384))
@@ -159,7 +163,7 @@ class Storm:
         self._server.update_settings(
             {
                 SettingCodes.MAX_CONCURRENT_STREAMS: self._random.choice((1, 3, 10, 256)),
-                SettingCodes.INITIAL_WINDOW_SIZE: self._random.choice((1, 1000, 65535, 1024 * 1024)),
+                SettingCodes.INITIAL_WINDOW_SIZE: self._random.choice((1, 1000, 65535, 65535, 1024 * 1024)),
                 SettingCodes.MAX_FRAME_SIZE: self._random.choice((16384, 20000, 65536)),
                 SettingCodes.HEADER_TABLE_SIZE: self._random.choice((0, 100, 4096, 65536)),
             }
@@ -194,6 +198,13 @@ class Storm:
             return
         connection = self._random.choice(self._server.connections)
         if self._random.random() < 0.5:
-            connection.spawn(connection.drain)
+            _spawn_drain(connection)
         else:
             connection.goaway(error_code=self._random.choice((ErrorCodes.NO_ERROR, ErrorCodes.ENHANCE_YOUR_CALM)))
+
+
+def _spawn_drain(connection: H2ServerConnection) -> None:
+    try:
+        connection.spawn(connection.drain)
+    except RuntimeError:
+        pass  # its nursery is closed: it is just ending by itself

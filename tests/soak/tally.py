@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MIB = 1024 * 1024
@@ -29,6 +30,7 @@ class Memory:
 
 @dataclass(slots=True)
 class Tally:
+    tell: Callable[[str], None]
     calls: dict[str, Counter[str]] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -52,6 +54,7 @@ class Tally:
 
     def fail(self, text: str) -> None:
         self.failures.append(text)
+        self.tell(f"FAILED {text.splitlines()[0]}")
 
     @property
     def total(self) -> int:

@@ -200,7 +200,8 @@ class Peer:
 
     def _took(self, frame: hf.Frame, length: int, replies: list[bytes]) -> None:
         self.frames.append(frame)
-        self._pending.append(frame)
+        if not (isinstance(frame, hf.HeadersFrame) and frame.stream_id in self.requests):  # trailers are no request
+            self._pending.append(frame)
         match frame:
             case hf.SettingsFrame():
                 if "ACK" in frame.flags:

@@ -57,6 +57,9 @@ from .streamstate import StreamState
 _ENDED_REMEMBERED = 256
 _LARGEST_FRAME = 64 * 1024  # a peer may allow 16 MiB, and then one upload's frame would hold up everybody
 _LATE_FRAMES = 8  # HEADERS, trailers, WINDOW_UPDATEs and a RST_STREAM may be in flight for a stream that we reset
+_KNOWN_SETTINGS = frozenset((1, 2, 3, 4, 5, 6, 8))
+_SETTINGS_SHOWN = 32
+_SETTINGS_WEIGHT = 192  # a SETTINGS frame with more than 32 settings counts as several frames
 _STATUS_WITHOUT_BODY = (204, 304)
 
 
@@ -247,11 +250,11 @@ class H2Engine:
             for kind, flags, stream_id, payload in self._splitter.feed(data):
                 if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block[0]):
                     raise FrameError(ErrorCode.PROTOCOL_ERROR, "another frame inside a header block")
+                if not self.settings_received and kind != frames.SETTINGS:
+                    raise FrameError(ErrorCode.PROTOCOL_ERROR, "the server's first frame is not SETTINGS")
                 if kind > frames.CONTINUATION:
                     self._spend_idle()
                     continue
-                if not self.settings_received and kind != frames.SETTINGS:
-                    raise FrameError(ErrorCode.PROTOCOL_ERROR, "the server's first frame is not SETTINGS")
                 try:
                     handlers[kind](flags, stream_id, payload)
                 except _StreamError as error:
@@ -272,6 +275,8 @@ class H2Engine:
         if window.consume(size):
             increment = window.credit(0.0, 0.0, 0)
             self._queue.control += frames.window_update(0, increment)
+        if flags & frames.PADDED:
+            payload = frames.strip_padding(flags, payload)
         stream = self.streams.get(stream_id)
         if stream is None:
             self._late(stream_id, size)
@@ -283,7 +288,6 @@ class H2Engine:
         if not stream.responded:
             raise _StreamError(ErrorCode.PROTOCOL_ERROR, "DATA before the response's headers")
         if flags & frames.PADDED:
-            payload = frames.strip_padding(flags, payload)
             self.consume(stream, size - len(payload))
         if payload:
             self._idle.earn(2)
@@ -424,7 +428,11 @@ class H2Engine:
             self._spend_idle()
             self._to_h2(flags, payload)
             return
+        kept: dict[int, int] = {}
         for code, value in struct.iter_unpack(">HL", payload):
+            # h2 would keep every code for ever; of those that nobody knows we show a few.
+            if code in _KNOWN_SETTINGS or (first and len(kept) < _SETTINGS_SHOWN):
+                kept[code] = value
             if code == SettingCodes.ENABLE_PUSH and value:
                 raise FrameError(ErrorCode.PROTOCOL_ERROR, "a server can't set ENABLE_PUSH")
             if code == SettingCodes.ENABLE_CONNECT_PROTOCOL:
@@ -432,10 +440,10 @@ class H2Engine:
                     raise FrameError(ErrorCode.PROTOCOL_ERROR, f"ENABLE_CONNECT_PROTOCOL = {value}")
                 if first:
                     self.can_connect = bool(value)
-        if not first:
+        for _ in range(len(payload) // _SETTINGS_WEIGHT + (not first)):
             self._spend_idle()
         self._owe(9)
-        self._to_h2(flags, payload)
+        self._to_h2(flags, b"".join(struct.pack(">HL", code, value) for code, value in kept.items()))
         self._apply_settings()
         self.settings_received = True
         self._observer.on_settings()

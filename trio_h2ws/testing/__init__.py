@@ -1,7 +1,7 @@
-"""A real HTTP/2 and WebSocket server in your own process, for tests of what uses trio_h2ws.
+"""A real server of HTTP/2, HTTP/1.1 and WebSockets in your own process, for tests of what uses trio_h2ws.
 
-It stands on h2 and wsproto, over TCP with TLS, in clear, or over streams in memory, and it shares no code with the
-client. `open_server` starts one; the docstrings of `_routes` and `_websockets` list what it serves. The pytest
+It stands on h2, h11 and wsproto, over TCP with TLS, in clear, or over streams in memory, and it shares no code with
+the client. `open_server` starts one; the docstrings of `_routes` and `_websockets` list what it serves. The pytest
 fixtures `h2ws_server` and `h2ws_memory_server` come with the installed package.
 
 Needs the extra: `pip install 'trio_h2ws[testing]'`.
@@ -9,13 +9,14 @@ Needs the extra: `pip install 'trio_h2ws[testing]'`.
 
 from __future__ import annotations
 
+from ._h1 import H1ServerConnection
 from ._h2 import H2ServerConnection
 from ._open import open_server
 from ._server import Server
 from ._stats import Stats
 from ._websockets import ServerWebSocket
 
-__all__ = ["H2ServerConnection", "Server", "ServerWebSocket", "Stats", "open_server"]
+__all__ = ["H1ServerConnection", "H2ServerConnection", "Server", "ServerWebSocket", "Stats", "open_server"]
 
 for _name in __all__:
     globals()[_name].__module__ = __name__

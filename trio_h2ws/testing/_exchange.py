@@ -9,7 +9,8 @@ long body is an iterator from which the next piece is taken when the one before 
 Incoming bytes are credited to the peer when the route says so (`credit`): a route that answers as it reads, like
 the echo, credits what it has sent, and so a client that does not read is held by its own window.
 
-How a head, a reset or a credit looks on the wire is the connection's business: it subclasses `Exchange`.
+How a head, a reset or a credit looks on the wire is the protocol's business: `H2Stream` and `H1Exchange` subclass
+`Exchange`.
 """
 
 from __future__ import annotations
@@ -17,18 +18,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 import trio
 
-from ._stats import Stats
-
 if TYPE_CHECKING:
+    from ._connection import ServerConnection
     from ._websockets import ServerWebSocket
 
 Fields: TypeAlias = list[tuple[bytes, bytes]]
 
+OverHTTP2: TypeAlias = int | Literal["works", "silent"]
+
+LOWEST_STATUS = 200
+"""In `OverHTTP2` a number is a status from here on, and an error code below 100."""
 ROOM = 64 * 1024
 """Unsent bytes above which a route should wait (`room`) or hold its credit back."""
 
@@ -41,6 +45,7 @@ class Options:
     compression: bool
     close_timeout: float
     settings_delay: float
+    websocket_over_http2: OverHTTP2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +76,10 @@ class Request:
 class Exchange(ABC):
     """A request, its answer, and the hooks between them."""
 
-    def __init__(self, request: Request, stats: Stats, options: Options) -> None:
+    def __init__(self, request: Request, home: ServerConnection) -> None:
         self.request = request
-        self.stats = stats
-        self.options = options
+        self.stats = home.stats
+        self.options = home.options
         self.on_data: Callable[[bytes], None] | None = None
         """Bytes of the request's body. Without this hook they are dropped and credited."""
         self.on_end: Callable[[Fields], None] | None = None
@@ -82,10 +87,12 @@ class Exchange(ABC):
         self.on_sent: Callable[[int], None] | None = None
         """So many bytes of what was written have left."""
         self.on_gone: Callable[[], None] | None = None
-        """The stream is over, however it ended."""
+        """The exchange is over, however it ended."""
         self.websocket: ServerWebSocket | None = None
-        """The WebSocket that stands on this stream, once it was accepted."""
+        """The WebSocket that stands on this exchange, once it was accepted."""
         self.gone = False
+        self._home = home
+        self._scopes: list[trio.CancelScope] = []
         self._outbox = bytearray()
         self._source: Iterator[bytes] | None = None
         self._finished = False
@@ -103,16 +110,20 @@ class Exchange(ABC):
         """Send the head of the answer; `end` when no body follows."""
 
     @abstractmethod
+    def accept(self, headers: Fields) -> None:
+        """Say yes to a WebSocket handshake: from now on the body is frames, both ways."""
+
+    @abstractmethod
+    def send_no_more(self) -> None:
+        """Called before the answer: it will be whole, and the peer is to stop sending its request."""
+
+    @abstractmethod
     def credit(self, count: int) -> None:
         """The peer may send so many bytes more."""
 
     @abstractmethod
     def reset(self, error_code: int) -> None:
         """End the exchange at once."""
-
-    @abstractmethod
-    def spawn(self, async_fn: Callable[[], Awaitable[None]]) -> None:
-        """Run it as a task that is cancelled when the stream is over."""
 
     @abstractmethod
     def _wake(self) -> None:
@@ -164,6 +175,17 @@ class Exchange(ABC):
             self._trailers = list(trailers or ())
             self._wake()
 
+    def spawn(self, async_fn: Callable[[], Awaitable[None]]) -> None:
+        """Run it as a task that is cancelled when the exchange is over."""
+        self._home.spawn(self._run, async_fn)
+
+    async def _run(self, async_fn: Callable[[], Awaitable[None]]) -> None:
+        with trio.CancelScope() as scope:
+            if self.gone:
+                return
+            self._scopes.append(scope)
+            await async_fn()
+
     async def room(self) -> None:
         """Wait until less than `ROOM` bytes are unsent. One task at a time."""
         await trio.lowlevel.checkpoint()
@@ -186,6 +208,11 @@ class Exchange(ABC):
         data = bytes(self._outbox[:limit])
         del self._outbox[:limit]
         return data
+
+    @property
+    def finished(self) -> bool:
+        """`finish` was called; the rest is to be taken."""
+        return self._finished
 
     @property
     def exhausted(self) -> bool:
@@ -223,5 +250,7 @@ class Exchange(ABC):
         self.websocket = None
         if self._room is not None:
             self._room.set()
+        for scope in self._scopes:
+            scope.cancel()
         if on_gone is not None:
             on_gone()

@@ -13,8 +13,7 @@ leaves `serve`.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -25,30 +24,25 @@ from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes
 
 from . import _routes, _websockets
-from ._exchange import Fields, Options, Request
+from ._connection import DISCARD_SECONDS, READ_SIZE, ServerConnection
+from ._exchange import LOWEST_STATUS, Fields, Options, Request
 from ._h2_protocol import H2Protocol, goaway_frame
 from ._h2_sending import Outgoing
 from ._h2_stream import H2Stream
 from ._stats import Stats
 
-log = logging.getLogger("trio_h2ws.testing")
-
-READ_SIZE = 64 * 1024
 MAX_OWED = 4 * 1024 * 1024
 """Unsent bytes of answers to PING, SETTINGS and the like. A client that lets more pile up is not reading at all."""
-DISCARD_SECONDS = 0.5
 MAX_STREAM_ID = 2**31 - 1
 
 
-class H2ServerConnection:
-    """One connection, as a test can look at it and play with it. `Server.connections` holds those that live."""
+class H2ServerConnection(ServerConnection):
+    """One HTTP/2 connection, as a test can look at it and play with it. `Server.connections` has those that live."""
 
     def __init__(
         self, transport: trio.abc.Stream, settings: Mapping[int, int], window: int, stats: Stats, options: Options
     ) -> None:
-        self.transport = transport
-        self.stats = stats
-        self.options = options
+        super().__init__(transport, stats, options)
         self.h2 = H2Protocol(settings)
         self.out = Outgoing(self.h2)
         self.streams: dict[int, H2Stream] = {}
@@ -57,9 +51,7 @@ class H2ServerConnection:
         self._window_owed = 0
         self._closing = False
         self._last_stream_id = MAX_STREAM_ID  # of the GOAWAY that was sent: what comes above is ignored
-        self._thawed: trio.Event | None = None
         self._idle: trio.Event | None = None
-        self._nursery: trio.Nursery | None = None
         self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
             events.RequestReceived: self._on_request,
             events.DataReceived: self._on_data,
@@ -72,6 +64,11 @@ class H2ServerConnection:
             events.ConnectionTerminated: self._on_goaway,
         }
         self._on_settings(None)
+
+    @property
+    def exchanges(self) -> Sequence[H2Stream]:
+        """The requests and WebSockets that are not over."""
+        return list(self.streams.values())
 
     # The verbs of a test.
 
@@ -113,75 +110,32 @@ class H2ServerConnection:
         """Send these bytes as they are, after everything that was made before."""
         self.out.inject(data)
 
-    def freeze(self) -> None:
-        """Read and write nothing more, like a host that hangs. What one read or write has begun is finished."""
-        if self._thawed is None:
-            self._thawed = trio.Event()
-
-    def thaw(self) -> None:
-        """Go on where `freeze` stopped."""
-        if self._thawed is not None:
-            self._thawed.set()
-            self._thawed = None
-
-    def abort(self) -> None:
-        """End the transport without a word."""
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
-
     # Tasks.
 
-    async def serve(self, first: bytes | bytearray = b"") -> None:
-        """Run until the connection is over. `first` are bytes that were already read."""
-        try:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                self.h2.initiate_connection()
-                if self._window > 65535:
-                    self.h2.increment_flow_control_window(self._window - 65535)
-                nursery.start_soon(self._guard, self._write)
-                await self._guard(self._read, first)
-                nursery.cancel_scope.cancel()
-        finally:
-            for stream in list(self.streams.values()):
-                self.forget(stream)
-            await trio.aclose_forcefully(self.transport)
-
-    def spawn(self, async_fn: Callable[..., Awaitable[None]], *args: Any) -> None:
-        """Run a task of this connection; it ends with it, and what it raises goes no further."""
-        if self._nursery is not None:
-            self._nursery.start_soon(self._guard, async_fn, *args)
-
-    async def _guard(self, async_fn: Callable[..., Awaitable[None]], *args: Any) -> None:
-        try:
-            await async_fn(*args)
-            return
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        except Exception as error:
-            log.exception("the testing server has a bug")
-            self.stats.errors.append(error)
-        self.abort()
+    async def _run(self, first: bytes | bytearray) -> None:
+        self.h2.initiate_connection()
+        if self._window > 65535:
+            self.h2.increment_flow_control_window(self._window - 65535)
+        self.spawn(self._write)
+        await self._read(first)
 
     async def _read(self, data: bytes | bytearray) -> None:
         data = data or await self.transport.receive_some(READ_SIZE)
         while data:
             self.stats.bytes_in += len(data)
             if not self._receive(data):
-                # Closing with unread bytes makes the kernel destroy what was sent: the GOAWAY that explains.
+                # Our last words are the GOAWAY that explains.
                 with trio.move_on_after(DISCARD_SECONDS):
                     while await self.transport.receive_some(READ_SIZE):
                         pass
                 return
-            if self._thawed is not None:
-                await self._thawed.wait()
+            await self._unfrozen()
             data = await self.transport.receive_some(READ_SIZE)
 
     async def _write(self) -> None:
         await trio.sleep(self.options.settings_delay)
         while True:
-            if self._thawed is not None:
-                await self._thawed.wait()
+            await self._unfrozen()
             wakeup = self.out.listen()
             data = self.out.produce()
             if data:
@@ -192,6 +146,10 @@ class H2ServerConnection:
                 return
             else:
                 await wakeup.wait()
+
+    def _forget_all(self) -> None:
+        for stream in self.exchanges:
+            self.forget(stream)
 
     def forget(self, stream: H2Stream) -> None:
         """The stream is over: take it out of the books."""
@@ -223,8 +181,7 @@ class H2ServerConnection:
             problem = "the client does not read what it makes us send"
         if problem is not None:
             self.stats.protocol_errors.append(problem)
-            for stream in list(self.streams.values()):
-                self.forget(stream)
+            self._forget_all()
         self.out.wake()
         return problem is None
 
@@ -247,16 +204,24 @@ class H2ServerConnection:
         self.stats.streams_open += 1
         if self.h2.local_settings.initial_window_size == 0:
             stream.credit(65535)  # a window of 0 would be a lock for ever
-        if request.method != "CONNECT":
-            _routes.dispatch(stream)
-        elif protocol is None:
-            stream.respond(501, _routes.TEXT, b"not a proxy\n")
-        else:
+        if protocol is not None and request.method == "CONNECT":
             self.stats.extended_connects += 1
-            if self.h2.local_settings.get(SettingCodes.ENABLE_CONNECT_PROTOCOL) == 1:
-                _websockets.dispatch(stream)
+            self._on_extended_connect(stream)
+        else:
+            self.stats.requests += 1
+            _routes.dispatch(stream)
+
+    def _on_extended_connect(self, stream: H2Stream) -> None:
+        works = self.options.websocket_over_http2
+        if self.h2.local_settings.get(SettingCodes.ENABLE_CONNECT_PROTOCOL) != 1:
+            stream.reset(ErrorCodes.PROTOCOL_ERROR)
+        elif works == "works":
+            _websockets.dispatch(stream)
+        elif works != "silent":
+            if works < LOWEST_STATUS:
+                stream.reset(works)
             else:
-                stream.reset(ErrorCodes.PROTOCOL_ERROR)
+                stream.respond(works, _routes.TEXT, b"no WebSockets over HTTP/2\n")
 
     def _on_data(self, event: events.DataReceived) -> None:
         self._window_owed += event.flow_controlled_length

@@ -5,10 +5,10 @@ It is a passive record. Only a route that asks for a task (`spawn`) has one, and
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import trio
+from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 
 from ._exchange import Exchange, Fields, Request
@@ -21,13 +21,12 @@ class H2Stream(Exchange):
     """An exchange on one HTTP/2 stream."""
 
     def __init__(self, connection: H2ServerConnection, stream_id: int, request: Request) -> None:
-        super().__init__(request, connection.stats, connection.options)
+        super().__init__(request, connection)
         self.connection = connection
         self.stream_id = stream_id
         self.local_done = False
         self.remote_done = False
         self.owed = 0
-        self.scopes: list[trio.CancelScope] = []
         self.request_trailers: Fields = []
 
     def inform(self, status: int, headers: Fields) -> None:
@@ -37,6 +36,13 @@ class H2Stream(Exchange):
         self._send_headers([(b":status", b"%d" % status), *headers], end=end)
         if end:
             self.said_end()
+
+    def accept(self, headers: Fields) -> None:
+        self.start(200, headers)
+
+    def send_no_more(self) -> None:
+        # RFC 9113, section 8.1: the whole answer, and then a reset that only asks to stop sending.
+        self.on_sent = lambda count: self.reset(ErrorCodes.NO_ERROR)
 
     def _send_headers(self, fields: Fields, *, end: bool) -> None:
         self._do(self.connection.h2.send_headers, self.stream_id, fields, end)
@@ -59,21 +65,6 @@ class H2Stream(Exchange):
             except ProtocolError:
                 self.connection.forget(self)
             self.connection.out.wake()
-
-    def spawn(self, async_fn: Callable[[], Awaitable[None]]) -> None:
-        self.connection.spawn(self._run, async_fn)
-
-    async def _run(self, async_fn: Callable[[], Awaitable[None]]) -> None:
-        with trio.CancelScope() as scope:
-            if self.gone:
-                return
-            self.scopes.append(scope)
-            await async_fn()
-
-    def over(self) -> None:
-        super().over()
-        for scope in self.scopes:
-            scope.cancel()
 
     def said_end(self) -> None:
         """END_STREAM of ours was sent."""

@@ -16,7 +16,7 @@ from typing import Any
 import trio
 from h2.settings import SettingCodes
 
-from ._exchange import Options
+from ._exchange import LOWEST_STATUS, Options, OverHTTP2
 from ._server import Server
 from ._tls import Identity
 
@@ -79,21 +79,31 @@ def open_server(
     subprotocols: Sequence[str] = ("echo", "v1", "v2"),
     compression: bool = True,
     close_timeout: float = 5.0,
+    websocket_over_http2: OverHTTP2 = "works",
 ) -> AbstractAsyncContextManager[Server, None]:
     """A server in this process: `async with open_server() as server`.
 
     It listens on a free port of the loopback interface with a certificate of its own; `server.url` and
-    `server.ssl_context` are what a client needs. `tls=False` serves HTTP/2 in clear (prior knowledge).
-    With `memory=True` there is no socket: `server.open_stream` opens streams in memory.
+    `server.ssl_context` are what a client needs. `tls=False` serves in clear: HTTP/2 to a client that begins with it
+    (prior knowledge), HTTP/1.1 to every other. With `memory=True` there is no socket: `server.open_stream` opens
+    streams in memory.
 
-    `settings` (codes to values) go over the default first SETTINGS; `extended_connect=False` leaves
-    ENABLE_CONNECT_PROTOCOL out, and `settings_delay` holds everything back for so many seconds.
-    `alpn` is what TLS offers: with `("http/1.1",)` no client gets HTTP/2. `subprotocols` are those that
-    WebSockets can agree on, and `compression` says whether permessage-deflate is accepted. `close_timeout` is
-    how long a WebSocket waits for its peer's part of the closing.
+    `alpn` is what TLS offers, the server's preference first: `("h2", "http/1.1")` leaves the choice to the client,
+    and with `("http/1.1",)` no client gets HTTP/2. `settings` (codes to values) go over the default first SETTINGS;
+    `extended_connect=False` leaves ENABLE_CONNECT_PROTOCOL out, and `settings_delay` holds everything back for so
+    many seconds. These three, and `connection_window`, are about HTTP/2 only.
+
+    `subprotocols` are those that WebSockets can agree on, and `compression` says whether permessage-deflate is
+    accepted. `close_timeout` is how long a WebSocket waits for its peer's part of the closing.
+
+    `websocket_over_http2` is what becomes of extended CONNECT: "works"; "silent" never answers; a number from 200 is
+    a status to answer with, one below 100 an error code to reset the stream with. Over HTTP/1.1 the same paths go on
+    working, so a client can be seen to fall back.
 
     When the block ends every connection is dropped. Its exceptions come out as they are.
     """
+    if not _is_valid(websocket_over_http2):
+        raise ValueError(f"websocket_over_http2={websocket_over_http2!r} is no way to answer")
     first_settings = dict(DEFAULT_SETTINGS)
     if extended_connect:
         first_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL] = 1
@@ -106,5 +116,11 @@ def open_server(
         host=host,
         settings=first_settings,
         window=connection_window,
-        options=Options(tuple(subprotocols), compression, close_timeout, settings_delay),
+        options=Options(tuple(subprotocols), compression, close_timeout, settings_delay, websocket_over_http2),
     )
+
+
+def _is_valid(over_http2: OverHTTP2) -> bool:
+    if isinstance(over_http2, int):
+        return 0 <= over_http2 < 100 or LOWEST_STATUS <= over_http2 < 600
+    return over_http2 in ("works", "silent")

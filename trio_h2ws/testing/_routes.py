@@ -21,6 +21,9 @@
 | `/partial/N/CODE`            | a head, N bytes of the body, then RST_STREAM with that code                     |
 
 Everything else is a 404, and a number that is none is a 400.
+
+Over HTTP/1.1 an answer of no known length is chunked, and what the table calls RST_STREAM cuts the connection after
+what was sent before. `/early` closes it in an orderly way, and says so in the answer.
 """
 
 from __future__ import annotations
@@ -40,7 +43,6 @@ BINARY: Fields = [(b"content-type", b"application/octet-stream")]
 
 MAX_COUNT = 2**53
 MAX_PIECE = 2**24
-NO_ERROR = 0
 MAX_CODE = 2**32 - 1
 
 _PATTERN = bytes(range(256)) * 256
@@ -195,9 +197,9 @@ def partial(exchange: Exchange, count: str, code: str) -> None:
 
 
 def early(exchange: Exchange, code: str) -> None:
-    # RFC 9113, section 8.1: the whole answer, and then a reset that only asks to stop sending.
-    exchange.on_sent = lambda count: exchange.reset(NO_ERROR)
-    exchange.respond(final_status(code), TEXT, b"enough\n")
+    value = final_status(code)
+    exchange.send_no_more()
+    exchange.respond(value, TEXT, b"enough\n")
 
 
 ROUTES: dict[str, Callable[..., None]] = {
@@ -223,6 +225,9 @@ ROUTES: dict[str, Callable[..., None]] = {
 
 def dispatch(exchange: Exchange) -> None:
     """Find the route and run it. What it can't be, or can't read, is answered like a server would."""
+    if exchange.request.method == "CONNECT":
+        exchange.respond(501, TEXT, b"not a proxy\n")
+        return
     name, *arguments = exchange.request.path or [""]
     call(exchange, ROUTES.get(name), arguments)
 

@@ -1,21 +1,25 @@
 """The server: its listener or memory streams, and a test's verbs for all its connections.
 
-Every transport, wherever it came from, goes through `_serve`: TLS if asked for, then the protocol that ALPN or the
-first bytes name. No task raises: what a client breaks ends its own connection, and a bug of the server is kept in
-`stats.errors`.
+Every transport, wherever it came from, goes through `_serve`: TLS if asked for, then the protocol that ALPN names.
+Where there was no ALPN the first bytes tell: HTTP/2 begins with its preface (RFC 9113, section 3.4). With TLS only
+what is in `alpn` is spoken, and a client that comes without ALPN and speaks something else gets a 505.
+
+No task raises: what a client breaks ends its own connection, and a bug of the server is kept in `stats.errors`.
 """
 
 from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 from trio.testing import memory_stream_pair
 
+from ._connection import ServerConnection
 from ._exchange import Options
+from ._h1 import H1ServerConnection
 from ._h2 import H2ServerConnection
 from ._stats import Stats
 from ._tls import Identity
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("trio_h2ws.testing")
 
+AnyConnection = TypeVar("AnyConnection", bound=ServerConnection)
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HANDSHAKE_SECONDS = 30.0
 
@@ -34,7 +40,8 @@ HANDSHAKE_SECONDS = 30.0
 class Server:
     """A running server, as `open_server` yields it.
 
-    What is said to the server is said to each connection that lives now; `connections` has them one by one.
+    What is said to the server is said to each connection that lives now. `connections` has those of HTTP/2 one by
+    one, `http1_connections` those of HTTP/1.1.
     """
 
     def __init__(
@@ -59,7 +66,9 @@ class Server:
         self.stats = Stats()
         """What the server has seen."""
         self.connections: list[H2ServerConnection] = []
-        """The connections that live, oldest first."""
+        """The HTTP/2 connections that live, oldest first."""
+        self.http1_connections: list[H1ServerConnection] = []
+        """The HTTP/1.1 connections that live, oldest first."""
         self.ssl_context: ssl.SSLContext | None = identity.client_context() if identity is not None else None
         """For a client: trusts this server's authority and nothing else. None in clear."""
 
@@ -93,8 +102,12 @@ class Server:
     @property
     def websockets(self) -> list[ServerWebSocket]:
         """The WebSockets that are open; each has `send`, `ping` and `close`."""
-        streams = [stream for connection in self.connections for stream in connection.streams.values()]
-        return [stream.websocket for stream in streams if stream.websocket is not None]
+        exchanges = [exchange for connection in self._all for exchange in connection.exchanges]
+        return [exchange.websocket for exchange in exchanges if exchange.websocket is not None]
+
+    @property
+    def _all(self) -> Sequence[ServerConnection]:
+        return [*self.connections, *self.http1_connections]
 
     async def open_stream(self, host: str = "localhost", port: int = 0) -> trio.abc.Stream:
         """A transport to this server, whatever host and port are asked for. TLS is the caller's part."""
@@ -108,28 +121,30 @@ class Server:
     # The verbs of a test.
 
     async def goaway(self, last_stream_id: int | None = None, error_code: int = 0, debug_data: bytes = b"") -> None:
-        """Send GOAWAY. Streams above `last_stream_id` (default: the last one seen) are ignored from now on."""
-        for connection in list(self.connections):
+        """Send GOAWAY. Streams above `last_stream_id` (default: the last one seen) are ignored from now on.
+        An HTTP/1.1 connection closes after its current exchange."""
+        for connection in self._all:
             connection.goaway(last_stream_id, error_code, debug_data)
         await trio.lowlevel.checkpoint()
 
     async def drain(self) -> None:
-        """Let each connection go away gracefully: two GOAWAYs, the streams to their end, then the transport's."""
+        """Let each connection go away gracefully: two GOAWAYs, the streams to their end, then the transport's.
+        An HTTP/1.1 connection closes after its current exchange, without a word before."""
         async with trio.open_nursery() as nursery:
-            for connection in self.connections:
+            for connection in self._all:
                 nursery.start_soon(connection.drain)
 
     def update_settings(self, settings: Mapping[int, int]) -> None:
-        """Send a SETTINGS frame; connections still to come begin with these settings, too."""
+        """Send a SETTINGS frame; HTTP/2 connections still to come begin with these settings, too."""
         self._settings = {**self._settings, **settings}
-        for connection in self.connections:
+        for connection in self._all:
             connection.update_settings(settings)
 
     def reset_streams(self, error_code: int = 0) -> None:
-        """Send RST_STREAM for every stream that lives."""
-        for connection in self.connections:
-            for stream in list(connection.streams.values()):
-                stream.reset(error_code)
+        """Send RST_STREAM for every stream that lives. An HTTP/1.1 connection with an exchange is cut."""
+        for connection in self._all:
+            for exchange in connection.exchanges:
+                exchange.reset(error_code)
 
     def close_websockets(self, code: int = 1001, reason: str = "") -> None:
         """Begin to close every WebSocket."""
@@ -143,22 +158,22 @@ class Server:
 
     def inject(self, data: bytes) -> None:
         """Send these bytes as they are."""
-        for connection in self.connections:
+        for connection in self._all:
             connection.inject(data)
 
     def freeze(self) -> None:
         """Read and write nothing more, like a host that hangs; `thaw` ends it."""
-        for connection in self.connections:
+        for connection in self._all:
             connection.freeze()
 
     def thaw(self) -> None:
         """Go on where `freeze` stopped."""
-        for connection in self.connections:
+        for connection in self._all:
             connection.thaw()
 
     def abort(self) -> None:
         """End every transport without a word."""
-        for connection in list(self.connections):
+        for connection in self._all:
             connection.abort()
 
     # Tasks.
@@ -193,6 +208,7 @@ class Server:
     async def _serve_protocol(self, transport: trio.abc.Stream) -> None:
         first = bytearray()
         chosen: str | None = None
+        spoken: Sequence[str] = ()
         with trio.fail_after(HANDSHAKE_SECONDS):
             if self._identity is not None:
                 tls = trio.SSLStream(
@@ -200,26 +216,30 @@ class Server:
                 )
                 await tls.do_handshake()
                 self.stats.tls_handshakes += 1
-                chosen = tls.selected_alpn_protocol()
+                chosen, spoken = tls.selected_alpn_protocol(), self._identity.alpn
                 transport = tls
-            if chosen != "h2":
+            if chosen is None:
                 while len(first) < len(PREFACE) and PREFACE.startswith(first):
                     piece = await transport.receive_some(4096)
                     if not piece:
                         return
                     first += piece
-        if chosen == "h2" or (chosen is None and first.startswith(PREFACE)):
-            await self._serve_h2(transport, first)
-        else:
+                chosen = "h2" if first.startswith(PREFACE) else "http/1.1"
+        if spoken and chosen not in spoken:
             await _refuse(transport)
+        elif chosen == "h2":
+            h2 = H2ServerConnection(transport, self._settings, self._window, self.stats, self._options)
+            await _serve_one(h2, self.connections, first)
+        else:
+            await _serve_one(H1ServerConnection(transport, self.stats, self._options), self.http1_connections, first)
 
-    async def _serve_h2(self, transport: trio.abc.Stream, first: bytearray) -> None:
-        connection = H2ServerConnection(transport, self._settings, self._window, self.stats, self._options)
-        self.connections.append(connection)
-        try:
-            await connection.serve(first)
-        finally:
-            self.connections.remove(connection)
+
+async def _serve_one(connection: AnyConnection, living: list[AnyConnection], first: bytearray) -> None:
+    living.append(connection)
+    try:
+        await connection.serve(first)
+    finally:
+        living.remove(connection)
 
 
 async def _refuse(transport: trio.abc.Stream) -> None:

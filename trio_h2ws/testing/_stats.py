@@ -16,11 +16,16 @@ class Stats:
     connections_open: int = 0
     """Transports that are alive now."""
     streams_opened: int = 0
-    """Requests and WebSockets so far, whatever became of them."""
-    streams_open: int = 0
-    """Requests and WebSockets whose stream lives now."""
+    """Requests and WebSockets so far, over HTTP/2 and over HTTP/1.1, whatever became of them. It is the sum of the
+    three that follow."""
+    requests: int = 0
+    """Requests so far."""
     extended_connects: int = 0
-    """Extended CONNECT requests (RFC 8441) so far, also refused ones."""
+    """WebSocket handshakes by extended CONNECT (RFC 8441) so far, also refused ones."""
+    upgrades: int = 0
+    """WebSocket handshakes by Upgrade (RFC 6455) over HTTP/1.1 so far, also refused ones."""
+    streams_open: int = 0
+    """Requests and WebSockets that are not over."""
     websockets_open: int = 0
     """WebSockets that were accepted and are not over."""
     resets: list[tuple[int, int]] = field(default_factory=list)

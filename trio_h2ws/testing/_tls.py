@@ -22,6 +22,7 @@ class Identity:
             import trustme
         except ImportError as error:
             raise ImportError("a testing server with TLS needs trustme: pip install 'trio_h2ws[testing]'") from error
+        self.alpn = tuple(alpn)
         self.ca: trustme.CA = trustme.CA()
         self.server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.ca.issue_cert(*names).configure_cert(self.server_context)

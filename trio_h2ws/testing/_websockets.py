@@ -19,6 +19,8 @@ if it was offered.
 Closing (RFC 6455 section 7, RFC 8441 section 5). The peer's Close is answered with ours and END_STREAM. When we
 close first, END_STREAM waits for the peer's Close. Either way a peer that then leaves its half of the stream open
 for `close_timeout` seconds gets RST_STREAM(CANCEL).
+
+Over HTTP/1.1 the stream is the connection: END_STREAM is its orderly end, RST_STREAM cuts it.
 """
 
 from __future__ import annotations
@@ -87,7 +89,7 @@ class ServerWebSocket:
         exchange.on_data, exchange.on_end = self._data, self._ended
         exchange.on_sent, exchange.on_gone = self._settle, self._over
         exchange.websocket = self
-        exchange.start(200, headers)
+        exchange.accept(headers)
 
     @property
     def state(self) -> ConnectionState:

@@ -21,9 +21,13 @@ _PIECE = b"\0" * 100_000
 
 
 async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
+    if scope["type"] == "lifespan":
+        while (event := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": event["type"] + ".complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+    elif scope["type"] == "websocket":
         await _echo(receive, send)
-    elif scope["type"] == "http":
+    else:
         large = scope["path"] == "/large"
         size = _LARGE if large else 1024
         headers = [(b"content-length", str(size).encode())]

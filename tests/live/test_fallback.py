@@ -1,0 +1,244 @@
+"""Which way a WebSocket goes: the browsers' choice, and better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+
+import trio_h2ws
+from servers.http1 import Peer, Request
+from servers.http2 import Answer, Both, open_both, reset, silence, status
+from servers.listener import until
+
+HTTP_1_1_REQUIRED = 13
+QUICK = trio_h2ws.Timeouts(handshake=0.2)
+
+
+def accept(h2: Any, stream: int) -> None:
+    """Take the WebSocket over HTTP/2, and say hello."""
+    h2.send_headers(stream, [(":status", "200")])
+    h2.send_data(stream, b"\x81\x02hi")
+
+
+async def echoes(ws: trio_h2ws.WebSocket) -> bool:
+    await ws.send("x")
+    return await ws.receive() == "x"
+
+
+def ways(client: trio_h2ws.Client) -> set[tuple[str, str | None]]:
+    """How `client.connections` tells it."""
+    return {(connection.protocol, connection.websockets) for connection in client.connections}
+
+
+async def test_a_server_that_takes_them_gets_them_on_the_same_connection() -> None:
+    async with open_both(accept) as server, server.listener.open_client() as client:
+        response = await client.get("/")
+        ws = await client.connect_websocket("/")
+        assert (ws.http_version, await ws.receive()) == ("HTTP/2", "hi")
+        assert ws.connection.id == response.connection.id
+        assert server.listener.accepted == 1
+        assert ways(client) == {("HTTP/2", "HTTP/2")}
+
+
+@pytest.mark.parametrize("request_first", [True, False])
+async def test_without_the_setting_they_go_over_http1_and_requests_stay(request_first: bool) -> None:
+    async with open_both(extended_connect=False) as server, server.listener.open_client() as client:
+        if request_first:
+            assert (await client.get("/")).http_version == "HTTP/2"
+        for _ in range(3):
+            async with client.websocket("/") as ws:
+                assert ws.http_version == "HTTP/1.1"
+                assert await echoes(ws)
+        assert (await client.get("/")).http_version == "HTTP/2"
+        # Extended CONNECT was not even tried: some servers end the connection for it (h2o).
+        assert (server.connects, server.upgrades) == (0, 3)
+        # The first handshake asks for the best there is, those of the WebSockets for HTTP/1.1 alone.
+        assert server.listener.offers == [["h2", "http/1.1"], *[["http/1.1"]] * 3]
+        assert ("HTTP/2", "HTTP/1.1 (setting-absent)") in ways(client)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (silence, "silent"),
+        (reset(HTTP_1_1_REQUIRED), "refused"),
+        (reset(2), "reset with 2"),
+        (reset(8), "reset with 8"),
+        (status(400), "refused with 400"),
+        (status(405, b"method not allowed"), "refused with 405"),
+        (status(421), "refused with 421"),
+        (status(501), "refused with 501"),
+    ],
+)
+async def test_advertised_and_not_done(answer: Answer, reason: str) -> None:
+    async with open_both(answer) as server, server.listener.open_client(timeouts=QUICK) as client:
+        first = await client.connect_websocket("/")
+        assert first.http_version == "HTTP/1.1"
+        assert await echoes(first)
+        assert ("HTTP/2", f"HTTP/1.1 ({reason})") in ways(client)
+        # It is remembered: not tried again, and no time is lost.
+        start = trio.current_time()
+        second = await client.connect_websocket("/")
+        assert trio.current_time() - start < 0.2
+        assert await echoes(second)
+        assert (server.connects, server.upgrades) == (1, 2)
+        # Requests never left HTTP/2, and the connection is well.
+        assert (await client.get("/")).http_version == "HTTP/2"
+        assert server.listener.accepted == 3
+
+
+async def test_what_is_remembered_expires() -> None:
+    timeouts = trio_h2ws.Timeouts(remember=0.1)
+    async with open_both(status(501)) as server, server.listener.open_client(timeouts=timeouts) as client:
+        for connects in (1, 2):
+            await client.connect_websocket("/")
+            await client.connect_websocket("/")
+            assert server.connects == connects
+            await trio.sleep(0.15)
+            assert ("HTTP/2", "HTTP/2") in ways(client)
+
+
+async def test_remembering_can_be_switched_off() -> None:
+    timeouts = trio_h2ws.Timeouts(remember=None)
+    async with open_both(status(501)) as server, server.listener.open_client(timeouts=timeouts) as client:
+        for connects in (1, 2, 3):
+            assert await echoes(await client.connect_websocket("/"))
+            assert server.connects == connects
+
+
+@pytest.mark.parametrize("code", [302, 401, 403, 404, 410, 429, 500, 503])
+async def test_a_real_refusal_is_the_answer(code: int) -> None:
+    answer = status(code, b"because", location="/elsewhere")
+    async with open_both(answer) as server, server.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+            await client.connect_websocket("/")
+        assert (caught.value.status, caught.value.body) == (code, b"because")
+        assert (server.connects, server.upgrades, server.listener.accepted) == (1, 0, 1)
+        assert ways(client) == {("HTTP/2", "HTTP/2")}
+
+
+@pytest.mark.parametrize("answer", [status(400), reset(2), silence])
+async def test_if_http1_does_not_do_it_either_the_first_answer_counts(answer: Answer) -> None:
+    async def refuse(peer: Peer, request: Request) -> None:
+        await peer.respond(400, b"not even so", [("connection", "close")])
+
+    async with open_both(answer, over_http1=refuse) as server, server.listener.open_client(timeouts=QUICK) as client:
+        for tries in (1, 2):
+            with pytest.raises(trio_h2ws.H2WSError) as caught:
+                await client.connect_websocket("/")
+            assert isinstance(caught.value.__cause__, trio_h2ws.WebSocketRejected)
+            # Nothing was learnt, so both are tried again.
+            assert (server.connects, server.upgrades) == (tries, tries)
+
+
+async def test_a_refusal_over_http1_after_the_fallback_is_the_answer() -> None:
+    async def refuse(peer: Peer, request: Request) -> None:
+        await peer.respond(401, b"who are you?", [("connection", "close")])
+
+    async with open_both(status(501), over_http1=refuse) as server, server.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+            await client.connect_websocket("/")
+        assert (caught.value.status, caught.value.body) == (401, b"who are you?")
+        assert server.upgrades == 1
+
+
+async def test_a_server_with_http2_alone() -> None:
+    """No way over HTTP/1.1: what HTTP/2 said is what the user hears."""
+    async with open_both(status(405), http1=False) as server, server.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+            await client.connect_websocket("/")
+        assert caught.value.status == 405
+        assert (await client.get("/")).status == 200
+
+
+async def require(server: Both, client: trio_h2ws.Client) -> trio_h2ws.HTTP2NotAvailable:
+    with pytest.raises(trio_h2ws.HTTP2NotAvailable) as caught:
+        await client.connect_websocket("/", http2="require")
+    assert server.upgrades == 0
+    return caught.value
+
+
+async def test_require_says_setting_absent() -> None:
+    async with open_both(extended_connect=False) as server, server.listener.open_client() as client:
+        assert (await require(server, client)).reason == "setting-absent"
+
+
+async def test_require_says_refused() -> None:
+    async with open_both(reset(HTTP_1_1_REQUIRED)) as server, server.listener.open_client() as client:
+        assert (await require(server, client)).reason == "refused"
+
+
+async def test_require_says_alpn() -> None:
+    async with open_both(alpn=["http/1.1"]) as server, server.listener.open_client() as client:
+        assert (await require(server, client)).reason == "alpn"
+
+
+async def test_require_is_not_put_off_by_what_is_remembered() -> None:
+    async with open_both(silence) as server, server.listener.open_client(timeouts=QUICK) as client:
+        await client.connect_websocket("/")
+        with pytest.raises(trio_h2ws.WebSocketError, match="handshake"):
+            await client.connect_websocket("/", http2="require")
+        assert (server.connects, server.upgrades) == (2, 1)
+
+
+async def test_never_goes_straight_to_http1() -> None:
+    async with open_both(accept) as server, server.listener.open_client(http2="never") as client:
+        assert await echoes(await client.connect_websocket("/"))
+        assert (server.connects, server.upgrades) == (0, 1)
+        assert server.listener.offers == [["http/1.1"]]
+
+
+async def test_never_for_one_call() -> None:
+    async with open_both(accept) as server, server.listener.open_client() as client:
+        assert (await client.connect_websocket("/", http2="never")).http_version == "HTTP/1.1"
+        assert (await client.connect_websocket("/")).http_version == "HTTP/2"
+
+
+async def test_a_200_that_is_a_page_is_no_websocket() -> None:
+    page = status(200, b"<html>hello", **{"content-type": "text/html"})
+    async with open_both(page) as server, server.listener.open_client(http2="require") as client:
+        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+            await client.connect_websocket("/")
+        assert (caught.value.status, caught.value.body) == (200, b"<html>hello")
+        assert server.connects == 1
+
+
+async def test_many_at_once_learn_together() -> None:
+    """Each that was on its way when the first was refused makes its own try, and none is lost."""
+    async with open_both(status(501)) as server, server.listener.open_client() as client:
+        done = []
+
+        async def one() -> None:
+            async with client.websocket("/") as ws:
+                assert await echoes(ws)
+                done.append(ws.http_version)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(one)
+        assert done == ["HTTP/1.1"] * 20
+        assert server.connects <= 20
+        assert server.upgrades == 20
+
+
+async def test_cancelled_on_the_way_over() -> None:
+    async def hang(peer: Peer, request: Request) -> None:
+        await peer.gone()
+
+    async with open_both(status(501), over_http1=hang) as server, server.listener.open_client() as client:
+        with trio.move_on_after(0.1) as scope:
+            await client.connect_websocket("/")
+        assert scope.cancelled_caught
+        assert server.upgrades == 1
+        await until(lambda: server.listener.alive == 1)
+        assert (await client.get("/")).status == 200
+        assert server.listener.accepted == 2
+
+
+async def test_a_group_and_the_browsers_choice() -> None:
+    async with open_both(extended_connect=False) as server, server.listener.open_client() as client:
+        async with client.open_websocket_group([server.ws_url] * 5) as group:
+            assert server.upgrades == 5
+            assert group is not None

@@ -1,0 +1,33 @@
+"""python -m tests.soak: see the package's docstring for what is run and how."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+
+import trio
+
+from .run import Plan, soak
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=3.0, metavar="N", help="how long (3)")
+    parser.add_argument("--seed", type=int, default=None, metavar="S", help="of the weather and the calls (a new one)")
+    parser.add_argument("--workers", type=int, default=5, metavar="N", help="calls at once of each of 3 clients (5)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = _options()
+    seed = options.seed if options.seed is not None else secrets.randbelow(10**6)
+    print(f"seed {seed}, {options.minutes:g} minutes", flush=True)
+    plan = Plan(seconds=options.minutes * 60, seed=seed, workers=options.workers)
+    tally = trio.run(soak, plan, lambda line: print(line, file=sys.stderr, flush=True))
+    print(tally.text())
+    return 1 if tally.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

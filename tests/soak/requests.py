@@ -1,0 +1,246 @@
+"""The calls that are requests. Each checks what it gets, to the byte."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import trio
+
+import trio_h2ws
+from trio_h2ws.testing import _routes
+
+from .worker import Caller
+
+PATTERN = bytes(range(256)) * 12_000
+SIZES = (0, 1, 100, 1000, 16384, 16385, 70_000, 300_000)
+
+
+class Mine(Exception):
+    """The caller's own error, which must come back as it is."""
+
+
+@contextmanager
+def count_runs(ran: dict[str, int]) -> Iterator[None]:
+    """`/once/ID` tells how often it has run for this ID: the server must never run twice what was called once."""
+
+    def once(exchange: _routes.Exchange, name: str) -> None:
+        ran[name] = ran.get(name, 0) + 1
+        exchange.respond(200, _routes.TEXT, str(ran[name]).encode())
+
+    _routes.ROUTES["once"] = once
+    try:
+        yield
+    finally:
+        del _routes.ROUTES["once"]
+
+
+async def get(c: Caller) -> None:
+    n = c.random.choice(SIZES)
+    response = await c.client.get(c.url(f"/bytes/{n}"))
+    c.check(response.status == 200, f"status {response.status}")
+    c.compare(response.content, PATTERN[:n], f"/bytes/{n}")
+
+
+async def small(c: Caller) -> None:
+    start, epoch, calm = trio.current_time(), c.sky.epoch, c.sky.settled
+    response = await c.client.get(c.url("/bytes/100"))
+    c.compare(response.content, PATTERN[:100], "/bytes/100")
+    if calm and epoch == c.sky.epoch:
+        c.tally.calm.append(trio.current_time() - start)
+
+
+async def headers(c: Caller) -> None:
+    """New names and values each time: HPACK's two tables must stay in step."""
+    sent = [
+        (f"x-soak-{c.random.randrange(30)}", "v" * c.random.randrange(40) + str(c.random.randrange(10**9)))
+        for _ in range(c.random.randrange(1, 8))
+    ]
+    response = await c.client.get(c.url("/headers"), headers=sent)
+    got = [(name, value) for name, value in response.json() if name.startswith("x-soak-")]
+    c.check(got == sent, f"headers {sent} arrived as {got}")
+
+
+async def once(c: Caller) -> None:
+    """GOAWAY and retries: no request that was answered may have run twice."""
+    name = f"{c.name}-{c.random.randrange(10**12)}"
+    response = await c.client.post(c.url(f"/once/{name}"), content=b"x" * c.random.choice((0, 10, 50_000)))
+    c.check(response.content == b"1", f"the request has run {response.text} times")
+
+
+def _random_bytes(c: Caller, most: int) -> bytes:
+    return c.random.randbytes(c.random.choice((0, 1, 1000, most // 3, most)))
+
+
+async def _parts(c: Caller, data: bytes) -> AsyncIterator[bytes]:
+    position = 0
+    while position < len(data):
+        n = c.random.choice((1, 100, 5000, 40_000))
+        yield data[position : position + n]
+        position += n
+        if c.random.random() < 0.1:
+            await trio.sleep(c.random.uniform(0, 0.05))
+
+
+def _parts_now(c: Caller, data: bytes) -> Iterator[bytes]:
+    n = c.random.choice((1000, 20_000, 100_000))
+    for position in range(0, len(data), n):
+        yield data[position : position + n]
+
+
+async def upload(c: Caller) -> None:
+    data = _random_bytes(c, 300_000)
+    how = c.random.randrange(4)
+    content = (data, memoryview(data), _parts_now(c, data), _parts(c, data))[how]
+    response = await c.client.post(c.url("/upload"), content=content)
+    wanted = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    c.check(response.json() == wanted, f"upload of {len(data)} bytes arrived as {response.json()}, way {how}")
+    c.tally.bytes_checked += len(data)
+
+
+async def echo(c: Caller) -> None:
+    """A body that comes back while it is being sent."""
+    data = _random_bytes(c, 200_000)
+    got = bytearray()
+    async with c.client.stream("POST", c.url("/echo"), content=_parts(c, data)) as response:
+        async for chunk in response:
+            got += chunk
+            c.check(data.startswith(chunk, len(got) - len(chunk)), f"wrong bytes before {len(got)} of an echo")
+    c.compare(bytes(got), data, "echo")
+
+
+async def left_early(c: Caller) -> None:
+    async with c.client.stream("GET", c.url("/bytes/3000000")) as response:
+        chunks = c.random.randrange(6)
+        position = 0
+        async for chunk in response:
+            c.compare(chunk, PATTERN[position : position + len(chunk)], "the beginning of a body")
+            position += len(chunk)
+            chunks -= 1
+            if chunks < 0:
+                break
+
+
+async def stalled(c: Caller) -> None:
+    """A reader that takes its time: its window holds the server, and nobody else."""
+    n = 400_000
+    got = bytearray()
+    async with c.client.stream("GET", c.url(f"/bytes/{n}")) as response:
+        async for chunk in response:
+            got += chunk
+            if c.random.random() < 0.05:
+                await trio.sleep(c.random.uniform(0, 0.5))
+    c.compare(bytes(got), PATTERN[:n], "a body that was read slowly")
+
+
+async def drip(c: Caller) -> None:
+    count, size = 15, 200
+    response = await c.client.get(c.url(f"/stream/{count}/{size}?delay=0.02"))
+    c.compare(response.content, b"".join(bytes([i]) * size for i in range(count)), "a body that drips")
+
+
+async def broken_off(c: Caller) -> None:
+    """The server sends a part, then RST_STREAM: the part is right, and the reset is told."""
+    n = c.random.choice((0, 10, 100_000))
+    got = bytearray()
+    try:
+        async with c.client.stream("GET", c.url(f"/partial/{n}/11")) as response:
+            async for chunk in response:
+                got += chunk
+    except trio_h2ws.StreamReset as error:
+        if error.error_code != 11:
+            raise
+        c.seen.add(error)
+    else:
+        c.check(False, "a reset body ended like a whole one")
+    c.compare(bytes(got), PATTERN[: len(got)], "a part of a body")
+
+
+async def oddities(c: Caller) -> None:
+    kind = c.random.randrange(6)
+    if kind == 0:
+        response = await c.client.get(c.url("/gzip"))
+        c.check(response.content == b"hello, compressed\n" * 100, "/gzip")
+    elif kind == 1:
+        response = await c.client.get(c.url("/trailers"))
+        c.check(response.content == b"abc" and response.trailers["x-count"] == "3", "/trailers")
+    elif kind == 2:
+        response = await c.client.get(c.url("/redirect/3"))
+        c.check(response.status == 200 and len(response.history) == 4, f"/redirect/3: {len(response.history)}")
+    elif kind == 3:
+        response = await c.client.get(c.url("/informational/3"))
+        c.check(len(response.informational) == 3, "/informational/3")
+    elif kind == 4:
+        response = await c.client.head(c.url("/bytes/1000"))
+        c.check(response.content == b"" and response.headers["content-length"] == "1000", "HEAD")
+    else:
+        # The answer comes whole, and then RST_STREAM(NO_ERROR): "send no more" (RFC 9113, section 8.1).
+        response = await c.client.post(c.url("/early/413"), content=PATTERN[:500_000])
+        c.check((response.status, response.content) == (413, b"enough\n"), f"/early/413: {response!r}")
+
+
+async def own_error(c: Caller) -> None:
+    """The caller's own error, in a block or in the body that he sends: it comes out bare."""
+
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"x" * c.random.choice((1, 100_000))
+        raise Mine
+
+    try:
+        if c.random.random() < 0.5:
+            await c.client.post(c.url("/upload"), content=failing())
+        else:
+            async with c.client.stream("GET", c.url("/bytes/100000")):
+                raise Mine
+    except Mine:
+        return
+    c.check(False, "the caller's own error was lost")
+
+
+async def a_client_of_its_own(c: Caller) -> None:
+    """Open a client, use it, leave it: in peace, with work under way, or with an error."""
+    limits, timeouts = c.client._exchange.limits, c.client._handshakes._timeouts
+    context = c.client._pool._dialer._config.ssl_context
+    how = c.random.randrange(3)
+    leaving = 0.0
+    try:
+        async with trio_h2ws.open_client(ssl_context=context, limits=limits, timeouts=timeouts) as client:
+            response = await client.get(c.url("/bytes/1000"))
+            c.compare(response.content, PATTERN[:1000], "/bytes/1000")
+            if how == 1:
+                ws = await client.connect_websocket(c.ws("/ws/echo"), http2="require")
+                await ws.send("never read")
+            leaving = trio.current_time()
+            if how == 2:
+                raise Mine
+    except Mine:
+        pass
+    finally:
+        spent = trio.current_time() - leaving
+        if leaving and spent > (timeouts.close or 0) + 0.5 + 2 * c.sky.lag:
+            c.fail(f"own client: it took {spent:.2f} s to leave the client")
+
+
+async def as_json(c: Caller) -> None:
+    response = await c.client.post(c.url("/echo"), json={"n": list(range(c.random.randrange(50)))})
+    c.check(json.loads(response.text) == response.json(), "/echo of JSON")
+
+
+REQUESTS = {
+    "small": (10, small),
+    "get": (8, get),
+    "headers": (6, headers),
+    "once": (6, once),
+    "json": (2, as_json),
+    "upload": (6, upload),
+    "echo": (5, echo),
+    "left early": (3, left_early),
+    "stalled": (2, stalled),
+    "drip": (2, drip),
+    "broken off": (2, broken_off),
+    "oddities": (4, oddities),
+    "own error": (2, own_error),
+    "own client": (1, a_client_of_its_own),
+}

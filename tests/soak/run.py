@@ -1,0 +1,286 @@
+"""The rounds of a soak: storm, calm, audit."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import trio
+
+import trio_h2ws
+from trio_h2ws.testing import Server, open_server
+
+from . import books
+from .proxy import Link, Proxy
+from .requests import REQUESTS, count_runs
+from .sockets import SOCKETS
+from .storm import Storm
+from .tally import MIB, Memory, Tally
+from .worker import BOUND, Caller, Sky, Watch
+
+TIMEOUTS = trio_h2ws.Timeouts(
+    connect=2.0, handshake=2.0, close=0.5, ping_interval=0.8, ping_timeout=1.2, idle=4.0, remember=1.0
+)
+DEAD = 2.0
+"""Seconds after which the client must know that a peer is dead: ping_interval + ping_timeout."""
+SLACK = 0.5
+
+# Each with limits of its own: the defaults; little of everything; windows that must grow from almost nothing.
+CLIENTS: dict[str, trio_h2ws.Limits] = {
+    "default": trio_h2ws.Limits(),
+    "tight": trio_h2ws.Limits(
+        stream_window=5000,
+        max_stream_window=20_000,
+        connection_window=65535,
+        max_send_buffer=1000,
+        max_queued_messages=2,
+        max_queued_bytes=3000,
+        max_streams=6,
+        max_connections_per_origin=3,
+    ),
+    "growing": trio_h2ws.Limits(stream_window=100, max_stream_window=1024 * 1024, max_queued_messages=1000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    seconds: float
+    seed: int
+    storm: float = 8.0
+    calm: float = 4.0
+    """Seconds of settled calm; what it takes to settle comes before."""
+    workers: int = 5
+    """Calls at once of each client."""
+    hang_up_every: int = 3
+    flat: bool = True
+    """Whether memory is judged: a run must be long enough for that."""
+
+
+class Soak:
+    def __init__(self, plan: Plan, tally: Tally, tell: Callable[[str], None]) -> None:
+        self.plan = plan
+        self.tally = tally
+        self.tell = tell
+        self.random = Random(plan.seed)
+        self.sky = Sky()
+        self.clients: dict[str, trio_h2ws.Client] = {}
+        self.callers: list[Caller] = []
+        self.ran: dict[str, int] = {}
+        self.server: Server
+        self.proxy: Proxy
+        self._nursery: trio.Nursery
+
+    async def run(self) -> None:
+        with count_runs(self.ran):
+            async with open_server(settings={}, close_timeout=0.5) as self.server:
+                self.proxy = Proxy(self.server.port, Random(self.random.random()))
+                self.storm = Storm(self.proxy, self.server, Random(self.random.random()), self.tally, self._swallowed)
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(self.proxy.serve)
+                    await self._with_clients()
+                    nursery.cancel_scope.cancel()
+
+    async def _with_clients(self) -> None:
+        descriptors, tasks = books.descriptors(), books.all_tasks()
+        async with AsyncExitStack() as stack:
+            for name, limits in CLIENTS.items():
+                self.clients[name] = await stack.enter_async_context(
+                    trio_h2ws.open_client(ssl_context=self.server.ssl_context, limits=limits, timeouts=TIMEOUTS)
+                )
+            async with trio.open_nursery() as self._nursery:
+                for name, client in self.clients.items():
+                    for number in range(self.plan.workers):
+                        self._start_worker(f"{name} {number}", client)
+                self._nursery.start_soon(Watch(self.callers, self.sky, self.tally).run)
+                self._nursery.start_soon(self._look_at_books)
+                await self._rounds()
+                self._nursery.cancel_scope.cancel()
+        self.clients.clear()
+        await self._settle(lambda: self._nothing_left(descriptors, tasks), "after the clients were left")
+
+    def _start_worker(self, name: str, client: trio_h2ws.Client) -> None:
+        random = Random(self.random.random())
+        caller = Caller(name, client, self.proxy.port, random, self.sky, self.tally, self.ran)
+        self.callers.append(caller)
+        self._nursery.start_soon(self._work, caller)
+
+    async def _work(self, caller: Caller) -> None:
+        jobs = {**REQUESTS, **SOCKETS}
+        weights = [weight for weight, _ in jobs.values()]
+        while True:
+            await self.sky.may_work()
+            ((kind, (_, job)),) = caller.random.choices(list(jobs.items()), weights)
+            cancel_after = caller.random.choice((0, 0.001, 0.01, 0.1, 1)) * caller.random.random()
+            await caller.call(kind, job, cancel_after=cancel_after if caller.random.random() < 0.2 else None)
+            await trio.sleep(caller.random.uniform(0, 0.02))
+
+    # The rounds.
+
+    async def _rounds(self) -> None:
+        plan, sky, start = self.plan, self.sky, trio.current_time()
+        while trio.current_time() < start + plan.seconds:
+            self.tally.rounds += 1
+            sky.work(True)
+            await self.storm.blow(min(plan.storm, max(1.0, start + plan.seconds - trio.current_time())))
+            self.storm.clear()
+            await trio.sleep(DEAD + SLACK + sky.lag)
+            sky.settle(True)
+            await self.storm.breeze(plan.calm)
+            await self._audit(start)
+            sky.settle(False)
+            self.tell(
+                f"{trio.current_time() - start:5.0f} s, round {self.tally.rounds}: {self.tally.total} calls, "
+                f"{self.tally.faults.total()} faults, {len(self.tally.failures)} failures"
+            )
+
+    async def _audit(self, start: float) -> None:
+        self.sky.work(False)
+        await self._until(lambda: not any(caller.running for caller in self.callers), BOUND + 5)
+        self.tally.audits += 1
+        self.ran.clear()
+        await self._settle(self._idle, "at an audit")
+        await self._next_one_works()
+        if self.tally.rounds % self.plan.hang_up_every == 0 or trio.current_time() > start + self.plan.seconds:
+            self.tally.hang_ups += 1
+            self.storm.drain()
+            await self._settle(self._hung_up, "after every connection was drained")
+            self.tally.memory.append(Memory(trio.current_time() - start, *books.memory()))
+        self.sky.lag = 0.0
+
+    async def _next_one_works(self) -> None:
+        for name, client in self.clients.items():
+            caller = Caller(name, client, self.proxy.port, self.random, self.sky, self.tally, self.ran)
+            self.callers.append(caller)
+            for kind, job in (("small", REQUESTS["small"][1]), ("ws closes", SOCKETS["ws closes"][1])):
+                await caller.call(kind, job, cancel_after=None)
+            self.callers.remove(caller)
+
+    # The books.
+
+    def _connections(self) -> Iterator[tuple[str, Any]]:
+        for name, client in self.clients.items():
+            for connection in books.connections_of(client):
+                yield name, connection
+
+    async def _look_at_books(self) -> None:
+        while True:
+            await trio.sleep(0.1)
+            self._look_once()
+            self._server_is_content()
+
+    def _look_once(self) -> None:
+        # Not in the loop above: its variables would keep the last connection alive while it sleeps.
+        for name, connection in self._connections():
+            self.tally.books += 1
+            self._told(name, books.working(connection))
+
+    def _told(self, name: str, wrongs: Iterable[str]) -> None:
+        for wrong in wrongs:
+            self.tally.fail(f"{trio.current_time():.2f} {name}: {wrong}")
+
+    def _server_is_content(self) -> None:
+        stats = self.server.stats
+        for problem in stats.protocol_errors:
+            self.tally.fail(f"{trio.current_time():.2f} the server found: {problem}")
+        for error in stats.errors:
+            self.tally.fail(f"{trio.current_time():.2f} a bug of the testing server: {error!r}")
+        for grown in (stats.protocol_errors, stats.errors, stats.resets, stats.goaways):
+            grown.clear()  # type: ignore[attr-defined]
+
+    def _idle(self) -> list[str]:
+        """What keeps the client from being at rest."""
+        wrongs = []
+        links = {link.client_port: link for link in self.proxy.links}
+        served = {c.transport.transport_stream.socket.getpeername()[1]: c for c in self.server.connections}
+        for name, connection in self._connections():
+            wrongs += [f"{name}: {wrong}" for wrong in books.idle(connection)]
+            link = links.get(books.port_of(connection))
+            theirs = served.get(link.server_port) if link is not None else None
+            if link is not None and not link.dead and theirs is not None:
+                wrongs += [f"{name}: {wrong}" for wrong in books.pair(connection, theirs)]
+        for name, client in self.clients.items():
+            wrongs += [f"{name}: {wrong}" for wrong in books.pool(client)]
+        return wrongs
+
+    def _hung_up(self) -> list[str]:
+        """What is left when every connection has ended."""
+        for link in self.proxy.links:
+            if link.dead:
+                link.cut()  # a dead peer never hears of the end
+        stats, wrongs = self.server.stats, self._idle()
+        wrongs += [f"{name}: {connection!r} is still there" for name, connection in self._connections()]
+        if stats.connections_open or stats.streams_open or stats.websockets_open:
+            wrongs.append(
+                f"the server has {stats.connections_open} connections, {stats.streams_open} streams and "
+                f"{stats.websockets_open} WebSockets"
+            )
+        if not wrongs:
+            gc.collect()
+            left = books.leftovers()
+            if left:
+                wrongs.append("objects are left: " + ", ".join(f"{count} {kind}" for kind, count in left.items()))
+        return wrongs
+
+    def _nothing_left(self, descriptors: int, tasks: int) -> list[str]:
+        wrongs = self._hung_up()
+        if books.descriptors() != descriptors:
+            wrongs.append(f"{books.descriptors()} file descriptors, and {descriptors} before")
+        if books.all_tasks() != tasks:
+            wrongs.append(f"{books.all_tasks()} tasks, and {tasks} before")
+        return wrongs
+
+    async def _settle(self, wrongs: Callable[[], list[str]], when: str) -> None:
+        """It takes a moment until the last frames have gone both ways."""
+        await self._until(lambda: not wrongs(), 3.0 + 2 * self.sky.lag)
+        for wrong in wrongs():
+            self.tally.fail(f"{trio.current_time():.2f} {when}: {wrong}")
+
+    async def _until(self, reached: Callable[[], bool], seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            while not reached():
+                await trio.sleep(0.05)
+
+    # Dead peers.
+
+    def _swallowed(self, link: Link) -> None:
+        """A link went dead. While there is work on it, its client must notice in time."""
+        for name, connection in self._connections():
+            if connection.state.value != "closed" and books.port_of(connection) == link.client_port:
+                self._nursery.start_soon(self._must_notice, name, connection)
+
+    async def _must_notice(self, name: str, connection: Any) -> None:
+        since = trio.current_time()
+        while connection.state.value != "closed":
+            now = trio.current_time()
+            if not connection.engine.streams:
+                since = now
+            elif now > since + DEAD + SLACK + 2 * self.sky.lag:
+                self.tally.fail(f"{now:.2f} {name}: a dead peer was not noticed in {now - since:.2f} s")
+                return
+            await trio.sleep(0.02)
+        if trio.current_time() > since + 0.1:
+            self.tally.noticed.append(trio.current_time() - since)
+
+
+def judge_memory(tally: Tally) -> None:
+    """From the middle to the end nothing may grow."""
+    if len(tally.memory) < 4:
+        return
+    middle, end = tally.memory[len(tally.memory) // 2], tally.memory[-1]
+    if end.blocks - middle.blocks > 10_000:
+        tally.fail(f"memory grew by {end.blocks - middle.blocks:,} blocks from the middle to the end")
+    if end.resident - middle.resident > 8 * MIB:
+        tally.fail(f"memory grew by {(end.resident - middle.resident) / MIB:.1f} MiB from the middle to the end")
+
+
+async def soak(plan: Plan, tell: Callable[[str], None] = lambda line: None) -> Tally:
+    """Run it. What failed is in `tally.failures`."""
+    tally = Tally(tell)
+    await Soak(plan, tally, tell).run()
+    if plan.flat:
+        judge_memory(tally)
+    return tally

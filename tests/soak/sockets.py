@@ -1,0 +1,183 @@
+"""The calls that are WebSockets. Every message carries its number; none may be lost, come twice or come early."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+import trio
+
+import trio_h2ws
+
+from .requests import Mine
+from .worker import Caller, side_by_side
+
+FILLER = "0123456789" * 40_000
+
+
+def _message(c: Caller, number: int) -> str | bytes:
+    size = c.random.choice((0, 10, 100, 100, 125, 126, 1500, 1600, 30_000)) if c.random.random() < 0.97 else 150_000
+    text = f"{number}:{FILLER[:size]}"
+    return text if c.random.random() < 0.5 else text.encode()
+
+
+def _compression(c: Caller) -> trio_h2ws.DeflateOptions | None:
+    return trio_h2ws.DeflateOptions() if c.random.random() < 0.3 else None
+
+
+async def echo(c: Caller) -> None:
+    """One task sends, another receives."""
+    count = c.random.randrange(1, 60)
+    expected: deque[str | bytes] = deque()
+    async with c.client.websocket(c.ws("/ws/echo"), compression=_compression(c), http2="require") as ws:
+
+        async def send() -> None:
+            for number in range(count):
+                message = _message(c, number)
+                expected.append(message)
+                if c.random.random() < 0.1:
+                    middle = c.random.randrange(len(message) + 1)
+                    await ws.send([message[:middle], message[middle:]])  # type: ignore[list-item]
+                else:
+                    await ws.send(message)
+
+        async def receive() -> None:
+            for number in range(count):
+                message: str | bytes
+                if c.random.random() < 0.1:
+                    parts = [part async for part in ws.receive_parts()]
+                    message = (b"" if isinstance(parts[0], bytes) else "").join(parts) if parts else ""  # type: ignore[arg-type]
+                else:
+                    message = await ws.receive()
+                c.tally.messages += 1
+                c.check(bool(expected), f"message {number} came and was never sent: {message[:20]!r}")
+                wanted = expected.popleft()
+                c.check(message == wanted, f"message {number} is {message[:20]!r}, not {wanted[:20]!r}")
+                if c.random.random() < 0.03:
+                    await trio.sleep(c.random.uniform(0, 0.2))
+
+        await side_by_side(c, "ws echo", send, receive)
+        c.check(not expected, f"{len(expected)} messages without their echo")
+
+
+async def push(c: Caller) -> None:
+    """The server sends many, then Close 1000. A slow reader gets all of them, and then the end."""
+    count, size = c.random.choice(((5, 10), (300, 100), (40, 20_000), (100, 4000)))
+    got = 0
+    slow = c.random.random() < 0.3
+    async with c.client.websocket(c.ws(f"/ws/push/{count}/{size}"), http2="require") as ws:
+        async for message in ws:
+            c.check(message == b"x" * size, f"message {got} is {message[:20]!r}, {len(message)} long")
+            got += 1
+            c.tally.messages += 1
+            if slow and c.random.random() < 0.1:
+                await trio.sleep(c.random.uniform(0, 0.05))
+        if ws.close_code == 1000 and ws.close_reason == "all pushed":
+            c.check(got == count, f"{got} of {count} messages before a clean end")
+
+
+async def ping(c: Caller) -> None:
+    async with c.client.websocket(c.ws("/ws/ping/20"), http2="require") as ws:
+        for _ in range(3):
+            c.check(await ws.ping() >= 0, "a ping that came back before it was sent")
+        # What the server sent before it answered our ping was answered before that.
+        await ws.send("how many?")
+        c.check(await ws.receive() == "20", "a ping of the server was not answered")
+
+
+async def watched(c: Caller) -> None:
+    """A quiet socket with pings of its own."""
+    async with c.client.websocket(
+        c.ws("/ws/echo"), http2="require", ping_interval=0.3, ping_timeout=2.0
+    ) as ws:
+        for number in range(3):
+            await trio.sleep(c.random.uniform(0, 0.5))
+            await ws.send(str(number))
+            c.check(await ws.receive() == str(number), "a quiet echo")
+
+
+async def auto(c: Caller) -> None:
+    """Without `http2="require"` a silent server is asked over HTTP/1.1, too; this one does not speak it."""
+    async with c.client.websocket(c.ws("/ws/echo")) as ws:
+        await ws.send("x")
+        c.check(await ws.receive() == "x", "echo")
+
+
+async def closes(c: Caller) -> None:
+    """The server closes first, in each of its ways."""
+    code, end = c.random.choice((1000, 1001, 4000, 1005)), c.random.choice(("", "?end=stream", "?end=reset"))
+    async with c.client.websocket(c.ws(f"/ws/close/{code}{end}"), http2="require") as ws:
+        c.check(await ws.receive() == "bye", "the last message before a Close was lost")
+        try:
+            await ws.receive()
+        except trio_h2ws.WebSocketClosed as closed:
+            if (closed.code, closed.clean, closed.initiator) != (code, True, "remote"):
+                raise
+            c.seen.add(closed)
+        else:
+            c.check(False, "a message after the Close")
+
+
+async def own_error(c: Caller) -> None:
+    try:
+        async with c.client.websocket(c.ws("/ws/push/1000/1000"), http2="require") as ws:
+            await ws.receive()
+            raise Mine
+    except Mine:
+        pass
+
+
+async def group(c: Caller) -> None:
+    """Several feeds in one loop. When one breaks, the others go on."""
+    count, size = 30, 500
+    got: Counter[trio_h2ws.WebSocket] = Counter()
+    broken: set[trio_h2ws.WebSocket] = set()
+    urls = [c.ws(f"/ws/push/{count}/{size}") for _ in range(c.random.randrange(1, 5))]
+    async with c.client.open_websocket_group(urls, http2="require") as feeds:
+        while True:
+            try:
+                async for ws, message in feeds:
+                    c.check(message == b"x" * size, "a message of a group")
+                    got[ws] += 1
+                    c.tally.messages += 1
+                break
+            except trio_h2ws.H2WSError as error:
+                c.look(error, "group")
+                broken.add(error.websocket)  # type: ignore[attr-defined]
+        for ws in feeds.websockets:
+            if ws not in broken and ws.close_reason == "all pushed":
+                c.check(got[ws] == count, f"{got[ws]} of {count} messages in a group")
+
+
+async def reconnecting(c: Caller) -> None:
+    """Whatever happens to one socket, its successor comes, until all is done."""
+    wanted = c.random.randrange(5, 40)
+    done = 0
+    async with c.client.reconnecting_websocket(
+        c.ws("/ws/echo"), first_backoff=0.05, max_backoff=0.5, http2="require"
+    ) as sockets:
+        async for ws in sockets:
+            try:
+                await ws.send(f"{done}")
+                async for message in ws:
+                    c.check(message == f"{done}", f"{message!r} instead of {done}")
+                    c.tally.messages += 1
+                    done += 1
+                    if done == wanted:
+                        return
+                    await trio.sleep(0.01)
+                    await ws.send(f"{done}")
+            except trio_h2ws.H2WSError as error:
+                c.look(error, "reconnecting")
+
+
+SOCKETS = {
+    "ws echo": (12, echo),
+    "ws push": (6, push),
+    "ws ping": (2, ping),
+    "ws watched": (2, watched),
+    "ws auto": (1, auto),
+    "ws closes": (4, closes),
+    "ws own error": (2, own_error),
+    "ws group": (2, group),
+    "ws reconnecting": (4, reconnecting),
+}
