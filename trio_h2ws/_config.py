@@ -8,13 +8,19 @@ KIB = 1024
 MIB = 1024 * 1024
 
 
-def _check(config: object) -> None:
+def _check(config: object, positive: frozenset[str]) -> None:
     for field in fields(config):  # type: ignore[arg-type]
         value = getattr(config, field.name)
-        if value is None:
+        kind = str(field.type)
+        if value is None and "None" in kind:
             continue
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or value != value or value < 0:
-            raise ValueError(f"{type(config).__name__}.{field.name} must be a number >= 0 or None, not {value!r}")
+        number = int if kind.startswith("int") else (int, float)
+        least = 1 if field.name in positive else 0
+        if not isinstance(value, number) or isinstance(value, bool) or value != value or value < least:
+            name = f"{type(config).__name__}.{field.name}"
+            what = "a whole number" if number is int else "a number"
+            off = " or None" if "None" in kind else ""
+            raise ValueError(f"{name} must be {what} >= {least}{off}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +43,9 @@ class Timeouts:
     """How long it is remembered that an origin's WebSockets must go over HTTP/1.1, and why."""
 
     def __post_init__(self) -> None:
-        _check(self)
+        _check(self, frozenset())
+        if self.ping_interval == 0:
+            raise ValueError("Timeouts.ping_interval must be more than 0, or None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +100,21 @@ class Limits:
     """How often one request that the server did not process is sent again."""
 
     def __post_init__(self) -> None:
-        _check(self)
-        if not 1 <= self.stream_window <= 2**31 - 1 or not 65535 <= self.connection_window <= 2**31 - 1:
+        _check(self, _POSITIVE)
+        if self.stream_window > 2**31 - 1 or not 65535 <= self.connection_window <= 2**31 - 1:
             raise ValueError("stream_window must be 1 to 2**31-1 bytes, connection_window 65535 to 2**31-1")
-        if self.max_stream_window < self.stream_window:
-            raise ValueError("max_stream_window must not be less than stream_window")
-        if self.max_connections_per_origin < 1:
-            raise ValueError("max_connections_per_origin must be at least 1")
+        if not self.stream_window <= self.max_stream_window <= 2**31 - 1:
+            raise ValueError("max_stream_window must be stream_window to 2**31-1 bytes")
+
+
+# With 0 of these nothing would ever move.
+_POSITIVE = frozenset(
+    (
+        "max_queued_messages",
+        "max_queued_bytes",
+        "max_send_buffer",
+        "stream_window",
+        "max_streams",
+        "max_connections_per_origin",
+    )
+)

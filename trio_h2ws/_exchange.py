@@ -151,6 +151,8 @@ class Exchange:
 
     async def _upload(self, stream: Stream, call: Call) -> None:
         assert stream.upload is not None
+        if stream.closed:
+            return  # it ended before this ran: the body is untouched, and may belong to the next try already
         with stream.upload:
             await call.body.upload(stream, call.trailers)
 

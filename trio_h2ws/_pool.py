@@ -32,20 +32,32 @@ from ._url import Origin
 
 
 class _Waiter:
-    """A task that waits for a slot."""
+    """A task that waits for a slot. It may be answered before it sleeps: a task that runs must not be rescheduled."""
 
-    __slots__ = ("connection", "error", "task")
+    __slots__ = ("_sleeper", "connection", "error", "waiting")
 
     def __init__(self) -> None:
-        self.task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+        self.waiting = True
         self.connection: Connection | None = None
         self.error: BaseException | None = None
+        self._sleeper: trio.lowlevel.Task | None = None
 
     def give(self, connection: Connection | None, error: BaseException | None = None) -> None:
+        self.waiting = False
         self.connection, self.error = connection, error
-        task, self.task = self.task, None
-        assert task is not None
-        trio.lowlevel.reschedule(task)
+        if self._sleeper is not None:
+            trio.lowlevel.reschedule(self._sleeper)
+
+    async def wait(self) -> None:
+        """Until `give` was called."""
+        if self.waiting:
+            self._sleeper = trio.lowlevel.current_task()
+
+            def abort(_: object) -> trio.lowlevel.Abort:
+                self.waiting = False  # it stays in the queue, and is passed over
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            await trio.lowlevel.wait_task_rescheduled(abort)
 
 
 class _Site:
@@ -137,13 +149,8 @@ class Pool:
                     return connection
         waiter = _Waiter()
         site.waiters.append(waiter)
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            waiter.task = None  # it stays in the queue, and is passed over
-            return trio.lowlevel.Abort.SUCCEEDED
-
         self._advance(site)
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        await waiter.wait()
         if waiter.error is not None:
             raise waiter.error
         assert waiter.connection is not None
@@ -169,7 +176,7 @@ class Pool:
         waiters = site.waiters
         most = self._limits.max_connections_per_origin
         while waiters:
-            if waiters[0].task is None:
+            if not waiters[0].waiting:
                 waiters.popleft()
                 continue
             what, connection = choose(site.connections, site.dialling, len(waiters), site.speak, most)
@@ -239,7 +246,7 @@ class Pool:
         return True
 
     def _fail(self, site: _Site, error: BaseException) -> None:
-        waiters = [waiter for waiter in site.waiters if waiter.task is not None]
+        waiters = [waiter for waiter in site.waiters if waiter.waiting]
         site.waiters.clear()
         for waiter in waiters:
             waiter.give(None, fresh(error))

@@ -66,6 +66,10 @@ class TLSTransport:
         return self._inner.blocked
 
     @property
+    def has_news(self) -> bool:
+        return self._incoming.pending > 0 or self._inner.has_news
+
+    @property
     def alpn(self) -> str | None:
         """What the server chose (RFC 7301); None if it chose nothing."""
         return self._tls.selected_alpn_protocol()

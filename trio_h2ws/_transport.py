@@ -25,6 +25,11 @@ class Transport(Protocol):
         """Whether `write` has kept bytes that only `drain` can send."""
         ...
 
+    @property
+    def has_news(self) -> bool:
+        """Whether bytes, or the end, are here that `receive` has not given yet, as far as can be seen at once."""
+        ...
+
     async def receive(self) -> bytes:
         """Bytes that have arrived, b"" at the end. Raises OSError or trio.BrokenResourceError if it is broken."""
         ...
@@ -61,6 +66,16 @@ class SocketTransport:
         """The address and port at the other end; None for a Unix socket."""
         name = self._socket.getpeername()
         return (name[0], name[1]) if isinstance(name, tuple) else None
+
+    @property
+    def has_news(self) -> bool:
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            pass  # broken, and that is news, too
+        return True
 
     async def receive(self) -> bytes:
         while True:
@@ -111,6 +126,10 @@ class StreamTransport:
         self._stream = stream
         self._rest = b""
         self.blocked = False
+
+    @property
+    def has_news(self) -> bool:
+        return False  # no Trio stream can tell
 
     async def receive(self) -> bytes:
         return bytes(await self._stream.receive_some(_RECEIVE))

@@ -128,8 +128,9 @@ async def test_settings_frames_full_of_settings() -> None:
         call = peer.call(client.get, "/")
         await peer.expect_headers()
         full = [frames.settings({n: n for n in range(100 + k * 2700, 2800 + k * 2700)}) for k in range(20)]
+        flood = b"".join(full) * 100
         with bounded(20 * MIB, 10):
-            await send_all(peer, b"".join(full) * 100)
+            await send_all(peer, flood)
             await peer.expect_goaway(frames.ENHANCE_YOUR_CALM)
         assert (await call.error(trio_h2ws.LimitExceeded)).bound == "max_idle_frames"
 
@@ -391,6 +392,28 @@ async def test_a_message_over_the_bound(fragments: int) -> None:
         assert "Limits.max_message_size" in str(error)
         await theirs.expect_close(1009)
         await theirs.expect_rst()
+
+
+async def test_a_message_over_the_bound_that_nobody_has_asked_for_is_held_by_the_window() -> None:
+    # It could still be taken in parts, so it is no error yet.
+    limits = trio_h2ws.Limits(max_message_size=100_000, stream_window=50_000, max_stream_window=50_000)
+    async with scripted_peer() as peer, peer.open_client(limits=limits) as client, bystanders(peer, client, 2):
+        ws, theirs = await open_socket(peer, client)
+        peer.start_soon(flood_forever, theirs)
+        await peer.settle()
+        assert len(ws._link.session._raw) + connection_of(client).engine.streams[theirs.stream].unread <= 200_000
+        with pytest.raises(trio_h2ws.WebSocketClosed) as caught:
+            await ws.receive()
+        assert caught.value.code == 1009
+
+
+async def flood_forever(theirs: PeerSocket) -> None:
+    try:
+        await theirs.raw(frames.ws(frames.BINARY, length=10 * MIB))
+        for _ in range(10):
+            await theirs.raw(bytes(MIB))
+    except AssertionError:
+        pass  # no more credit: that is what we are here for
 
 
 @pytest.mark.parametrize("split", [1000, 16_000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -11,10 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .goals import OURS
 from .rows import Row
 from .servers.site import Site
 
 _DEADLINE = 180
+# An import without bytecode would be compiled anew each time, and only that of the checkout.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 # One client's module has another name than the library, lest it hide it.
 _KITS = {"httpx": "httpx_", "httpx2": "httpx2_", "httpcore2": "httpcore2_"}
@@ -61,7 +65,7 @@ def _command(row: Row, client: str, site: Site | None, quick: bool, profile: str
 def once(command: list[str]) -> dict[str, float] | str:
     """What one process measured, or why it did not."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE, env=_ENVIRONMENT)
     except subprocess.TimeoutExpired:
         return f"not done in {_DEADLINE} s"
     if done.returncode:
@@ -78,6 +82,8 @@ def run(row: Row, site: Site | None, rounds: int, quick: bool, tell: Callable[[s
     """All rounds of one row. `tell` hears of each turn."""
     outcome = Outcome(row)
     rounds = min(rounds, row.rounds)
+    if row.load == "imports":
+        once(_command(row, OURS, site, quick, None))  # writes the bytecode
     for turn in range(rounds):
         for client in row.clients:
             if client in outcome.failed:
@@ -95,4 +101,4 @@ def run(row: Row, site: Site | None, rounds: int, quick: bool, tell: Callable[[s
 
 def profile(row: Row, site: Site | None, quick: bool, path: str) -> dict[str, float] | str:
     """Our own part of a row under cProfile, which leaves its statistics in `path`."""
-    return once(_command(row, "ours", site, quick, path))
+    return once(_command(row, OURS, site, quick, path))

@@ -212,19 +212,6 @@ async def test_an_idle_time_of_nothing_still_serves(autojump_clock: MockClock, i
         assert peer.dials == 1
 
 
-async def test_a_ping_interval_of_nothing_does_not_spin(autojump_clock: MockClock) -> None:
-    try:
-        timeouts = trio_h2ws.Timeouts(ping_interval=0)
-    except ValueError:
-        return
-    async with scripted_peer() as peer, peer.open_client(timeouts=timeouts) as client:
-        call = peer.call(client.get, "/")
-        request = await peer.expect_headers()
-        await trio.sleep(1)
-        await peer.respond(request)
-        await call.result()
-
-
 # WebSockets.
 
 

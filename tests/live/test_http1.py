@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+
 import pytest
 import trio
 
@@ -192,6 +196,32 @@ async def test_a_connection_closed_while_idle_is_not_offered_again() -> None:
         # Not even a POST meets the dead one.
         assert (await client.post("/", content=b"pay")).status == 200
         assert server.accepted == 2
+
+
+@pytest.mark.parametrize("last", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother"])
+async def test_what_arrived_in_the_last_moment_is_seen(last: bytes) -> None:
+    """The end of the connection is here, or an answer to nothing, and no task had the time to read it."""
+    over = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        for end in (over.wait, lambda: None):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+                end()
+                connection.sendall(last)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=[listener])
+        thread.start()
+        async with trio_h2ws.open_client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
+            await client.get("/")
+            over.set()
+            time.sleep(0.05)  # noqa: ASYNC251 - so that nothing runs here
+            # Not even a POST is lost: nothing was sent on the old connection.
+            assert (await client.post("/", content=b"pay")).content == b"hello"
+        thread.join()
 
 
 @pytest.mark.parametrize("together", [True, False])

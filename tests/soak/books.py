@@ -88,7 +88,7 @@ def pool(client: trio_h2ws.Client) -> Iterator[str]:
     """What is wrong with the pool of a client that does nothing."""
     pool = client._pool
     for site in pool._sites.values():
-        waiters = sum(waiter.task is not None for waiter in site.waiters)
+        waiters = sum(waiter.waiting for waiter in site.waiters)
         if site.dialling or waiters:
             yield f"{site.origin}: {site.dialling} dials, {waiters} waiters"
         for connection in site.connections:

@@ -54,7 +54,8 @@ class PlainHTTP1:
         """The head of a request. An underscore in a name stands for a dash."""
         if self.h11.our_state is h11.DONE:
             self.h11.start_next_cycle()
-        names = {"host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        names = {b"host": b"localhost"}
+        names |= {name.replace("_", "-").encode(): value.encode("latin-1") for name, value in headers.items()}
         self._answer = Answer()
         await self.say(h11.Request(method=method, target=path, headers=list(names.items())))
         return self._answer
@@ -103,7 +104,7 @@ class PlainHTTP1:
 
     async def closed(self) -> bytes:
         """Wait for the end of the connection; what came until then."""
-        data, _ = self.h11.trailing_data
+        data = b"" if self.h11.our_state is h11.SWITCHED_PROTOCOL else self.h11.trailing_data[0]
         while piece := await self.transport.receive_some(65536):
             data += piece
         return data

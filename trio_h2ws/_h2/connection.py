@@ -50,6 +50,7 @@ from .stream import Stream
 from .streamstate import StreamState
 
 _WRITE = 64 * 1024
+_IDLE_LOOK = 0.5  # seconds: a new connection has a moment to be used, and a busy one is not looked at more often
 _LAST_BYTES = 1.0  # seconds to read what the peer still said after our writes began to fail
 _LAST_WORDS = 1.0  # seconds for our GOAWAY to leave when the peer has broken HTTP/2
 _ids = itertools.count(1)
@@ -168,6 +169,12 @@ class Connection:
         if self.state is not State.OPEN:
             self.release()
             raise RequestNotProcessed("the connection went away before the request could be sent")
+        if self.engine.bytes_sent and not self.engine.can_ping and self._transport.has_news:
+            # HTTP/1.1 has no GOAWAY: a server that is tired of the connection just ends it, and the end may be here
+            # already. What else it said was not asked for, and must not be taken for the answer to this.
+            self.retire()
+            self.release()
+            raise RequestNotProcessed("the server ended the idle connection")
         stream = Stream(self, is_head=is_head, is_connect=is_connect)
         try:
             self.engine.open(stream, head, end_stream)
@@ -175,7 +182,9 @@ class Connection:
             self.release()  # whoever waits may have the slot
             raise
         self.reserved -= 1
-        self.websockets += is_connect
+        if is_connect:
+            self.websockets += 1
+            self._changed(self)  # it may hold the last slot that others wait for
         self._idle_since = None
         if self.engine.exhausted:
             self.retire()
@@ -351,7 +360,7 @@ class Connection:
         if self.timeouts.ping_interval is not None and self.engine.can_ping:
             self.timers.add(self.timeouts.ping_interval, self._keep_alive)
         if self.timeouts.idle is not None:
-            self.timers.add(self.timeouts.idle, self._end_if_idle)
+            self.timers.add(max(self.timeouts.idle, _IDLE_LOOK), self._end_if_idle)
 
     def _ping_now(self) -> None:
         if self._ping_sent is None and self.state is not State.CLOSED:
@@ -382,7 +391,7 @@ class Connection:
         idle = self.timeouts.idle
         if idle is None or self.state is not State.OPEN:
             return
-        left = idle
+        left = max(idle, _IDLE_LOOK)
         if self._idle_since is not None and not self.reserved:
             left = self._idle_since + idle - trio.current_time()
         if left <= 0:

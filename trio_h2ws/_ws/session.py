@@ -48,6 +48,7 @@ class Session:
         "_parts_size",
         "_raw",
         "_small_frames",
+        "_undecided",
         "close_code",
         "close_reason",
         "close_received",
@@ -77,6 +78,7 @@ class Session:
         self.messages: deque[str | bytes] = deque()
         self.queued_bytes = 0
         self.want_parts: bool | None = None
+        self._undecided = False  # a message too large to hold stands next, and nobody has said how it is wanted
         self.taking = False  # parts of the message under way were taken already
         self.part_done = False  # and its last part is here
         self.replies = bytearray()  # pongs
@@ -90,6 +92,8 @@ class Session:
     @property
     def has_room(self) -> bool:
         """Whether more bytes would be parsed."""
+        if self._undecided and self.want_parts is None:
+            return False
         limits = self._limits
         held = self.queued_bytes
         if self.want_parts:
@@ -155,7 +159,8 @@ class Session:
                     self._allowance.earn(2)
                     position = end
                     continue
-                if not self._admit(first, length):
+                self._undecided = not self._admit(first, length)
+                if self._undecided:
                     break
                 self._frame_left = head + length
         except UnicodeDecodeError as error:

@@ -223,7 +223,7 @@ class H1ServerConnection(ServerConnection):
             if early:
                 self._on_bytes(exchange, early)
         else:
-            if isinstance(event, h11.ConnectionClosed):
+            if exchange is None and isinstance(event, h11.ConnectionClosed):
                 self.end(orderly=True)
             return False
         return True

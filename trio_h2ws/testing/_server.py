@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 from trio.testing import memory_stream_pair
 
-from ._connection import ServerConnection
+from ._connection import DISCARD_SECONDS, ServerConnection, say_goodbye
 from ._exchange import Options
 from ._h1 import H1ServerConnection
 from ._h2 import H2ServerConnection
@@ -246,4 +246,5 @@ async def _refuse(transport: trio.abc.Stream) -> None:
     await transport.send_all(
         b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     )
-    await transport.aclose()
+    with trio.move_on_after(DISCARD_SECONDS):
+        await say_goodbye(transport)

@@ -122,7 +122,7 @@ def _sockets(stack: contextlib.ExitStack, sites: Sites, room: pathlib.Path, pem:
     if missing:
         names = " and ".join(missing)
         sites.notes.append(
-            f"{names} not installed: Hypercorn, in Python, serves the WebSockets. Look at CPU, not wall"
+            f"{names}: not installed. Hypercorn, in Python, serves the WebSockets: look at CPU, not wall"
         )
         stack.enter_context(running(_hypercorn(port, pem), port))
         return port
