@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pkgutil
+import re
+from typing import Any
 
+from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.docutils import SphinxDirective
 
 import trio_h2ws
 import trio_h2ws.testing
@@ -19,10 +25,11 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"trio_h2ws {release}"
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["extra.css"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing"]  # links from the included README and CHANGELOG
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -31,17 +38,73 @@ add_module_names = False
 default_role = "code"
 
 
-def _find_field_docs(package: str, path: list[str]) -> None:
+def _rooms(package: str, path: list[str]) -> list[ModuleAnalyzer]:
+    """The private modules in which the public classes of a package were written."""
+    rooms = []
+    for module in pkgutil.walk_packages(path, f"{package}."):
+        name = module.name.removeprefix(f"{package}.")
+        if name.startswith("_") and not module.ispkg and name != "__main__" and not name.startswith("_cli."):
+            room = ModuleAnalyzer.for_module(module.name)
+            room.analyze()
+            rooms.append(room)
+    return rooms
+
+
+def _find_field_docs(package: str, path: list[str]) -> ModuleAnalyzer:
     """Let autodoc find the docstrings of fields. It looks for them in the file of the module that a class says it is
     from, and our public classes say `trio_h2ws`, not the file that they were written in."""
     public = ModuleAnalyzer.for_module(package)
     public.analyze()
-    for module in pkgutil.iter_modules(path):
-        if module.name.startswith("_") and not module.ispkg and module.name != "__main__":
-            room = ModuleAnalyzer.for_module(f"{package}.{module.name}")
-            room.analyze()
-            public.attr_docs.update(room.attr_docs)
+    for room in _rooms(package, path):
+        public.attr_docs.update(room.attr_docs)
+    return public
 
 
-for _package in (trio_h2ws, trio_h2ws.testing):
-    _find_field_docs(_package.__name__, list(_package.__path__))
+_ANALYZER = _find_field_docs("trio_h2ws", list(trio_h2ws.__path__))
+_find_field_docs("trio_h2ws.testing", list(trio_h2ws.testing.__path__))
+
+
+class Fields(SphinxDirective):
+    """A table of fields of a dataclass, each with its default and its docstring: `.. fields:: Limits`.
+
+    The content names the fields, one a line; without it, all of them are shown. What no table of the page shows is
+    an error, so a new field can't be forgotten.
+    """
+
+    required_arguments = 1
+    has_content = True
+    shown: dict[str, set[str]] = {}  # noqa: RUF012
+
+    def run(self) -> list[nodes.Node]:
+        kind = self.arguments[0]
+        fields = {field.name: field for field in dataclasses.fields(getattr(trio_h2ws, kind))}
+        chosen = [line.strip() for line in self.content if line.strip()] or list(fields)
+        self.shown.setdefault(kind, set()).update(chosen)
+        lines = [".. list-table::", "   :header-rows: 1", "   :class: fields", ""]
+        lines += ["   * - field", "     - default", "     - what it is"]
+        for name in chosen:
+            doc = " ".join(_ANALYZER.attr_docs[kind, name])
+            lines += [f"   * - `{name}`", f"     - {_shown(fields[name].default, doc)}", f"     - {doc.strip()}"]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def _shown(value: Any, doc: str) -> str:
+    if isinstance(value, float):
+        return f"{value:g} s"
+    if not isinstance(value, int) or isinstance(value, bool):
+        return f"`{value}`"
+    if value >= 1024 and value % 1024 == 0 and (re.match(r"(received )?bytes", doc, re.I) or value > 2**20):
+        return f"{value // 2**20} MiB" if value % 2**20 == 0 else f"{value // 1024} KiB"
+    return f"{value:,}"
+
+
+def _check_fields(app: Sphinx, env: object) -> None:
+    for kind, shown in Fields.shown.items():
+        missing = {field.name for field in dataclasses.fields(getattr(trio_h2ws, kind))} - shown
+        if missing:
+            raise ValueError(f"no table of the reference shows {kind}.{', '.join(sorted(missing))}")
+
+
+def setup(app: Sphinx) -> None:
+    app.add_directive("fields", Fields)
+    app.connect("env-check-consistency", _check_fields)

@@ -129,3 +129,13 @@ def check_http2(http2: HTTP2) -> HTTP2:
     if http2 not in ("auto", "require", "never"):
         raise ValueError(f'http2 must be "auto", "require" or "never", not {http2!r}')
     return http2
+
+
+def check_seconds(name: str, value: float | None) -> None:
+    """Raises ValueError or TypeError for what is no time to wait; None is none."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be seconds or None, not {type(value).__name__}")
+    if not value > 0:
+        raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")

@@ -16,7 +16,7 @@ from typing import TypeAlias, TypedDict, Unpack
 
 import trio
 
-from ._call import HTTP2, ContentOptions, Defaults, RequestOptions, check_http2
+from ._call import HTTP2, ContentOptions, Defaults, RequestOptions, check_http2, check_seconds
 from ._config import Limits, Timeouts
 from ._dial import DialConfig, Dialer, OpenStream
 from ._exchange import Exchange
@@ -179,6 +179,8 @@ class Client(metaclass=PrivateConstructor):
         Cancelled, it resets the stream and leaves the connection whole.
         """
         mode = self._http2(http2)
+        check_seconds("ping_interval", ping_interval)
+        check_seconds("ping_timeout", ping_timeout)
         offered = offer(subprotocols, origin, compression)
         key = new_key()
         extended = self._defaults.websocket(url, headers, offered)
@@ -319,6 +321,14 @@ def open_client(
     """
     if sum(way is not None for way in (proxy, uds, open_stream)) > 1:
         raise ValueError("proxy, uds and open_stream each say how to connect: give one of them")
+    kinds = {
+        "ssl_context": (ssl_context, ssl.SSLContext),
+        "limits": (limits, Limits),
+        "timeouts": (timeouts, Timeouts),
+    }
+    for name, (value, kind) in kinds.items():
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"{name} must be {kind.__name__} or None, not {type(value).__name__}")
     dial = DialConfig(
         ssl_context=ssl_context,
         server_hostname=server_hostname,

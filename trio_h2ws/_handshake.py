@@ -173,7 +173,7 @@ class Handshakes:
             check_upgrade(response.headers, offer.key)
         agreement = check_answer(response.headers, offer.subprotocols, offer.compression)
         session = Session(self._exchange.limits, agreement.deflate, trio.current_time)
-        outgoing = Outgoing(session.wsproto, agreement.deflate)
+        outgoing = Outgoing(session, agreement.deflate)
         link = Link(stream, session, outgoing, answer_close_at_once=not over_http2)
         ws: WebSocket = WebSocket._create(link, response, agreement.subprotocol)
         return ws

@@ -14,7 +14,6 @@ These moments are timers of the connection. After both Closes any end of the str
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -71,7 +70,7 @@ class Link:
     ) -> None:
         # Over HTTP/1.1 the server waits for our Close before it ends the connection (RFC 6455, section 7.1.1).
         self._answer_at_once = answer_close_at_once
-        self._rest: deque[bytes] = deque()  # of a stream that has ended
+        self._rest: list[bytes] = []  # of a stream that has ended
         self.carrier = carrier
         self.session = session
         self.outgoing = outgoing
@@ -90,17 +89,36 @@ class Link:
 
     # The reader's dispatch.
 
-    def on_data(self) -> None:
-        session, carrier = self.session, self.carrier
+    def feed(self, data: bytes) -> bool:
+        """Bytes that have just arrived. False: there is no room, so they stay with the carrier."""
+        session = self.session
+        if session.stalled or self._rest or not session.has_room:
+            return False
+        session.receive(data)
+        if self.closed:
+            session.forget()  # nobody will take it, and the peer's Close stands behind it
+        self._look()
+        return True
+
+    def refill(self) -> None:
+        """Parse what waited for room: first what the session holds itself, then chunk by chunk what the carrier has.
+
+        A chunk is taken (and its credit given back) only when all before it is parsed, so a slow consumer holds no
+        more than its bounds.
+        """
+        session = self.session
         while session.has_room:
-            data = self._rest.popleft() if self._rest else carrier.take()
-            if not data and not session.holds_raw:
-                break
+            if session.stalled:
+                data = b""
+            elif self._rest:
+                data = self._rest.pop(0)
+            else:
+                data = self.carrier.take()
+                if not data:
+                    break
             session.receive(data)
             if self.closed:
-                session.forget()  # nobody will take it, and the peer's Close stands behind it
-            if not data:
-                break
+                session.forget()
         self._look()
 
     def on_end(self) -> None:
@@ -108,7 +126,7 @@ class Link:
         while data := self.carrier.take():
             self._rest.append(data)
         self.error = self.carrier.error
-        self.on_data()
+        self.refill()
         self.finish()
 
     def _look(self) -> None:
@@ -312,8 +330,10 @@ class Link:
 
     def resume(self) -> None:
         """A message was taken: bytes that waited for room can be parsed."""
-        if self._rest or self.session.holds_raw or self.carrier.unread:
-            self.on_data()
+        if self.session.stalled or self._rest or self.carrier.unread:
+            limits = self.carrier.connection.limits
+            if len(self.session.messages) <= limits.max_queued_messages // 4:  # many at a time cost less
+                self.refill()
 
     async def wait(self) -> None:
         """Until there may be something to take. One task at a time."""

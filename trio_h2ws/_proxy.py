@@ -8,6 +8,7 @@ HTTP/1.1 go without a tunnel, in absolute form (RFC 9112, section 3.2.2): many p
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from ._url import Origin, basic_authorization
 
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _MAX_ANSWER = 64 * 1024
+_HOST = re.compile(r"[^\s/\\@<>\"]+")
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 
 class Proxy(NamedTuple):
@@ -47,18 +50,25 @@ class Proxy(NamedTuple):
 
 
 def parse_proxy(url: str) -> Proxy:
-    """Raises ValueError for what is no proxy, before anything is dialled."""
+    """Raises ValueError for what is no proxy, before anything is dialled. No error tells the password."""
+    if not isinstance(url, str):
+        raise TypeError(f"proxy must be a URL in a str, not {type(url).__name__}")
+    scheme, colon, rest = url.rpartition("://")
+    scheme, rest = (scheme.lower(), rest) if colon else ("http", url)
+    shown = f"{scheme}://{rest.rpartition('@')[2]}"
     try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
+        parts = urlsplit(f"{scheme}://{rest}")
         port = parts.port
     except ValueError as error:
-        raise ValueError(f"proxy {url!r}: {error}") from None
-    if parts.scheme not in _PORTS:
-        raise ValueError(f"proxy {url!r}: use http://, https://, socks5:// or socks5h://")
-    if not parts.hostname or parts.path not in ("", "/"):
-        raise ValueError(f"proxy {url!r}: give scheme://host:port, and nothing after it")
+        raise ValueError(f"proxy {shown!r}: {error}") from None
+    if scheme not in _PORTS:
+        raise ValueError(f"proxy {shown!r}: use http://, https://, socks5:// or socks5h://")
+    if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError(f"proxy {shown!r}: give scheme://host:port, and nothing after it")
+    if not _HOST.fullmatch(parts.hostname) or _CONTROL.search(url) or port == 0:
+        raise ValueError(f"proxy {shown!r}: that is no host and port to connect to")
     user = unquote(parts.username) if parts.username is not None else None
-    return Proxy(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], user, unquote(parts.password or ""))
+    return Proxy(scheme, parts.hostname, port or _PORTS[scheme], user, unquote(parts.password or ""))
 
 
 @dataclass(frozen=True, slots=True)

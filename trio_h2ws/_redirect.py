@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 
 from ._body import RequestBody
 from ._call import Call
+from ._errors import RemoteProtocolError
 from ._headers import Headers
 from ._url import parse_url
 
@@ -19,7 +20,7 @@ _ABOUT_THE_BODY = frozenset((b"content-length", b"content-type", b"content-encod
 
 
 def redirected(call: Call, status: int, headers: Headers) -> Call | None:
-    """The call that a response asks for; None if it is the answer. Raises ValueError for a useless Location."""
+    """The call that a response asks for; None if it is the answer. Raises RemoteProtocolError for a bad Location."""
     location = headers.get("location")
     if status not in _STATUSES or not location:
         return None
@@ -28,7 +29,10 @@ def redirected(call: Call, status: int, headers: Headers) -> Call | None:
     for ws, http in (("wss:", "https:"), ("ws:", "http:")):
         if location.lower().startswith(ws):
             location = http + location[len(ws) :]
-    url = parse_url(urljoin(base, location).partition("#")[0])
+    try:
+        url = parse_url(urljoin(base, location).partition("#")[0])
+    except ValueError as error:
+        raise RemoteProtocolError(f"the server's Location can't be followed: {error}") from error
     method, body, trailers, fields = call.method, call.body, call.trailers, call.fields
     if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
         method, body, trailers = "GET", RequestBody(None), None

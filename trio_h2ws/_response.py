@@ -51,8 +51,7 @@ class Collector:
         self._task: trio.lowlevel.Task | None = None
         body.consume_with(self)
 
-    def on_data(self) -> None:
-        data = self._body.take()
+    def feed(self, data: bytes) -> bool:
         self._size += len(data)
         if self._limit is not None and self._size > self._limit:
             self._chunks.clear()
@@ -60,6 +59,7 @@ class Collector:
             self.on_end()
         else:
             self._chunks.append(data)
+        return True
 
     def on_end(self) -> None:
         self._done = True

@@ -74,10 +74,10 @@ class AsyncTransport(_Base):
 
     async def __aenter__(self) -> Self:
         # An AsyncClient enters a transport again for each of its mounts that it is.
-        self._entered += 1
         if self._client is None:
             self._owned = trio_h2ws.open_client(**self._options)
             self._client = await self._owned.__aenter__()
+        self._entered += 1
         return self
 
     async def __aexit__(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 
 import pytest
 import trio
@@ -201,7 +200,7 @@ async def test_a_connection_closed_while_idle_is_not_offered_again() -> None:
 @pytest.mark.parametrize("last", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother"])
 async def test_what_arrived_in_the_last_moment_is_seen(last: bytes) -> None:
     """The end of the connection is here, or an answer to nothing, and no task had the time to read it."""
-    over = threading.Event()
+    over, said = threading.Event(), threading.Event()
 
     def serve(listener: socket.socket) -> None:
         for end in (over.wait, lambda: None):
@@ -211,6 +210,7 @@ async def test_what_arrived_in_the_last_moment_is_seen(last: bytes) -> None:
                 connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
                 end()
                 connection.sendall(last)
+            said.set()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, args=[listener])
@@ -218,7 +218,7 @@ async def test_what_arrived_in_the_last_moment_is_seen(last: bytes) -> None:
         async with trio_h2ws.open_client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
             await client.get("/")
             over.set()
-            time.sleep(0.05)  # noqa: ASYNC251 - so that nothing runs here
+            said.wait()  # no await: so nothing else runs here meanwhile
             # Not even a POST is lost: nothing was sent on the old connection.
             assert (await client.post("/", content=b"pay")).content == b"hello"
         thread.join()

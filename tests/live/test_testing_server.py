@@ -303,7 +303,7 @@ async def test_websocket_push_ping_silent_hang_reset(server: Server, client: Pla
     with trio.move_on_after(0.05) as scope:
         await client.websocket("/ws/hang")
     assert scope.cancelled_caught
-    assert server.stats.extended_connects == 6
+    await eventually(lambda: server.stats.extended_connects == 6)
 
 
 async def test_websocket_ended_without_a_close(server: Server, client: PlainClient) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import trio_h2ws
+import trio_h2ws.httpx
 import trio_h2ws.testing
 
-PUBLIC = [
-    (module, name) for module in (trio_h2ws, trio_h2ws.testing) for name in module.__all__ if name != "__version__"
-]
+MODULES = (trio_h2ws, trio_h2ws.httpx, trio_h2ws.testing)
+PUBLIC = [(module, name) for module in MODULES for name in module.__all__ if name != "__version__"]
 
 
 @pytest.mark.parametrize(("module", "name"), PUBLIC, ids=[f"{module.__name__}.{name}" for module, name in PUBLIC])

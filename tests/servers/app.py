@@ -49,10 +49,12 @@ async def _request(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if path.startswith("/bytes/"):
         left = int(path.removeprefix("/bytes/"))
         await _start(send, 200, left)
-        while left:
+        more = True
+        while more:
             piece = min(left, PIECE)
             left -= piece
-            await send({"type": "http.response.body", "body": b"x" * piece, "more_body": left > 0})
+            more = left > 0
+            await send({"type": "http.response.body", "body": b"x" * piece, "more_body": more})
     elif path == "/echo":
         await _start(send, 200)
         more = True

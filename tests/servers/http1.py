@@ -137,9 +137,10 @@ class ServerSocket:
                     return event
                 self._parts.append(event.data)
                 if event.message_finished:
-                    whole = type(event.data)().join(self._parts)
-                    self._parts.clear()
-                    return type(event)(data=whole)
+                    parts, self._parts = self._parts, []
+                    if isinstance(event, TextMessage):
+                        return TextMessage(data="".join(parts))
+                    return BytesMessage(data=b"".join(parts))
             arrived = await self._peer.stream.receive_some(65536)
             if not arrived:
                 return None

@@ -54,6 +54,8 @@ class Both:
         """Upgrades over HTTP/1.1."""
         self.requests: list[str] = []
         """What came as an ordinary request, as `HTTP/2 /path`."""
+        self.asked: list[tuple[int, str]] = []
+        """What came over HTTP/2: the number of the connection (from 1) and the authority that was asked for."""
 
     @property
     def url(self) -> str:
@@ -79,6 +81,7 @@ async def open_both(
     both: Both
 
     async def serve_http2(stream: trio.abc.Stream) -> None:
+        number = both.listener.accepted
         h2 = H2Connection(H2Configuration(client_side=False))
         first = {SettingCodes.MAX_CONCURRENT_STREAMS: 100, SettingCodes.INITIAL_WINDOW_SIZE: 65535}
         if extended_connect:
@@ -90,6 +93,7 @@ async def open_both(
             for event in h2.receive_data(bytes(data)):
                 if isinstance(event, RequestReceived):
                     fields = {name.decode(): value.decode() for name, value in event.headers or ()}
+                    both.asked.append((number, fields[":authority"]))
                     if fields[":method"] == "CONNECT":
                         both.connects += 1
                         connect(h2, event.stream_id)

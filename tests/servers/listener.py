@@ -130,7 +130,7 @@ async def listening(
     def note_name(_: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> None:
         listener.names.append(name)
 
-    inside.sni_callback = note_name  # type: ignore[assignment]
+    inside.sni_callback = note_name
 
     async def accept(stream: trio.abc.Stream) -> None:
         listener.accepted += 1

@@ -204,7 +204,7 @@ async def a_client_of_its_own(c: Caller) -> None:
     limits, timeouts = c.client._exchange.limits, c.client._handshakes._timeouts
     context = c.client._pool._dialer._config.ssl_context
     how = c.random.randrange(3)
-    leaving = 0.0
+    start, passes, leaving = trio.current_time(), c.sky.passes, 0.0
     try:
         async with trio_h2ws.open_client(ssl_context=context, limits=limits, timeouts=timeouts) as client:
             response = await client.get(c.url("/bytes/1000"))
@@ -219,7 +219,7 @@ async def a_client_of_its_own(c: Caller) -> None:
         pass
     finally:
         spent = trio.current_time() - leaving
-        if leaving and spent > (timeouts.close or 0) + 0.5 + 2 * c.sky.lag:
+        if leaving and spent > (timeouts.close or 0) + c.sky.a_moment(start, passes):
             c.fail(f"own client: it took {spent:.2f} s to leave the client")
 
 

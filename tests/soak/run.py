@@ -23,7 +23,7 @@ from .tally import MIB, Memory, Tally
 from .worker import BOUND, Caller, Sky, Watch
 
 TIMEOUTS = trio_h2ws.Timeouts(
-    connect=2.0, handshake=2.0, close=0.5, ping_interval=0.8, ping_timeout=1.2, idle=4.0, remember=1.0
+    connect=2.0, handshake=3.0, close=0.5, ping_interval=0.8, ping_timeout=1.2, idle=4.0, remember=1.0
 )
 DEAD = 2.0
 """Seconds after which the client must know that a peer is dead: ping_interval + ping_timeout."""
@@ -75,6 +75,7 @@ class Soak:
         self._nursery: trio.Nursery
 
     async def run(self) -> None:
+        trio.lowlevel.add_instrument(self.sky)
         with count_runs(self.ran):
             async with open_server(settings={}, close_timeout=0.5) as self.server:
                 self.proxy = Proxy(self.server.port, Random(self.random.random()))
@@ -83,6 +84,7 @@ class Soak:
                     await nursery.start(self.proxy.serve)
                     await self._with_clients()
                     nursery.cancel_scope.cancel()
+        trio.lowlevel.remove_instrument(self.sky)
 
     async def _with_clients(self) -> None:
         descriptors, tasks = books.descriptors(), books.all_tasks()
@@ -128,6 +130,10 @@ class Soak:
             await self.storm.blow(min(plan.storm, max(1.0, start + plan.seconds - trio.current_time())))
             self.storm.clear()
             await trio.sleep(DEAD + SLACK + sky.lag)
+            for link in self.proxy.links:
+                if link.dead:
+                    link.cut()  # nothing was under way on it, so nobody could notice
+            await trio.sleep(0.1)
             sky.settle(True)
             await self.storm.breeze(plan.calm)
             await self._audit(start)

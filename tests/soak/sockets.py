@@ -86,9 +86,7 @@ async def ping(c: Caller) -> None:
 
 async def watched(c: Caller) -> None:
     """A quiet socket with pings of its own."""
-    async with c.client.websocket(
-        c.ws("/ws/echo"), http2="require", ping_interval=0.3, ping_timeout=2.0
-    ) as ws:
+    async with c.client.websocket(c.ws("/ws/echo"), http2="require", ping_interval=0.3, ping_timeout=2.0) as ws:
         for number in range(3):
             await trio.sleep(c.random.uniform(0, 0.5))
             await ws.send(str(number))

@@ -33,7 +33,7 @@ class Storm:
         self._random = random
         self._tally = tally
         self._swallowed = swallowed
-        self._draining = 0
+        self._changed: set[H2ServerConnection] = set()
         # The weights: much bad weather, less that kills. Else no connection would live long enough to be interesting.
         self._faults: list[tuple[int, str, Callable[[], None]]] = [
             (10, "delay", self._delay),
@@ -70,7 +70,9 @@ class Storm:
     def clear(self) -> None:
         self._proxy.clear()
         self._server.thaw()
-        self._server.update_settings(DEFAULT_SETTINGS)
+        for connection in self._changed & set(self._server.connections):
+            connection.update_settings(DEFAULT_SETTINGS)
+        self._changed.clear()
 
     async def breeze(self, seconds: float) -> None:
         """Calm, but servers are replaced in calm, too: whoever does it gracefully must not be noticed."""
@@ -160,14 +162,17 @@ class Storm:
     # The server.
 
     def _settings(self) -> None:
-        self._server.update_settings(
-            {
-                SettingCodes.MAX_CONCURRENT_STREAMS: self._random.choice((1, 3, 10, 256)),
-                SettingCodes.INITIAL_WINDOW_SIZE: self._random.choice((1, 1000, 65535, 65535, 1024 * 1024)),
-                SettingCodes.MAX_FRAME_SIZE: self._random.choice((16384, 20000, 65536)),
-                SettingCodes.HEADER_TABLE_SIZE: self._random.choice((0, 100, 4096, 65536)),
-            }
-        )
+        settings = {
+            SettingCodes.MAX_CONCURRENT_STREAMS: self._random.choice((1, 3, 10, 256)),
+            SettingCodes.INITIAL_WINDOW_SIZE: self._random.choice((1, 1000, 65535, 65535, 1024 * 1024)),
+            SettingCodes.MAX_FRAME_SIZE: self._random.choice((16384, 20000, 65536)),
+            SettingCodes.HEADER_TABLE_SIZE: self._random.choice((0, 100, 4096, 65536)),
+        }
+        for connection in self._server.connections:
+            # Not before the first SETTINGS were acknowledged: h2 would take that for the acknowledgement of these.
+            if connection.highest_stream_id:
+                connection.update_settings(settings)
+                self._changed.add(connection)
 
     def _reset_streams(self) -> None:
         code = self._random.choice((ErrorCodes.NO_ERROR, ErrorCodes.INTERNAL_ERROR, ErrorCodes.CANCEL))

@@ -68,7 +68,9 @@ class Tally:
             )
             lines.append(f"  {kind:<14}{outcomes['ok']:>8}{outcomes['cancelled']:>11}  {errors}")
         ok = sum(outcomes["ok"] for outcomes in self.calls.values())
-        lines.append(f"  {self.total} calls, {ok} ok; {self.messages} messages, {self.bytes_checked / MIB:.0f} MiB of")
+        lines.append(
+            f"  {self.total} calls, {ok} ok; {self.messages} messages, {self.bytes_checked / MIB:.0f} MiB of"
+        )
         lines[-1] += " bodies compared"
         lines.append("faults")
         lines += [f"  {name:<28}{count:>6}" for name, count in sorted(self.faults.items())]

@@ -41,6 +41,11 @@ def add_call(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("-L", dest="follow", action="store_true", help="follow redirects")
     parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr what happens")
+    add_connection(parser)
+
+
+def add_connection(parser: argparse.ArgumentParser) -> None:
+    """The options of a connection."""
     parser.add_argument(
         "--http2", choices=["auto", "require", "never"], default="auto",
         help="auto: HTTP/2 where the origin can (the default); require: or fail, and http:// means HTTP/2 in clear; "

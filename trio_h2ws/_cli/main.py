@@ -24,7 +24,7 @@ import trio
 
 import trio_h2ws
 
-from . import connect, demo, get
+from . import connect, demo, get, probe
 from .common import CommandError, Parser
 from .output import abandon, standard_error, visible
 
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"trio_h2ws {trio_h2ws.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, get, connect):
+    for command in (demo, get, connect, probe):
         command.add_parser(commands)
     return top
 

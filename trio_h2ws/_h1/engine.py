@@ -120,8 +120,7 @@ class H1Engine:
 
     def send(self, stream: StreamState, data: bytes | memoryview) -> None:
         if data:
-            stream.out.append(data)
-            stream.out_size += len(data)
+            stream.queue(data)
 
     def end(self, stream: StreamState, trailers: RawFields | None = None) -> None:
         stream.end_queued = True
@@ -289,8 +288,9 @@ class H1Engine:
 
     def _close(self, stream: StreamState) -> None:
         stream.closed = True
-        stream.out.clear()
-        stream.out_size = 0
+        if stream.out_size:
+            stream.out.clear()
+            stream.out_size = 0
         self.streams.clear()
         self._stream = None
         self._observer.on_slot_free(stream)

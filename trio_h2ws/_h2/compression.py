@@ -34,9 +34,16 @@ class BlockEncoder(Encoder):
     @header_table_size.setter
     def header_table_size(self, value: int) -> None:
         value = min(value, _TABLE)
+        untold = self.header_table.resized
         self.header_table.maxsize = value
         if self.header_table.resized:
-            self.table_size_changes.append(value)
+            # Of several changes the smallest and the last are told (RFC 7541, section 4.2). hpack would tell all, and
+            # one that is larger than what the peer allows by now is an error to it.
+            smallest = min([value, *self.table_size_changes])
+            self.table_size_changes = [value] if smallest == value else [smallest, value]
+        else:
+            # The same size again: hpack would forget that a change before it was not told to the peer yet.
+            self.header_table.resized = untold
 
     def encode_block(self, block: Block) -> bytes:
         """The same bytes as `encode`, sooner."""

@@ -17,9 +17,9 @@ Invariants:
 When bytes leave. A hop to the writer task costs a scheduler pass, and a lone message should not pay it: if nothing
 is queued and the transport is free, `flush` writes at once, synchronously, without waiting. But a hundred tasks that
 send in one scheduler pass should share one system call. So only the first `flush` after a quiet moment writes; until
-the reader or the writer has run again, the others wake the writer, which runs after all tasks of that pass and takes
-everything in one write. When the reader has woken several tasks at once it foresees the burst, and leaves all of it
-to the writer.
+the reader or the writer has run again, the others wake the writer. It runs after all tasks of that pass, waits a few
+passes more while they bring more, and takes everything in one write. When the reader has woken several tasks at once
+it foresees the burst, and leaves all of it to the writer.
 
 Time. The reader sleeps until bytes or the next timer come: closing handshakes, keepalive PINGs and idle ends are
 timers (`_clock.py`), so they cost no task. A connection is watched by PING (RFC 9113, section 6.7): nothing received
@@ -51,6 +51,8 @@ from .streamstate import StreamState
 
 _WRITE = 64 * 1024
 _IDLE_LOOK = 0.5  # seconds: a new connection has a moment to be used, and a busy one is not looked at more often
+_GATHER_PASSES = 8
+_GATHER_SECONDS = 0.0005
 _LAST_BYTES = 1.0  # seconds to read what the peer still said after our writes began to fail
 _LAST_WORDS = 1.0  # seconds for our GOAWAY to leave when the peer has broken HTTP/2
 _ids = itertools.count(1)
@@ -96,8 +98,9 @@ class Connection:
         self._changed = changed
         self._ready = trio.Event()  # the first SETTINGS came, or the connection is over
         self._resumed: trio.Event | None = None
-        self._wake = trio.Event()
-        self._writer_awake = False
+        self._sleeping_writer: trio.lowlevel.Task | None = None
+        self._writer_awake = True  # it looks for output when it starts
+        self._more = False  # somebody has called flush since the writer looked
         self._direct = True
         self._write_broken = False
         self._dispatching = False
@@ -169,6 +172,10 @@ class Connection:
         if self.state is not State.OPEN:
             self.release()
             raise RequestNotProcessed("the connection went away before the request could be sent")
+        if len(self.engine.streams) >= self.engine.max_streams:
+            # The slot was promised under SETTINGS that we have replaced, and acknowledged, since.
+            self.release()
+            raise RequestNotProcessed("the server lowered MAX_CONCURRENT_STREAMS before the request could be sent")
         if self.engine.bytes_sent and not self.engine.can_ping and self._transport.has_news:
             # HTTP/1.1 has no GOAWAY: a server that is tired of the connection just ends it, and the end may be here
             # already. What else it said was not asked for, and must not be taken for the answer to this.
@@ -316,26 +323,44 @@ class Connection:
             if transport.blocked:
                 await transport.drain()
             elif engine.has_output:
+                await self._gather()
                 transport.write(engine.produce(_WRITE))
-                if not transport.blocked:
-                    await trio.lowlevel.checkpoint()
             else:
-                self._direct = True
-                self._writer_awake = False
-                self._wake = trio.Event()
-                await self._wake.wait()
+                await self._sleep()
         self._say_goodbye()
         if transport.blocked:
             await transport.drain()
         self._scope.cancel()
 
+    async def _gather(self) -> None:
+        """Let the tasks that are sending go on for a few passes, as long as each pass brings more to write."""
+        latest = trio.current_time() + _GATHER_SECONDS
+        for _ in range(_GATHER_PASSES):
+            self._more = False
+            await trio.lowlevel.checkpoint()
+            if not self._more or trio.current_time() > latest:
+                return
+
+    async def _sleep(self) -> None:
+        self._direct = True
+        self._writer_awake = False
+        self._sleeping_writer = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._sleeping_writer = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
     def _wake_writer(self) -> None:
-        if not self._writer_awake:
-            self._writer_awake = True
-            self._wake.set()
+        self._writer_awake = True
+        task, self._sleeping_writer = self._sleeping_writer, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
 
     def flush(self) -> None:
         """There may be bytes to write: now if it costs nobody anything, else by the writer."""
+        self._more = True
         if self._dispatching or self._writer_awake or self._write_broken:
             return  # the reader looks when it has dispatched all; the writer looks before it sleeps
         engine = self.engine

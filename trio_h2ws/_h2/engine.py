@@ -186,8 +186,7 @@ class H2Engine:
     def send(self, stream: StreamState, data: bytes | memoryview) -> None:
         """Queue bytes of a stream's body; they leave as the peer's windows allow."""
         if data:
-            stream.out.append(data)
-            stream.out_size += len(data)
+            stream.queue(data)
             self._queue.ready(stream)
 
     def end(self, stream: StreamState, trailers: RawFields | None = None) -> None:

@@ -54,8 +54,9 @@ class SendQueue:
 
     def drop(self, stream: StreamState) -> None:
         """Forget what a closed stream wanted to send. It leaves the ring when its turn comes."""
-        stream.out.clear()
-        stream.out_size = 0
+        if stream.out_size:
+            stream.out.clear()
+            stream.out_size = 0
         stream.end_queued = False
         stream.trailers = None
 

@@ -27,11 +27,17 @@ if TYPE_CHECKING:
 class Consumer(Protocol):
     """Who takes a stream's bytes in the reader's own dispatch, instead of the inbox. Must not raise or await."""
 
-    def on_data(self) -> None:
-        """There are new bytes in the inbox: `Stream.take` them, or leave them to be held by the window."""
+    def feed(self, data: bytes) -> bool:
+        """Take these bytes; or return False, and they stay in the inbox, held by the window, until `Stream.take`."""
+        ...
 
     def on_end(self) -> None:
         """No more bytes will come: the peer ended the stream, or `Stream.error` tells what did."""
+
+
+# Shared by all streams with an empty inbox, and never changed: see streamstate.
+_NOTHING: deque[bytes] = deque()
+_TINY, _SMALL = 256, 2048
 
 
 class Stream(StreamState):
@@ -64,7 +70,7 @@ class Stream(StreamState):
         self.stopped = False  # we closed it ourselves: nothing more is delivered
         self.unread = 0
         self.upload: trio.CancelScope | None = None  # of the task that feeds this stream from an iterable
-        self._inbox: deque[bytes] = deque()
+        self._inbox: deque[bytes] = _NOTHING
         self._reader: trio.lowlevel.Task | None = None
         self._senders: trio.lowlevel.ParkingLot | None = None
         self._consumer: Consumer | None = None
@@ -79,11 +85,20 @@ class Stream(StreamState):
         self._wake_reader()
 
     def on_data(self, data: bytes) -> None:
-        self._inbox.append(data)
+        inbox = self._inbox
+        if not inbox:
+            if self._consumer is not None and self._consumer.feed(data):
+                self.connection.engine.consume(self, len(data))
+                return
+            if inbox is _NOTHING:
+                self._inbox = inbox = deque()
+            inbox.append(data)
+        elif len(data) < _TINY and len(inbox[-1]) < _SMALL:
+            inbox[-1] += data  # a peer that sends byte by byte must not cost an object for each
+        else:
+            inbox.append(data)
         self.unread += len(data)
-        if self._consumer is not None:
-            self._consumer.on_data()
-        elif self._reader is not None:
+        if self._reader is not None:
             self._wake_reader()
 
     def on_end(self, trailers: RawFields | None) -> None:
@@ -160,8 +175,8 @@ class Stream(StreamState):
         """From now on, `consumer` hears about new bytes; what is in the inbox already, it is told of at once."""
         self._consumer = consumer
         if consumer is not None:
-            if self._inbox:
-                consumer.on_data()
+            while self._inbox and consumer.feed(self._inbox[0]):
+                self.take()
             if self.remote_ended or self.error is not None:
                 consumer.on_end()
 
@@ -219,7 +234,7 @@ class Stream(StreamState):
         if self.stopped:
             return
         self.stopped = True
-        self._inbox.clear()
+        self._inbox = _NOTHING
         self.unread = 0
         self._consumer = None
         if not self.closed:

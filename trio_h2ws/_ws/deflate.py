@@ -21,20 +21,26 @@ _TAIL = b"\x00\x00\xff\xff"  # RFC 7692, section 7.2.1: every compressed message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeflateOptions:
-    """The knobs of RFC 7692, section 7.1.
+    """The knobs of permessage-deflate (RFC 7692, section 7.1): what is offered, and how we compress.
 
-    Window bits are 9 to 15: 2**bits bytes of history, for each open WebSocket and direction. Context takeover keeps
-    that history from message to message: better ratio, and the memory stays taken. `level` is zlib's 0 to 9 (-1:
-    its default), `memory_level` 1 to 9. Messages below `threshold` bytes are sent as they are.
+    Raises ValueError for what zlib can't do.
     """
 
     server_max_window_bits: int = 15
+    """9 to 15: the server compresses with at most 2**bits bytes of history."""
     client_max_window_bits: int = 12
+    """9 to 15: the same for us. A server may ask for less."""
     server_context_takeover: bool = False
+    """Whether the server may keep its history from message to message: better ratio, and our inflater's memory stays
+    taken for as long as the WebSocket is open."""
     client_context_takeover: bool = False
+    """Whether we do: better ratio, and our compressor's memory stays taken."""
     level: int = 6
+    """zlib's: 0 (none) to 9 (slowest); -1 is zlib's own default."""
     memory_level: int = 5
+    """zlib's: 1 to 9. More is faster and takes more memory."""
     threshold: int = 256
+    """Bytes: shorter messages are sent as they are. A message in parts is always compressed."""
 
     def __post_init__(self) -> None:
         for name in ("server_max_window_bits", "client_max_window_bits"):
@@ -161,6 +167,14 @@ class Deflate(Extension):
             self._inflater = None  # RFC 7692, section 7.2.3.4: a sender may end its DEFLATE stream with each message
         self._inbound_compressed = False
         return tail
+
+    def inflate_message(self, data: bytes, allowed: int | None) -> bytes | CloseReason:
+        """A whole message that came in one frame."""
+        self.allowed = allowed
+        result = self._inflate(data + _TAIL)
+        if not self._server_takeover or (self._inflater is not None and self._inflater.eof):
+            self._inflater = None
+        return result
 
     def _inflate(self, data: bytes) -> bytes | CloseReason:
         if self._inflater is None:

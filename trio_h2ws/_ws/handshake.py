@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._errors import RemoteProtocolError
-from .._headers import Headers, RawFields
+from .._headers import Headers, RawFields, prepare
 from .deflate import Deflate, DeflateOptions, accept_deflate, offer_deflate
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -37,7 +37,7 @@ def offer(subprotocols: Sequence[str], origin: str | None, compression: DeflateO
         raise TypeError("subprotocols must be a sequence of names, not one string")
     fields: RawFields = [(b"sec-websocket-version", b"13")]
     if origin is not None:
-        fields.append((b"origin", origin.encode()))
+        fields += prepare([("origin", origin)])
     if subprotocols:
         for name in subprotocols:
             if not isinstance(name, str) or not _TOKEN.fullmatch(name):
@@ -46,6 +46,8 @@ def offer(subprotocols: Sequence[str], origin: str | None, compression: DeflateO
             raise ValueError("subprotocols must differ from each other (RFC 6455, section 4.1)")
         fields.append((b"sec-websocket-protocol", ", ".join(subprotocols).encode()))
     if compression is not None:
+        if not isinstance(compression, DeflateOptions):
+            raise TypeError(f"compression must be DeflateOptions or None, not {type(compression).__name__}")
         fields.append((b"sec-websocket-extensions", offer_deflate(compression)))
     return fields
 

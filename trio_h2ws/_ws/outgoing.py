@@ -6,11 +6,11 @@ import os
 import struct
 from typing import TypeAlias
 
-from wsproto.frame_protocol import FrameProtocol, XorMaskerSimple
+from wsproto.frame_protocol import XorMaskerSimple
 
 from .deflate import Deflate
+from .session import BINARY, TEXT, Session
 
-TEXT, BINARY = 0x81, 0x82  # FIN and opcode, no reserved bit
 _SMALL_MASK = 1536  # up to here one big-integer XOR beats wsproto's four table look-ups
 _NOT_SENT = frozenset((1004, 1005, 1006, 1015))  # RFC 6455, section 7.4.1: never on the wire
 
@@ -20,10 +20,10 @@ Data: TypeAlias = "str | bytes | bytearray | memoryview"
 class Outgoing:
     """Turns messages into bytes. It shares wsproto's frame protocol with the session that reads."""
 
-    __slots__ = ("_deflate", "_wsproto", "close_sent")
+    __slots__ = ("_deflate", "_session", "close_sent")
 
-    def __init__(self, wsproto: FrameProtocol, deflate: Deflate | None) -> None:
-        self._wsproto = wsproto
+    def __init__(self, session: Session, deflate: Deflate | None) -> None:
+        self._session = session
         self._deflate = deflate
         self.close_sent = False
 
@@ -49,19 +49,19 @@ class Outgoing:
         """One frame of a message; the first frame's `compress` counts for all of them."""
         deflate = self._deflate
         if deflate is None:
-            return bytes(self._wsproto.send_data(data if isinstance(data, str) else bytes(data), final))
+            return bytes(self._session.wsproto.send_data(data if isinstance(data, str) else bytes(data), final))
         deflate.compress_next = compress
         try:
-            return bytes(self._wsproto.send_data(data if isinstance(data, str) else bytes(data), final))
+            return bytes(self._session.wsproto.send_data(data if isinstance(data, str) else bytes(data), final))
         finally:
             deflate.compress_next = False
 
     def ping(self, payload: bytes) -> bytes:
-        return bytes(self._wsproto.ping(payload))
+        return bytes(self._session.wsproto.ping(payload))
 
     def close(self, code: int | None, reason: str) -> bytes:
         self.close_sent = True
-        return bytes(self._wsproto.close(code, reason or None))
+        return bytes(self._session.wsproto.close(code, reason or None))
 
 
 def _mask(payload: bytes, key: bytes) -> bytes:

@@ -4,9 +4,9 @@ wsproto knows the protocol. What it lacks is bounds: it accepts any announced le
 message size. So frame headers are read here first, each bound is checked before a byte of payload is buffered, and
 then wsproto gets the frame, in whatever pieces it arrives.
 
-Two lanes. A frame that is whole, final, uncompressed and small is most of the traffic of most users, and needs
-nothing that wsproto knows: the fast lane takes its payload directly. Everything else (fragments, control frames,
-compressed, large or partial frames, every violation) goes the wsproto lane. A property test holds that both lanes
+Two lanes. A message in one frame that is all here is most of the traffic of most users, and needs nothing that
+wsproto knows: the fast lane takes its payload directly. Everything else (fragments, control frames, large or partial
+frames, every violation) goes the wsproto lane. A property test holds that both lanes
 say the same for any bytes.
 
 Back-pressure. The session parses only while its queue has room; what it was given beyond that stays raw, and its
@@ -19,7 +19,6 @@ the application has said which (`want_parts` None), a message that is too large 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -28,8 +27,9 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFail
 from .._allowance import Allowance
 from .._config import Limits
 from .deflate import Deflate
-from .outgoing import BINARY, TEXT
 
+TEXT, BINARY = 0x81, 0x82  # FIN and opcode, no reserved bit
+_COMPRESSED = (TEXT | 0x40, BINARY | 0x40)  # the same with RSV1, which permessage-deflate owns
 _FAST = 64 * 1024  # a frame up to this size may take the fast lane
 _INFLATE_STEP = 1024  # compressed bytes inflated at once when parts are taken: at most about a thousand times as many
 
@@ -49,6 +49,7 @@ class Session:
         "_raw",
         "_small_frames",
         "_undecided",
+        "_wsproto",
         "close_code",
         "close_reason",
         "close_received",
@@ -58,25 +59,26 @@ class Session:
         "pongs",
         "queued_bytes",
         "replies",
+        "stalled",
         "taking",
         "want_parts",
-        "wsproto",
     )
 
     def __init__(self, limits: Limits, deflate: Deflate | None, clock: Callable[[], float]) -> None:
         self._limits = limits
         self._deflate = deflate
-        self.wsproto = FrameProtocol(client=True, extensions=[deflate] if deflate is not None else [])
+        self._wsproto: FrameProtocol | None = None  # made when the first frame needs it: many a socket is idle
         self._allowance: Allowance = Allowance(limits.max_idle_frames, limits.idle_frames_per_second, clock)
         self._raw = b""
         self._frame_left = 0  # bytes of the frame in wsproto's lane that have not come yet
         self._in_message = False
-        self._parts: deque[Any] = deque()
+        self._parts: list[Any] = []
         self._parts_size = 0
         self._announced = 0
         self._small_frames = 0
-        self.messages: deque[str | bytes] = deque()
+        self.messages: list[str | bytes] = []  # a short one: an empty deque takes more memory than all the rest here
         self.queued_bytes = 0
+        self.stalled = False  # bytes wait for room, or for the application's choice
         self.want_parts: bool | None = None
         self._undecided = False  # a message too large to hold stands next, and nobody has said how it is wanted
         self.taking = False  # parts of the message under way were taken already
@@ -103,14 +105,19 @@ class Session:
         )
 
     @property
-    def holds_raw(self) -> bool:
-        """Whether bytes wait for room, or for the rest of a frame's header."""
-        return bool(self._raw)
+    def wsproto(self) -> FrameProtocol:
+        """wsproto's part of this WebSocket; what is sent in parts goes through it, too."""
+        if self._wsproto is None:
+            self._wsproto = FrameProtocol(
+                client=True, extensions=[self._deflate] if self._deflate is not None else []
+            )
+        return self._wsproto
 
     def receive(self, data: bytes) -> None:
         """Parse `data`, as far as there is room. Look at `messages`, `replies`, `close_received`, `failure`."""
         raw = self._raw + data if self._raw else data
         self._raw = b""
+        self.stalled = False
         if self.close_received or self.failure is not None:
             return  # RFC 6455, section 5.5.1: nothing counts after a Close
         position, size = 0, len(raw)
@@ -144,7 +151,7 @@ class Session:
                     masked = 0
                 end = position + head + length
                 if (
-                    (first == TEXT or first == BINARY)
+                    (first == TEXT or first == BINARY or (first in _COMPRESSED and self._deflate is not None))
                     and end <= size
                     and not self._in_message
                     and not masked
@@ -153,7 +160,9 @@ class Session:
                     and (self._limits.max_message_size is None or length <= self._limits.max_message_size)
                 ):
                     payload = raw[position + head : end]
-                    message = payload.decode() if first == TEXT else payload
+                    if first & 0x40:
+                        payload = self._inflate(payload)
+                    message = payload.decode() if first & 1 else payload
                     messages.append(message)
                     self.queued_bytes += len(message)
                     self._allowance.earn(2)
@@ -169,6 +178,14 @@ class Session:
             self.failure = (error.code, str(error) or "protocol error")
         else:
             self._raw = raw[position:]
+            self.stalled = position < size and not self.has_room
+
+    def _inflate(self, payload: bytes) -> bytes:
+        assert self._deflate is not None
+        inflated = self._deflate.inflate_message(payload, self._limits.max_message_size)
+        if isinstance(inflated, CloseReason):
+            raise ParseFailed("a compressed message that is broken, or larger than Limits.max_message_size", inflated)
+        return inflated
 
     def _admit(self, first: int, length: int) -> bool:
         """The bounds, before a byte of the payload is buffered. False: wait until the application has chosen."""
@@ -244,7 +261,7 @@ class Session:
 
     def pop(self) -> str | bytes:
         """The next whole message."""
-        message = self.messages.popleft()
+        message = self.messages.pop(0)
         self.queued_bytes = self.queued_bytes - len(message) if self.messages else 0
         return message
 
@@ -265,7 +282,7 @@ class Session:
             return self.pop(), True
         self.taking = True
         parts = self._parts
-        part = parts.popleft() if parts else b""
+        part = parts.pop(0) if parts else b""
         self._parts_size -= len(part)
         done = self.part_done and not parts
         if done:

@@ -184,6 +184,8 @@ class H1ServerConnection(ServerConnection):
 
     def _receive(self, data: bytes) -> None:
         """What came; nothing is the end of the client's half."""
+        if self._ended:
+            return
         if not self._switched:
             self.h11.receive_data(data)
         elif self.exchange is not None:
@@ -218,7 +220,7 @@ class H1ServerConnection(ServerConnection):
             if exchange is not None:
                 self._on_end(exchange, event)
         elif exchange is not None and exchange.switched:
-            self._switched = True
+            self._switched, self._paused = True, False
             early = self.h11.trailing_data[0]
             if early:
                 self._on_bytes(exchange, early)
@@ -270,7 +272,7 @@ def _make_request(event: h11.Request) -> Request:
     headers = list(event.headers)
     method = event.method.decode("latin-1")
     target = event.target.decode("latin-1")
-    if "://" in target.partition("?")[0] and not target.startswith("/"):  # RFC 9112, section 3.2.2
+    if not target.startswith("/") and "://" in target:  # as if we were a proxy: RFC 9112, section 3.2.2
         target = "/" + target.partition("://")[2].partition("/")[2]
     upgrades = event.http_version == b"1.1" and method == "GET" and "upgrade" in _words(headers, b"connection")
     return Request(

@@ -119,5 +119,8 @@ class H1Exchange(Exchange):
 
 
 def _reason(status: int) -> bytes:
-    # The phrase says nothing that the status does not. It is for people who read the wire.
-    return HTTPStatus(status).phrase.encode() if status in HTTPStatus.__members__.values() else b""
+    # It says nothing that the status does not. It is for people who read the wire.
+    try:
+        return HTTPStatus(status).phrase.encode()
+    except ValueError:
+        return b""

@@ -1,0 +1,263 @@
+"""Redirects (RFC 9110, section 15.4): what is sent where, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+import trio_h2ws
+from servers.http1 import Peer, Request, open_http1
+from servers.http2 import open_both, status
+from servers.listener import Listener
+from trio_h2ws.testing import open_server
+
+
+class Site:
+    """A server that redirects as it is told, and notes what comes."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.seen: list[Request] = []
+        self.redirects: dict[str, tuple[int, str]] = {}
+
+    @property
+    def url(self) -> str:
+        return self.listener.url
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"{request.method} {request.target}" for request in self.seen]
+
+
+@asynccontextmanager
+async def open_site(**redirects: tuple[int, str]) -> AsyncIterator[Site]:
+    """`open_site(a=(302, "/b"))` redirects /a to /b."""
+
+    async def serve(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            site.seen.append(request)
+            code, location = site.redirects.get(request.target.strip("/"), (200, ""))
+            if code != 200:
+                await peer.respond(code, b"elsewhere", [("location", location)])
+            elif request.headers.get("upgrade") == "websocket":
+                await (await peer.accept_websocket(request)).echo()
+                return
+            else:
+                await peer.respond(200, b"here")
+
+    async with open_http1(serve) as listener:
+        site = Site(listener)
+        site.redirects.update(redirects)
+        yield site
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_a_get_stays_a_get(code: int) -> None:
+    async with open_site(a=(code, "/b?c=d#e")) as site, site.listener.open_client() as client:
+        response = await client.get("/a", headers={"x-mine": "1"})
+        assert (response.status, response.content, response.url) == (200, b"here", f"{site.url}/b?c=d")
+        assert [(r.status, r.url) for r in response.history] == [(code, f"{site.url}/a")]
+        assert site.lines == ["GET /a", "GET /b?c=d"]
+        assert site.seen[1].headers["x-mine"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("code", "method", "then"),
+    [
+        (301, "POST", "GET"),
+        (302, "POST", "GET"),
+        (303, "POST", "GET"),
+        (307, "POST", "POST"),
+        (308, "POST", "POST"),
+        (301, "PUT", "PUT"),
+        (302, "PATCH", "PATCH"),
+        (303, "PUT", "GET"),
+        (303, "HEAD", "HEAD"),
+        (302, "HEAD", "HEAD"),
+        (303, "DELETE", "GET"),
+    ],
+)
+async def test_what_the_method_becomes(code: int, method: str, then: str) -> None:
+    async with open_site(a=(code, "/b")) as site, site.listener.open_client() as client:
+        content = None if method == "HEAD" else b"body"
+        response = await client.request(method, "/a", content=content, headers={"content-language": "en"})
+        assert site.lines == [f"{method} /a", f"{then} /b"]
+        second = site.seen[1]
+        assert response.method == then
+        if then == method:
+            assert second.body == (content or b"")
+        else:
+            assert second.body == b""
+            assert "content-length" not in second.headers
+            assert "content-language" not in second.headers
+
+
+async def test_a_body_that_is_gone_gives_the_redirect_itself() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"once"
+        await trio.lowlevel.checkpoint()
+
+    async with open_site(a=(307, "/b")) as site, site.listener.open_client() as client:
+        response = await client.post("/a", content=body())
+        assert (response.status, response.headers["location"]) == (307, "/b")
+        # After a 303 it is not needed any more.
+        site.redirects["a"] = (303, "/b")
+        assert (await client.post("/a", content=body())).status == 200
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("b", "/x/b"),
+        ("/b", "/b"),
+        ("../b", "/b"),
+        ("?q", "/x/a?q"),
+        ("//localhost:{port}/b", "/b"),
+        ("{url}/b", "/b"),
+        ("/b c", "/b%20c"),
+    ],
+)
+async def test_locations(location: str, target: str) -> None:
+    async with open_site() as site, site.listener.open_client() as client:
+        where = location.format(url=site.url, port=site.listener.port)
+        site.redirects["x/a"] = (302, where)
+        assert (await client.get("/x/a")).status == 200
+        assert site.lines[-1] == f"GET {target}"
+
+
+@pytest.mark.parametrize("location", ["ftp://a.test/", "//[a", "https://a.test:99999/", "javascript:alert(1)"])
+async def test_a_location_that_is_no_place_to_go(location: str) -> None:
+    async with open_site(a=(302, location)) as site, site.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.RemoteProtocolError, match="Location"):
+            await client.get("/a")
+        response = await client.get("/a", follow_redirects=False)
+        assert response.headers["location"] == location
+
+
+async def test_without_a_location_it_is_the_answer() -> None:
+    async with open_site(a=(302, ""), b=(300, "/c")) as site, site.listener.open_client() as client:
+        for path, code in (("/a", 302), ("/b", 300)):
+            assert (await client.get(path)).status == code
+        assert len(site.seen) == 2
+
+
+async def test_not_followed_if_not_wanted() -> None:
+    async with open_site(a=(302, "/b")) as site, site.listener.open_client() as client:
+        response = await client.get("/a", follow_redirects=False)
+        assert (response.status, response.content, response.history) == (302, b"elsewhere", ())
+        async with client.stream("GET", "/a", follow_redirects=False) as streamed:
+            assert streamed.status == 302
+
+
+async def test_there_is_an_end_to_it() -> None:
+    limits = trio_h2ws.Limits(max_redirects=5)
+    async with open_site(a=(302, "/a")) as site, site.listener.open_client(limits=limits) as client:
+        with pytest.raises(trio_h2ws.LimitExceeded) as caught:
+            await client.get("/a")
+        assert caught.value.bound == "max_redirects"
+        assert len(site.seen) == 6
+        with pytest.raises(trio_h2ws.LimitExceeded):
+            async with client.stream("GET", "/a"):
+                pass
+        with pytest.raises(trio_h2ws.LimitExceeded):
+            await client.connect_websocket("/a", follow_redirects=True)
+
+
+async def test_credentials_stay_with_the_origin_that_they_were_given_to() -> None:
+    secrets = {"authorization": "Bearer mine", "cookie": "a=b", "proxy-authorization": "Basic eA==", "x-mine": "1"}
+    async with open_site() as other, open_site() as site, site.listener.open_client() as client:
+        site.redirects["a"] = (307, f"{other.url}/b")
+        site.redirects["same"] = (307, "/b")
+        await client.post("/a", content=b"body", headers=secrets)
+        [strange] = other.seen
+        assert strange.body == b"body"
+        assert strange.headers["x-mine"] == "1"
+        assert strange.headers["host"] == f"localhost:{other.listener.port}"
+        assert not {"authorization", "cookie", "proxy-authorization"} & strange.headers.keys()
+        await client.get("/same", headers=secrets)
+        assert site.seen[-1].headers["authorization"] == "Bearer mine"
+        assert site.seen[-1].headers["cookie"] == "a=b"
+
+
+async def test_credentials_of_the_url_do_not_travel_either() -> None:
+    async with open_site() as other, open_site() as site, site.listener.open_client() as client:
+        site.redirects["a"] = (302, f"{other.url}/b")
+        await client.get(site.url.replace("://", "://me:secret@") + "/a")
+        assert site.seen[0].headers["authorization"].startswith("Basic ")
+        assert "authorization" not in other.seen[0].headers
+
+
+async def test_from_https_to_http_and_back() -> None:
+    async def serve(peer: Peer) -> None:
+        while await peer.request() is not None:
+            await peer.respond(302, b"", [("location", site.url + "/there")])
+
+    async with open_site() as site, open_http1(serve, tls=False) as plain, site.listener.open_client() as client:
+        site.redirects["a"] = (302, plain.url + "/plain")
+        response = await client.get("/a")
+        assert (response.status, response.url) == (200, f"{site.url}/there")
+        assert len(response.history) == 2
+
+
+async def test_the_stream_too() -> None:
+    async with open_site(a=(302, "/b")) as site, site.listener.open_client() as client:
+        async with client.stream("GET", "/a") as response:
+            assert (response.status, len(response.history)) == (200, 1)
+            assert await response.read() == b"here"
+
+
+async def test_http2() -> None:
+    async with open_server() as server:
+        async with trio_h2ws.open_client(ssl_context=server.ssl_context, base_url=server.url) as client:
+            response = await client.get("/redirect/5")
+            assert (response.status, len(response.history)) == (200, 6)
+            assert len({entry.connection.id for entry in response.history}) == 1
+            with pytest.raises(trio_h2ws.LimitExceeded):
+                await client.get("/redirect/50")
+
+
+async def test_retry_after_is_shown_and_not_obeyed() -> None:
+    async def serve(peer: Peer) -> None:
+        for value in ("120", "Wed, 21 Oct 2015 07:28:00 GMT", "soon"):
+            await peer.request()
+            await peer.respond(503, b"", [("retry-after", value)])
+
+    async with open_http1(serve) as server, server.open_client() as client:
+        assert [(await client.get("/")).retry_after for _ in range(3)] == [120.0, 0.0, None]
+
+
+# WebSockets.
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_a_websocket_follows_only_when_asked(code: int) -> None:
+    async with open_site(a=(code, "/b")) as site, site.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+            await client.connect_websocket("/a")
+        assert (caught.value.status, caught.value.headers["location"]) == (code, "/b")
+        async with client.websocket("/a", follow_redirects=True) as ws:
+            await ws.send("x")
+            assert await ws.receive() == "x"
+        assert site.lines == ["GET /a", "GET /a", "GET /b"]
+
+
+@pytest.mark.parametrize("scheme", ["wss", "https"])
+async def test_a_websocket_follows_to_another_origin(scheme: str) -> None:
+    async with open_site() as site, site.listener.open_client() as client:
+        answer = status(307, b"", location=site.url.replace("https", scheme) + "/b")
+        async with open_both(answer) as redirecting:
+            async with client.websocket(
+                redirecting.ws_url + "/a",
+                follow_redirects=True,
+                headers={"authorization": "mine"},
+                subprotocols=["v1"],
+            ) as ws:
+                await ws.send("x")
+                assert (await ws.receive(), ws.http_version) == ("x", "HTTP/1.1")
+            assert redirecting.connects == 1
+        [arrived] = site.seen
+        assert "authorization" not in arrived.headers
+        assert arrived.headers["sec-websocket-protocol"] == "v1"

@@ -1,0 +1,257 @@
+"""TLS: whom we trust, who we are, which versions, and errors that say what is wrong."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import pathlib
+import ssl
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import trio
+import trustme
+
+import trio_h2ws
+from servers.http1 import Peer, open_http1
+from servers.http2 import open_both
+from servers.listener import Listener, authority, client_context, listening, server_context
+from trio_h2ws.testing import open_server
+
+
+async def hello(peer: Peer) -> None:
+    while (request := await peer.request()) is not None:
+        if request.headers.get("upgrade") == "websocket":
+            await (await peer.accept_websocket(request)).echo()
+            return
+        await peer.respond(200, b"hello")
+
+
+async def get_fails(client: trio_h2ws.Client, url: str) -> trio_h2ws.ConnectFailed:
+    with pytest.raises(trio_h2ws.ConnectFailed) as caught:
+        await client.get(url)
+    with pytest.raises(trio_h2ws.ConnectFailed):
+        await client.connect_websocket(url.replace("http", "ws", 1))
+    assert caught.value.__cause__ is not None
+    return caught.value
+
+
+async def test_an_unknown_authority() -> None:
+    async with open_http1(hello) as server, trio_h2ws.open_client() as client:
+        error = await get_fails(client, server.url)
+        assert f"https://localhost:{server.port}" in str(error)
+        assert "certificate was not accepted" in str(error)
+        assert "ssl_context" in str(error)
+
+
+async def test_another_name() -> None:
+    async with open_http1(hello, names=["other.test"]) as server, server.open_client() as client:
+        error = await get_fails(client, server.url)
+        assert "localhost" in str(error)
+        assert "certificate was not accepted" in str(error)
+
+
+async def test_an_expired_certificate() -> None:
+    old = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority().issue_cert("localhost", not_after=old).configure_cert(context)
+    async with open_http1(hello, context=context) as server, server.open_client() as client:
+        assert "expired" in str(await get_fails(client, server.url))
+
+
+async def test_server_hostname() -> None:
+    async with open_http1(hello, names=["other.test"]) as server:
+        async with server.open_client(server_hostname="other.test") as client:
+            assert (await client.get("/")).status == 200
+            async with client.websocket("/") as ws:
+                await ws.send("x")
+                assert await ws.receive() == "x"
+        assert set(server.names) == {"other.test"}
+
+
+async def test_sni_is_the_host_and_no_address() -> None:
+    async with open_http1(hello) as server, server.open_client() as client:
+        await client.get(server.url)
+        await client.get(server.url.replace("localhost", "127.0.0.1"))
+        assert server.names == ["localhost", None]
+
+
+async def test_a_server_without_tls() -> None:
+    async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
+        await stream.receive_some(1000)
+        await stream.send_all(b"HTTP/1.1 400 What?\r\n\r\n")
+
+    async with listening(serve, tls=False) as server, trio_h2ws.open_client() as client:
+        error = await get_fails(client, f"https://localhost:{server.port}")
+        assert "TLS handshake failed" in str(error)
+
+
+async def test_a_client_without_tls() -> None:
+    async with open_server() as server, trio_h2ws.open_client() as client:
+        with pytest.raises(trio_h2ws.H2WSError):
+            await client.get(server.url.replace("https", "http"))
+
+
+async def test_a_server_that_hangs_up_in_the_handshake() -> None:
+    async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
+        await stream.receive_some(10)
+
+    async with listening(serve, tls=False) as server, trio_h2ws.open_client() as client:
+        error = await get_fails(client, f"https://localhost:{server.port}")
+        assert "TLS handshake failed" in str(error)
+
+
+async def test_a_server_that_is_silent_in_the_handshake() -> None:
+    async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
+        while await stream.receive_some(1000):
+            pass
+
+    timeouts = trio_h2ws.Timeouts(connect=0.2)
+    async with listening(serve, tls=False) as server, trio_h2ws.open_client(timeouts=timeouts) as client:
+        with pytest.raises(trio_h2ws.ConnectFailed, match=r"localhost.*0\.2 s"):
+            await client.get(f"https://localhost:{server.port}")
+
+
+# Versions.
+
+
+def of_version(context: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLContext:
+    context.minimum_version = context.maximum_version = version
+    return context
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("alpn", ["h2", "http/1.1"])
+async def test_versions(version: ssl.TLSVersion, alpn: str) -> None:
+    if alpn == "h2":
+        async with open_server() as server:
+            assert server.ssl_context is not None
+            context = of_version(server.ssl_context, version)
+            async with trio_h2ws.open_client(ssl_context=context, base_url=server.url) as client:
+                body = os.urandom(1_000_000)
+                assert (await client.post("/echo", content=body)).content == body
+    else:
+        context = of_version(client_context(), version)
+        async with open_http1(hello) as plain, plain.open_client(ssl_context=context) as client:
+            assert (await client.get("/")).status == 200
+
+
+async def test_tls_before_12_is_refused() -> None:
+    context = server_context(["localhost"], ["http/1.1"])
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        of_version(context, ssl.TLSVersion.TLSv1_1)
+    async with open_http1(refused_anyway, context=context) as server, server.open_client() as client:
+        assert "TLS handshake failed" in str(await get_fails(client, server.url))
+
+
+async def refused_anyway(peer: Peer) -> None:
+    raise AssertionError("the handshake should have failed")
+
+
+# Client certificates and the user's own context.
+
+
+async def test_a_client_certificate() -> None:
+    """A server that wants to know who comes."""
+    clients = trustme.CA()
+    context = server_context(["localhost"], ["http/1.1"])
+    clients.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    seen: list[Any] = []
+
+    async def serve(peer: Peer) -> None:
+        assert isinstance(peer.stream, trio.SSLStream)
+        seen.append(peer.stream.getpeercert())
+        await hello(peer)
+
+    async with open_http1(serve, context=context) as server:
+        mine = client_context()
+        clients.issue_cert("someone@here.test").configure_cert(mine)
+        async with server.open_client(ssl_context=mine) as client:
+            assert (await client.get("/")).status == 200
+            async with client.websocket("/") as ws:
+                await ws.send("x")
+                assert await ws.receive() == "x"
+        assert all(("email", "someone@here.test") in certificate["subjectAltName"] for certificate in seen)
+        assert seen
+        async with server.open_client() as client:
+            # With TLS 1.3 a server says no only after the client's part of the handshake.
+            with pytest.raises((trio_h2ws.ConnectFailed, trio_h2ws.ConnectionLost)):
+                await client.get("/")
+
+
+async def test_the_users_context_is_used_and_keeps_its_settings() -> None:
+    """Two clients share it, and each gets its own ALPN."""
+    async with open_both() as server:
+        context = server.listener.ssl_context
+        before = (context.minimum_version, context.verify_mode, context.check_hostname, context.options)
+        async with (
+            trio_h2ws.open_client(ssl_context=context, base_url=server.url) as one,
+            trio_h2ws.open_client(ssl_context=context, base_url=server.url, http2="never") as two,
+        ):
+            async with trio.open_nursery() as nursery:
+                for _ in range(5):
+                    nursery.start_soon(one.get, "/")
+                    nursery.start_soon(two.get, "/")
+            assert {connection.protocol for connection in one.connections} == {"HTTP/2"}
+            assert {connection.protocol for connection in two.connections} == {"HTTP/1.1"}
+        assert (context.minimum_version, context.verify_mode, context.check_hostname, context.options) == before
+
+
+async def test_no_verification_if_the_user_says_so() -> None:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    async with open_http1(hello, names=["other.test"]) as server:
+        async with server.open_client(ssl_context=context) as client:
+            assert (await client.get("/")).status == 200
+
+
+PROGRAM = """
+import ssl, sys, trio, trio_h2ws
+
+async def main():
+    async with trio_h2ws.open_client() as client:
+        print((await client.get(sys.argv[1])).status)
+
+trio.run(main)
+"""
+
+
+async def run_program(server: Listener, **env: str) -> subprocess.CompletedProcess[bytes]:
+    """The default context, in a process whose environment says where the system's trust and the key log are."""
+    return await trio.run_process(
+        [sys.executable, "-c", PROGRAM, server.url], env={**os.environ, **env}, capture_stdout=True
+    )
+
+
+async def test_the_systems_trust_and_sslkeylogfile(tmp_path: pathlib.Path) -> None:
+    roots, keys = tmp_path / "roots.pem", tmp_path / "keys"
+    authority().cert_pem.write_to_path(str(roots))
+    async with open_http1(hello) as server:
+        done = await run_program(server, SSL_CERT_FILE=str(roots), SSLKEYLOGFILE=str(keys))
+    assert done.stdout == b"200\n"
+    assert "CLIENT_HANDSHAKE_TRAFFIC_SECRET" in keys.read_text()
+
+
+async def test_happy_eyeballs() -> None:
+    """`localhost` has an IPv6 address on most machines, and the server only listens on IPv4."""
+    async with open_http1(hello, tls=False) as server, trio_h2ws.open_client() as client:
+        with trio.fail_after(2):
+            assert (await client.get(f"http://localhost:{server.port}/")).status == 200
+
+
+async def test_nobody_listens() -> None:
+    async with open_http1(hello) as server:
+        url = server.url
+    async with trio_h2ws.open_client() as client:
+        assert "could not connect" in str(await get_fails(client, url))
+
+
+async def test_a_name_that_does_not_exist() -> None:
+    async with trio_h2ws.open_client(trust_env=False) as client:
+        error = await get_fails(client, "https://does-not-exist.invalid/")
+        assert "does-not-exist.invalid" in str(error)
