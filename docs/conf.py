@@ -65,7 +65,8 @@ _find_field_docs("trio_h2ws.testing", list(trio_h2ws.testing.__path__))
 
 
 class Fields(SphinxDirective):
-    """A table of fields of a dataclass, each with its default and its docstring: `.. fields:: Limits`.
+    """A table of fields of a dataclass, each with its default and its docstring: `.. fields:: Limits`. A star at the
+    default: None is allowed.
 
     The content names the fields, one a line; without it, all of them are shown. What no table of the page shows is
     an error, so a new field can't be forgotten.
@@ -84,7 +85,8 @@ class Fields(SphinxDirective):
         lines += ["   * - field", "     - default", "     - what it is"]
         for name in chosen:
             doc = " ".join(_ANALYZER.attr_docs[kind, name])
-            lines += [f"   * - `{name}`", f"     - {_shown(fields[name].default, doc)}", f"     - {doc.strip()}"]
+            default = _shown(fields[name].default, doc) + (" \\*" if "None" in str(fields[name].type) else "")
+            lines += [f"   * - `{name}`", f"     - {default}", f"     - {doc.strip()}"]
         return self.parse_text_to_nodes("\n".join(lines))
 
 

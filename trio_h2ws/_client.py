@@ -30,7 +30,7 @@ from ._response import Response
 from ._util import PrivateConstructor
 from ._websocket import WebSocket
 from ._ws.deflate import DeflateOptions
-from ._ws.handshake import new_key, offer
+from ._ws.handshake import offer
 
 Handler: TypeAlias = Callable[[WebSocket], Awaitable[object]]
 
@@ -182,10 +182,8 @@ class Client(metaclass=PrivateConstructor):
         check_seconds("ping_interval", ping_interval)
         check_seconds("ping_timeout", ping_timeout)
         offered = offer(subprotocols, origin, compression)
-        key = new_key()
         extended = self._defaults.websocket(url, headers, offered)
-        upgrade = self._defaults.websocket(url, headers, [*offered, (b"sec-websocket-key", key.encode())])
-        offered_call = Offer(extended, upgrade, key, subprotocols, compression)
+        offered_call = Offer(extended, subprotocols, compression)
         ws = await self._handshakes.open_following(offered_call, mode, follow_redirects)
         if ping_interval is not None:
             ws._link.watch(ping_interval, ping_timeout)

@@ -104,7 +104,11 @@ class Dialer:
 
         connection = Connection(transport, make_engine, str(origin), config.limits, config.timeouts, self._changed)
         connection.peer, connection.certificate = peer, certificate
-        connection.start(self._nursery)
+        try:
+            connection.start(self._nursery)
+        except RuntimeError:  # the nursery has ended: this dial belongs to a task outside of the client's block
+            await _close(transport)
+            raise trio.ClosedResourceError("the client is closed") from None
         try:
             await connection.wait_ready()
         except ConnectFailed as error:

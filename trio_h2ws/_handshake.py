@@ -16,6 +16,7 @@ from typing import NamedTuple
 import trio
 
 from ._call import HTTP2, Call
+from ._clock import Timer
 from ._config import Timeouts
 from ._dial import Speak
 from ._errors import (
@@ -37,7 +38,7 @@ from ._response import Response
 from ._url import Origin
 from ._websocket import WebSocket
 from ._ws.deflate import DeflateOptions
-from ._ws.handshake import check_answer, check_upgrade
+from ._ws.handshake import check_answer, check_upgrade, new_key
 from ._ws.outgoing import Outgoing
 from ._ws.session import Session
 
@@ -45,13 +46,17 @@ _NOT_DONE_OVER_HTTP2 = frozenset((400, 405, 421, 501))
 
 
 class Offer(NamedTuple):
-    """What we ask for. `extended` is the call as extended CONNECT, `upgrade` the same as Upgrade, with its key."""
+    """What we ask for; `extended` is the call as extended CONNECT."""
 
     extended: Call
-    upgrade: Call
-    key: str
     subprotocols: Sequence[str]
     compression: DeflateOptions | None
+
+
+def with_key(call: Call, key: str) -> Call:
+    """The same call as Upgrade (RFC 6455, section 4.1): a key that extended CONNECT does not have."""
+    fields = [*call.fields, (b"sec-websocket-key", key.encode())]
+    return Call(call.method, call.url, call.authority, fields, call.body, protocol=call.protocol)
 
 
 class Handshakes:
@@ -70,14 +75,13 @@ class Handshakes:
                 return await self.open(offer, http2)
             except WebSocketRejected as error:
                 extended = redirected(offer.extended, error.status, error.headers) if follow else None
-                upgrade = redirected(offer.upgrade, error.status, error.headers) if follow else None
-                if extended is None or upgrade is None:
+                if extended is None:
                     raise
             hops += 1
             if hops > self._exchange.limits.max_redirects:
                 most = self._exchange.limits.max_redirects
                 raise LimitExceeded("max_redirects", most, "one redirect follows the other")
-            offer = offer._replace(extended=extended, upgrade=upgrade)
+            offer = offer._replace(extended=extended)
 
     async def open(self, offer: Offer, http2: HTTP2) -> WebSocket:
         """Over HTTP/2 or over HTTP/1.1, by the rules at the top of this module."""
@@ -132,7 +136,7 @@ class Handshakes:
             return connection
 
         async def shake_hands(stream: Stream) -> WebSocket:
-            return await self._answer(stream, offer, call)
+            return await self._answer(stream, offer, None)
 
         try:
             _, ws = await self._exchange.attempts(call, connect, shake_hands)
@@ -143,40 +147,47 @@ class Handshakes:
         return ws
 
     async def _over_http1(self, offer: Offer) -> WebSocket:
-        call = offer.upgrade
+        key = new_key()
+        call = with_key(offer.extended, key)
 
         async def connect() -> Connection:
             return await self._pool.dial_for_websocket(call.url.origin)
 
         async def shake_hands(stream: Stream) -> WebSocket:
-            return await self._answer(stream, offer, call)
+            return await self._answer(stream, offer, key)
 
         _, ws = await self._exchange.attempts(call, connect, shake_hands)
         return ws
 
-    async def _answer(self, stream: Stream, offer: Offer, call: Call) -> WebSocket:
-        """Wait for the server's answer, and make a WebSocket or an error of it."""
-        seconds = self._timeouts.handshake
-        over_http2 = call is offer.extended
+    async def _answer(self, stream: Stream, offer: Offer, key: str | None) -> WebSocket:
+        """Wait for the server's answer, and make a WebSocket or an error of it. `key` is that of an Upgrade."""
+        call = offer.extended
+        timer = self._set_deadline(stream, call)
         try:
-            with trio.fail_after(seconds if seconds is not None else float("inf")):
-                status, _ = await stream.wait_response()
-                response = make_response(stream, call, self._exchange.limits.max_rejection_body)
-                said_yes = 200 <= status < 300 and not _is_a_page(stream, response) if over_http2 else status == 101
-        except trio.TooSlowError:
-            raise WebSocketError(
-                f"{call.url.origin} did not answer the WebSocket handshake in {seconds} s (Timeouts.handshake)"
-            ) from None
+            status, _ = await stream.wait_response()
+        finally:
+            if timer is not None:
+                timer.cancel()
+        response = make_response(stream, call, self._exchange.limits.max_rejection_body)
+        said_yes = status == 101 if key is not None else 200 <= status < 300 and not _is_a_page(stream, response)
         if not said_yes:
             raise WebSocketRejected(status, response.headers, await self._rejection(stream))
-        if not over_http2:
-            check_upgrade(response.headers, offer.key)
+        if key is not None:
+            check_upgrade(response.headers, key)
         agreement = check_answer(response.headers, offer.subprotocols, offer.compression)
         session = Session(self._exchange.limits, agreement.deflate, trio.current_time)
         outgoing = Outgoing(session, agreement.deflate)
-        link = Link(stream, session, outgoing, answer_close_at_once=not over_http2)
+        link = Link(stream, session, outgoing, answer_close_at_once=key is not None)
         ws: WebSocket = WebSocket._create(link, response, agreement.subprotocol)
         return ws
+
+    def _set_deadline(self, stream: Stream, call: Call) -> Timer | None:
+        """A timer of the connection: a cancel scope for each of a thousand handshakes would cost more."""
+        seconds = self._timeouts.handshake
+        if seconds is None:
+            return None
+        message = f"{call.url.origin} did not answer the WebSocket handshake in {seconds} s (Timeouts.handshake)"
+        return stream.connection.timers.add(seconds, lambda: stream.fail(WebSocketError(message)))
 
     async def _rejection(self, stream: Stream) -> bytes:
         """The body of a refusal, as much of it as came: a server may cut it with RST_STREAM, or never end it."""

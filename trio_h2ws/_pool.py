@@ -112,6 +112,7 @@ class Pool:
         self._nursery: trio.Nursery | None = None
         self._dials: set[trio.CancelScope] = set()
         self._closed = False
+        self._gracefully = True
 
     def start(self, dialer: Dialer, nursery: trio.Nursery) -> None:
         self._dialer = dialer
@@ -202,6 +203,8 @@ class Pool:
             self._dials.add(scope)
             try:
                 connection = await self._find_shared(site) or await self._dialer.dial(site.origin, site.speak)
+                if self._closed:
+                    self._end(connection)  # it was ready in the very moment in which everything else was ended
                 if connection.state is not State.CLOSED:
                     site.connections.append(connection)
                     self._sites_of.setdefault(connection, []).append(site)
@@ -262,6 +265,9 @@ class Pool:
         if most is not None and alone >= most:
             raise LimitExceeded("max_http1_websockets", most, f"WebSockets over HTTP/1.1 to {origin}")
         connection = self._take_unused(origin) or await self._dialer.dial(origin, Speak.HTTP1, tunnel=True)
+        if self._closed:
+            self._end(connection)
+            self._check_open()
         connection.reserved += 1
         connection.upgraded = True
         self._sites_of[connection] = []
@@ -311,13 +317,17 @@ class Pool:
     def close(self, *, gracefully: bool) -> None:
         """End everything: those who wait get trio.ClosedResourceError, the connections say goodbye or not."""
         self._closed = True
+        self._gracefully = gracefully
         for site in list(self._sites.values()):
             self._fail(site, trio.ClosedResourceError("the client is closed"))
         for scope in self._dials:
             scope.cancel()
         for connection in self.connections:
-            if gracefully:
-                connection.shut_down()
-            else:
-                connection.engine.goaway(ErrorCode.NO_ERROR)
-                connection.abort(ConnectFailed("the client was cancelled"), last_words=0)
+            self._end(connection)
+
+    def _end(self, connection: Connection) -> None:
+        if self._gracefully:
+            connection.shut_down()
+        elif connection.state is not State.CLOSED:
+            connection.engine.goaway(ErrorCode.NO_ERROR)
+            connection.abort(ConnectFailed("the client was cancelled"), last_words=0)

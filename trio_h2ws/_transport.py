@@ -63,8 +63,11 @@ class SocketTransport:
 
     @property
     def peer(self) -> tuple[str, int] | None:
-        """The address and port at the other end; None for a Unix socket."""
-        name = self._socket.getpeername()
+        """The address and port at the other end; None for a Unix socket, and for a connection that is reset already."""
+        try:
+            name = self._socket.getpeername()
+        except OSError:
+            return None
         return (name[0], name[1]) if isinstance(name, tuple) else None
 
     @property

@@ -39,11 +39,24 @@ class URL(NamedTuple):
     """`Basic …` when the URL carried `user:password@`."""
 
 
-@lru_cache(maxsize=1024)
+# Most URLs have nothing in them that must be looked at twice: an origin that was seen before, and a target that is
+# sent as it stands.
+_PLAIN = re.compile(r"((?:https?|wss?)://[a-z0-9.-]+(?::[0-9]+)?)(/[A-Za-z0-9/?%:@!$&'()*+,;=._~\[\]|-]*)")
+
+
 def parse_url(url: str, base_url: str | None = None) -> URL:
     """Parse `url`, relative to `base_url` if there is one. Raises ValueError with what to do about it."""
     if not isinstance(url, str):
         raise TypeError(f"a URL must be str, not {type(url).__name__}")
+    plain = _PLAIN.fullmatch(url)
+    if plain is None:
+        return _parse(url, base_url)
+    base = _parse(plain[1], None)
+    return URL(url, base.scheme, base.origin, base.authority, plain[2].encode(), None)
+
+
+@lru_cache(maxsize=1024)
+def _parse(url: str, base_url: str | None) -> URL:
     if _FORBIDDEN.search(url):
         raise ValueError(f"URL {url!r} has a control character in it")
     if base_url is not None:

@@ -344,7 +344,7 @@ class OutgoingMessage:
                 empty: str | bytes = "" if self._text else b""
                 ws._link.check_open()
                 ws._link.carrier.send_nowait(ws._link.outgoing.part(empty, True, compress=True))
-            elif self._started:
+            elif self._started and not ws._link.is_over:  # else it has an end already, and others must hear of that
                 ws._leave(error)
         finally:
             ws._release_turn()

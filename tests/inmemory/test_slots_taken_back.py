@@ -1,8 +1,8 @@
 """A slot that was promised before the server lowered MAX_CONCURRENT_STREAMS was used after it.
 
-One read brings the end of a response and new SETTINGS. The end frees a slot, which the pool promises to who waits; the
-SETTINGS take it back, and are acknowledged in the same moment; then the waiter runs and opens its stream, one too many.
-Servers answer that with REFUSED_STREAM, or end the connection.
+One read brings the end of a response and new SETTINGS. The end frees a slot, which the pool promises to who waits.
+The SETTINGS take it back, and are acknowledged in the same moment. Then the waiter runs and opens its stream, one too
+many. Servers answer that with REFUSED_STREAM, or end the connection.
 """
 
 from __future__ import annotations

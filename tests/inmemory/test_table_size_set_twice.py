@@ -1,7 +1,7 @@
 """A server that sets HEADER_TABLE_SIZE twice to the same value ended the connection with COMPRESSION_ERROR.
 
-A smaller table must be announced at the beginning of the next header block (RFC 7541, section 4.2). hpack keeps that in
-a flag, and setting the same size once more, before there was a next block, cleared it: nothing was announced.
+A smaller table must be announced at the beginning of the next header block (RFC 7541, section 4.2). hpack keeps that
+in a flag, and setting the same size once more, before there was a next block, cleared it: nothing was announced.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ Theory of operation
 
 A TCP proxy of our own stands before the testing server. It delays, splits, merges, slows, stalls, cuts and swallows
 bytes, each direction by itself. The server takes part: it says GOAWAY, changes its SETTINGS, resets streams, closes
-WebSockets, freezes, hangs up. What happens, and when, is drawn from the seed. (The scheduler is not seeded, so two runs
-with one seed meet the same weather, and not the same interleaving.)
+WebSockets, freezes, hangs up. What happens, and when, is drawn from the seed. (The scheduler is not seeded, so two
+runs with one seed meet the same weather, and not the same interleaving.)
 
 A run is made of rounds. In a *storm* faults come one after the other. Then comes *calm*: the faults are lifted, but
 what was swallowed stays lost, so a connection may still turn out to be dead. After the time that a client needs to

@@ -14,9 +14,7 @@ from .run import Plan, soak
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=3.0, metavar="N", help="how long (3)")
-    parser.add_argument(
-        "--seed", type=int, default=None, metavar="S", help="of the weather and the calls (a new one)"
-    )
+    parser.add_argument("--seed", type=int, default=None, metavar="S", help="of weather and calls (a new one)")
     parser.add_argument("--workers", type=int, default=5, metavar="N", help="calls at once of each of 3 clients (5)")
     return parser.parse_args()
 

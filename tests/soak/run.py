@@ -23,9 +23,9 @@ from .tally import MIB, Memory, Tally
 from .worker import BOUND, Caller, Sky, Watch
 
 TIMEOUTS = trio_h2ws.Timeouts(
-    connect=2.0, handshake=3.0, close=0.5, ping_interval=0.8, ping_timeout=1.2, idle=4.0, remember=1.0
+    connect=3.0, handshake=5.0, close=0.5, ping_interval=1.0, ping_timeout=2.0, idle=6.0, remember=1.0
 )
-DEAD = 2.0
+DEAD = 3.0
 """Seconds after which the client must know that a peer is dead: ping_interval + ping_timeout."""
 SLACK = 0.5
 
@@ -106,7 +106,7 @@ class Soak:
 
     def _start_worker(self, name: str, client: trio_h2ws.Client) -> None:
         random = Random(self.random.random())
-        caller = Caller(name, client, self.proxy.port, random, self.sky, self.tally, self.ran)
+        caller = Caller(name, client, self.proxy.port, random, self.sky, self.tally)
         self.callers.append(caller)
         self._nursery.start_soon(self._work, caller)
 
@@ -130,10 +130,8 @@ class Soak:
             await self.storm.blow(min(plan.storm, max(1.0, start + plan.seconds - trio.current_time())))
             self.storm.clear()
             await trio.sleep(DEAD + SLACK + sky.lag)
-            for link in self.proxy.links:
-                if link.dead:
-                    link.cut()  # nothing was under way on it, so nobody could notice
-            await trio.sleep(0.1)
+            self._cut_the_dead()  # those with nothing under way, which nobody could notice
+            await trio.sleep(0.2)
             sky.settle(True)
             await self.storm.breeze(plan.calm)
             await self._audit(start)
@@ -159,7 +157,7 @@ class Soak:
 
     async def _next_one_works(self) -> None:
         for name, client in self.clients.items():
-            caller = Caller(name, client, self.proxy.port, self.random, self.sky, self.tally, self.ran)
+            caller = Caller(name, client, self.proxy.port, self.random, self.sky, self.tally)
             self.callers.append(caller)
             for kind, job in (("small", REQUESTS["small"][1]), ("ws closes", SOCKETS["ws closes"][1])):
                 await caller.call(kind, job, cancel_after=None)
@@ -214,9 +212,7 @@ class Soak:
 
     def _hung_up(self) -> list[str]:
         """What is left when every connection has ended."""
-        for link in self.proxy.links:
-            if link.dead:
-                link.cut()  # a dead peer never hears of the end
+        self._cut_the_dead()  # they never hear of the end
         stats, wrongs = self.server.stats, self._idle()
         wrongs += [f"{name}: {connection!r} is still there" for name, connection in self._connections()]
         if stats.connections_open or stats.streams_open or stats.websockets_open:
@@ -247,10 +243,15 @@ class Soak:
 
     async def _until(self, reached: Callable[[], bool], seconds: float) -> None:
         with trio.move_on_after(seconds):
-            while not reached():
+            while not reached():  # noqa: ASYNC110 - no single event tells it
                 await trio.sleep(0.05)
 
     # Dead peers.
+
+    def _cut_the_dead(self) -> None:
+        for link in self.proxy.links:
+            if link.dead:
+                link.cut()
 
     def _swallowed(self, link: Link) -> None:
         """A link went dead. While there is work on it, its client must notice in time."""

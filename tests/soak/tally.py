@@ -61,42 +61,42 @@ class Tally:
         return sum(sum(outcomes.values()) for outcomes in self.calls.values())
 
     def text(self) -> str:
-        lines = [f"{'calls':<16}{'ok':>8}{'cancelled':>11}  errors, all documented"]
-        for kind, outcomes in sorted(self.calls.items()):
-            errors = ", ".join(
-                f"{name} {count}" for name, count in sorted(outcomes.items()) if name not in ("ok", "cancelled")
-            )
-            lines.append(f"  {kind:<14}{outcomes['ok']:>8}{outcomes['cancelled']:>11}  {errors}")
-        ok = sum(outcomes["ok"] for outcomes in self.calls.values())
+        """The summary for a person."""
+        lines = [*self._calls_text(), *self._faults_text(), *self._times_text()]
         lines.append(
-            f"  {self.total} calls, {ok} ok; {self.messages} messages, {self.bytes_checked / MIB:.0f} MiB of"
-        )
-        lines[-1] += " bodies compared"
-        lines.append("faults")
-        lines += [f"  {name:<28}{count:>6}" for name, count in sorted(self.faults.items())]
-        lines.append(f"  {'together':<28}{self.faults.total():>6}")
-        if self.calm:
-            middle, worst = statistics.median(self.calm), max(self.calm)
-            lines.append(
-                f"small requests in calm: {len(self.calm)}, median {middle * 1000:.1f} ms, worst {worst * 1000:.0f} ms"
-            )
-        lines.append(f"the event loop was held up for {self.lag * 1000:.0f} ms at most")
-        if self.noticed:
-            lines.append(f"dead peers with work on them: {len(self.noticed)}, noticed in {max(self.noticed):.2f} s")
-        lines.append(
-            f"{self.rounds} rounds, {self.audits} audits, {self.hang_ups} with nothing left open; "
+            f"{self.rounds} rounds, {self.audits} audits, {self.hang_ups} of them with nothing left open; "
             f"{self.books} looks into the books of working connections"
         )
         if self.memory:
-            for name, memory in zip(
-                ("start", "middle", "end"),
-                (self.memory[0], self.memory[len(self.memory) // 2], self.memory[-1]),
-                strict=True,
-            ):
+            measures = (self.memory[0], self.memory[len(self.memory) // 2], self.memory[-1])
+            for name, memory in zip(("start", "middle", "end"), measures, strict=True):
                 lines.append(f"memory at the {name:<8}{memory}")
         lines.append(f"{len(self.failures)} failures" if self.failures else "nothing failed")
         lines += [f"\n--- {failure}" for failure in self.failures[:20]]
         return "\n".join(lines)
+
+    def _calls_text(self) -> list[str]:
+        lines = [f"{'calls':<16}{'ok':>8}{'cancelled':>11}  errors, all documented"]
+        for kind, outcomes in sorted(self.calls.items()):
+            errors = [f"{name} {n}" for name, n in sorted(outcomes.items()) if name not in ("ok", "cancelled")]
+            lines.append(f"  {kind:<14}{outcomes['ok']:>8}{outcomes['cancelled']:>11}  {', '.join(errors)}")
+        ok = sum(outcomes["ok"] for outcomes in self.calls.values())
+        size = f"{self.bytes_checked / MIB:.0f} MiB"
+        return [*lines, f"  {self.total} calls, {ok} ok; {self.messages} messages and {size} of bodies compared"]
+
+    def _faults_text(self) -> list[str]:
+        lines = [f"  {name:<28}{count:>6}" for name, count in sorted(self.faults.items())]
+        return ["faults", *lines, f"  {'together':<28}{self.faults.total():>6}"]
+
+    def _times_text(self) -> list[str]:
+        lines = []
+        if self.calm:
+            middle, worst = statistics.median(self.calm) * 1000, max(self.calm) * 1000
+            lines.append(f"small requests in calm: {len(self.calm)}, median {middle:.1f} ms, worst {worst:.0f} ms")
+        lines.append(f"the event loop was held up for {self.lag * 1000:.0f} ms at most")
+        if self.noticed:
+            lines.append(f"dead peers with work on them: {len(self.noticed)}, noticed in {max(self.noticed):.2f} s")
+        return lines
 
 
 def told(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Awaitable, Callable
 from random import Random
+from typing import ClassVar
 from weakref import WeakSet
 
 import trio
@@ -84,18 +85,11 @@ class Running:
 class Caller:
     """Makes calls with one client, one after the other."""
 
-    seen: WeakSet[BaseException] = WeakSet()
+    seen: ClassVar[WeakSet[BaseException]] = WeakSet()
     """Every error that somebody got: no other call may get the same object."""
 
     def __init__(
-        self,
-        name: str,
-        client: trio_h2ws.Client,
-        port: int,
-        random: Random,
-        sky: Sky,
-        tally: Tally,
-        ran: dict[str, int],
+        self, name: str, client: trio_h2ws.Client, port: int, random: Random, sky: Sky, tally: Tally
     ) -> None:
         self.name = name
         self.client = client
@@ -103,8 +97,6 @@ class Caller:
         self.random = random
         self.sky = sky
         self.tally = tally
-        self.ran = ran
-        """How often the server has run each request that must run once."""
         self.running: Running | None = None
         self._calm: int | None = None  # the settled time in which the call began
 
@@ -156,15 +148,20 @@ class Caller:
         if type(error) not in DOCUMENTED:
             self.fail(f"{kind}: not a documented error for this: {told(error)}")
             return
-        if "internal error" in str(error):
-            self.fail(f"{kind}: {told(error)}")
-        elif isinstance(error, trio_h2ws.LimitExceeded) and error.bound != "max_connections_per_origin":
+        bound = error.bound if isinstance(error, trio_h2ws.LimitExceeded) else None
+        if "internal error" in str(error) or bound not in (None, "max_connections_per_origin"):
             self.fail(f"{kind}: {told(error)}")
         elif error in self.seen:
             self.fail(f"{kind}: two calls got the same exception object: {told(error)}")
-        elif calm and not isinstance(error, trio_h2ws.LimitExceeded) and not self._could_not_repeat(error, kind):
+        elif calm and bound is None and not self._could_not_repeat(error, kind):
             self.fail(f"{kind}: failed in settled calm: {told(error)}")
         self.seen.add(error)
+
+    def check_bound(self) -> None:
+        running = self.running
+        if running is not None and trio.current_time() > running.deadline and not running.scope.cancel_called:
+            self.fail(f"{running.kind}: not done after {BOUND:.0f} s. It waits here:\n{stack(running.task)}")
+            running.scope.cancel()
 
     def _could_not_repeat(self, error: BaseException, kind: str) -> bool:
         """A GOAWAY met a body that can be sent only once: that is told, in calm, too."""
@@ -190,12 +187,7 @@ class Watch:
             self._sky.lag = max(self._sky.lag, lag)
             self._tally.lag = max(self._tally.lag, lag)
             for caller in self._callers:
-                running = caller.running
-                if running is not None and trio.current_time() > running.deadline and not running.scope.cancel_called:
-                    caller.fail(
-                        f"{running.kind}: not done after {BOUND:.0f} s. It waits here:\n{stack(running.task)}"
-                    )
-                    running.scope.cancel()
+                caller.check_bound()
 
 
 def stack(task: trio.lowlevel.Task) -> str:

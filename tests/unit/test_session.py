@@ -70,7 +70,6 @@ def test_nothing_counts_after_a_close() -> None:
     assert session.failure is None
 
 
-REGISTERED = pytest.mark.xfail(strict=True, reason="1014 is registered (Bad Gateway), and wsproto does not know it")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ REGISTERED = pytest.mark.xfail(strict=True, reason="1014 is registered (Bad Gate
         (1000, 1000),
         (1012, 1012),
         (1013, 1013),
-        pytest.param(1014, 1014, marks=REGISTERED),
+        (1014, 1014),
         (3000, 3000),
         (4999, 4999),
         (None, 1005),

@@ -129,18 +129,19 @@ class Opening:
 
 def expected(found: Look, tls: bool, http2: HTTP2) -> Opening:
     """By which way, from what is known without trying it."""
+    absent = "the server did not send ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441)"
     if http2 == "never":
         return Opening("HTTP/1.1", "--http2 never")
     if found.protocol is None:
         return Opening(None, "the connection ended too early to tell")
-    if found.protocol == "HTTP/2" and found.extended_connect and (tls or http2 == "require"):
-        return Opening("HTTP/2", "the server sent ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441)")
+    if found.protocol == "HTTP/2" and found.extended_connect:
+        return Opening("HTTP/2", "the server sent ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441): on the same connection")
     if http2 == "require":
-        return Opening(None, "--http2 require, and the server did not send ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441)")
+        return Opening(None, f"{absent}, and --http2 is require")
     if not tls:
-        return Opening("HTTP/1.1", "in clear there is no ALPN to agree on HTTP/2")
+        return Opening("HTTP/1.1", "in clear there is no ALPN to agree on HTTP/2 with")
     if found.protocol == "HTTP/2":
-        return Opening("HTTP/1.1", "the server did not send ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441)")
+        return Opening("HTTP/1.1", f"{absent}: on a connection of its own")
     return Opening("HTTP/1.1", "the server did not choose h2 in the TLS handshake")
 
 

@@ -38,8 +38,8 @@ _HANDSHAKE = 5.0
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "probe", help="see what an origin speaks",
-        description="Connect, make one HEAD request, and say what the origin speaks: ALPN, SETTINGS, RFC 8441 or not, "
-        "and how its WebSocket is opened and why.",
+        description="Connect, make one HEAD request, and say what the origin speaks: ALPN, SETTINGS, RFC 8441 or "
+        "not, and how its WebSocket is opened and why.",
         epilog="Exit code 0 if there was a connection, and the WebSocket, if one was asked for, was opened.",
     )  # fmt: skip
     parser.add_argument("url", metavar="URL", help="https:// if it has no scheme")

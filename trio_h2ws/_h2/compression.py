@@ -58,6 +58,9 @@ class BlockEncoder(Encoder):
         return b"".join(pieces)
 
     def _encode(self, field: Any) -> bytes:
+        if field[0] == b":path" and len(field[1]) < 127:
+            # Never indexed, name from the static table, as it is: Huffman in Python costs more than it saves.
+            return b"\x14" + bytes((len(field[1]),)) + field[1]  # type: ignore[no-any-return]
         entries = self.header_table.dynamic_entries
         newest = entries[0] if entries else None
         encoded = self.add((field[0], field[1]), len(field) == 3 and field[2], True)

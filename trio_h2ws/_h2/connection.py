@@ -1,6 +1,6 @@
 """One HTTP/2 connection: a reader, a writer, and the streams they serve.
 
-    app task ─ send / receive ─┐                                (never touches the socket)
+    app task ─ send / receive ─┐                                (never waits for the socket)
     app task ─ …               ├─ sync calls ─► Engine (sans-IO, owns h2)
     reader task ─ read ─ engine.receive ─ hooks ──────────┘      │
     writer task ◄─ wake ─ engine.produce ─ write ─ wait until the socket can take more

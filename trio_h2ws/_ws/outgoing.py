@@ -9,10 +9,10 @@ from typing import TypeAlias
 from wsproto.frame_protocol import XorMaskerSimple
 
 from .deflate import Deflate
-from .session import BINARY, TEXT, Session
+from .session import BINARY, TEXT, Session, is_close_code
 
+_SLICE = 64 * 1024
 _SMALL_MASK = 1536  # up to here one big-integer XOR beats wsproto's four table look-ups
-_NOT_SENT = frozenset((1004, 1005, 1006, 1015))  # RFC 6455, section 7.4.1: never on the wire
 
 Data: TypeAlias = "str | bytes | bytearray | memoryview"
 
@@ -67,14 +67,16 @@ class Outgoing:
 def _mask(payload: bytes, key: bytes) -> bytes:
     size = len(payload)
     if size > _SMALL_MASK:
-        return bytes(XorMaskerSimple(key).process(bytearray(payload)))
+        # In slices that stay in the processor's cache; wsproto's masker goes on where it stopped.
+        process = XorMaskerSimple(key).process
+        return b"".join([process(bytearray(payload[at : at + _SLICE])) for at in range(0, size, _SLICE)])
     stretched = (key * (size // 4 + 1))[:size]
     return (int.from_bytes(payload, "little") ^ int.from_bytes(stretched, "little")).to_bytes(size, "little")
 
 
 def check_close(code: int, reason: str) -> None:
     """Raises ValueError for a Close that may not be sent (RFC 6455, section 7.4)."""
-    if code in _NOT_SENT or not (1000 <= code <= 1014 or 3000 <= code <= 4999):
+    if not is_close_code(code):
         raise ValueError(f"close code {code} can't be sent: use 1000 to 1003, 1007 to 1014, or 3000 to 4999")
     if len(reason.encode()) > 123:
         raise ValueError("a close reason has at most 123 bytes of UTF-8")

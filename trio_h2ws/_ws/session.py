@@ -30,6 +30,7 @@ from .deflate import Deflate
 
 TEXT, BINARY = 0x81, 0x82  # FIN and opcode, no reserved bit
 _COMPRESSED = (TEXT | 0x40, BINARY | 0x40)  # the same with RSV1, which permessage-deflate owns
+_CLOSE = 0x88
 _FAST = 64 * 1024  # a frame up to this size may take the fast lane
 _INFLATE_STEP = 1024  # compressed bytes inflated at once when parts are taken: at most about a thousand times as many
 
@@ -151,7 +152,11 @@ class Session:
                     masked = 0
                 end = position + head + length
                 if (
-                    (first == TEXT or first == BINARY or (first in _COMPRESSED and self._deflate is not None))
+                    (
+                        first == TEXT
+                        or first == BINARY
+                        or (first in _COMPRESSED and self._deflate is not None and not self.want_parts)
+                    )
                     and end <= size
                     and not self._in_message
                     and not masked
@@ -168,6 +173,10 @@ class Session:
                     self._allowance.earn(2)
                     position = end
                     continue
+                if first == _CLOSE and end <= size and length <= 125 and not masked:
+                    self._spend()
+                    self._on_close(raw[position + head : end])
+                    return
                 self._undecided = not self._admit(first, length)
                 if self._undecided:
                     break
@@ -179,6 +188,17 @@ class Session:
         else:
             self._raw = raw[position:]
             self.stalled = position < size and not self.has_room
+
+    def _on_close(self, payload: bytes) -> None:
+        """Here and not in wsproto, which does not know 1014 (IANA's registry does)."""
+        code = 1005
+        if payload:
+            code = int.from_bytes(payload[:2], "big") if len(payload) > 1 else 0
+            if not is_close_code(code):
+                raise ParseFailed(f"a Close with code {code}, which may not be sent")
+        self.close_reason = payload[2:].decode()
+        self.close_code = code
+        self.close_received = True
 
     def _inflate(self, payload: bytes) -> bytes:
         assert self._deflate is not None
@@ -304,3 +324,8 @@ class Session:
         self.want_parts = True  # of a message under way, too: each part is dropped as it comes
         self.taking = self._in_message
         self.skip_message()
+
+
+def is_close_code(code: int) -> bool:
+    """Whether a Close may carry it (RFC 6455, section 7.4, and IANA's registry of close codes)."""
+    return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))

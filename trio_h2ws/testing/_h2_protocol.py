@@ -50,6 +50,9 @@ class H2Protocol(H2Connection):
                 del self.streams[stream_id]
                 self._closed_streams[stream_id] = stream.closed_by
         self.ended.clear()
+        if len(self.streams) >= self.local_settings.max_concurrent_streams:
+            # Before anybody is blamed: a stream that ended earlier in this same read is not reported yet.
+            return super()._open_streams(remainder)
         return len(self.streams)  # a server that pushes nothing has inbound streams only
 
     def _receive_frame(self, frame: Any) -> list[Event]:
