@@ -1,5 +1,5 @@
-"""`nox` runs what must pass: lint, types, the tests on the built wheel, the docs. `nox -s bench` measures, and
-`nox -s autobahn` plays the Autobahn|Testsuite."""
+"""`nox` runs what must pass: lint, types, the tests on the built wheel, the docs. `nox -s bench` measures,
+`nox -s autobahn` plays the Autobahn|Testsuite, and `nox -s soak` lets a network fail for minutes."""
 
 from __future__ import annotations
 
@@ -65,6 +65,13 @@ def autobahn(session: nox.Session) -> None:
     install(session, f"{wheel(session)}[testing]", group="autobahn")
     arguments = session.posargs or ["--table", "docs/reference/autobahn.md"]
     session.run("python", "-m", "tests.autobahn", "--env", str(session.cache_dir / "autobahn"), *arguments)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Requests and WebSockets for minutes, over a network that fails all the time: `-- --minutes 30 --seed 1`."""
+    install(session, f"{wheel(session)}[testing]")
+    session.run("python", "-m", "tests.soak", *session.posargs)
 
 
 @nox.session

@@ -51,12 +51,13 @@ def _rooms(package: str, path: list[str]) -> list[ModuleAnalyzer]:
 
 
 def _find_field_docs(package: str, path: list[str]) -> ModuleAnalyzer:
-    """Let autodoc find the docstrings of fields. It looks for them in the file of the module that a class says it is
-    from, and our public classes say `trio_h2ws`, not the file that they were written in."""
+    """Let autodoc find the docstrings of fields, and the order of members. It looks for them in the file of the module
+    that a class says it is from, and our public classes say `trio_h2ws`, not the file that they were written in."""
     public = ModuleAnalyzer.for_module(package)
     public.analyze()
     for room in _rooms(package, path):
         public.attr_docs.update(room.attr_docs)
+        public.tagorder.update(room.tagorder)
     return public
 
 
@@ -95,7 +96,8 @@ def _shown(value: Any, doc: str) -> str:
         return f"{value:g} s"
     if not isinstance(value, int) or isinstance(value, bool):
         return f"`{value}`"
-    if value >= 1024 and value % 1024 == 0 and (re.match(r"(received )?bytes", doc, re.I) or value > 2**20):
+    is_bytes = value > 2**20 or re.match(r"(received )?bytes", doc, re.IGNORECASE)
+    if is_bytes and value >= 1024 and value % 1024 == 0:
         return f"{value // 2**20} MiB" if value % 2**20 == 0 else f"{value // 1024} KiB"
     return f"{value:,}"
 

@@ -17,13 +17,18 @@ class ConnectionLost(H2WSError, trio.BrokenResourceError):
 
 
 class ConnectionTimedOut(ConnectionLost):
-    """The server did not answer a keepalive PING within `Timeouts.ping_timeout` seconds."""
+    """The server did not answer a keepalive PING (RFC 9113, section 6.7) within `Timeouts.ping_timeout` seconds, and
+    nothing else came from it.
+
+    The request may have been processed: retry only what is idempotent.
+    """
 
 
 class ConnectionTerminated(ConnectionLost):
-    """The server ended the connection with GOAWAY (RFC 9113, section 6.8), or we did because of what it sent.
+    """The server said GOAWAY (RFC 9113, section 6.8), and ended the connection before this stream was done.
 
-    `error_code` is the number in the GOAWAY, `debug_data` the bytes that came with it.
+    `error_code` is the number in the GOAWAY, `debug_data` the bytes that came with it. The request may have been
+    processed: retry only what is idempotent.
     """
 
     def __init__(self, message: str, error_code: int = 0, debug_data: bytes = b"") -> None:

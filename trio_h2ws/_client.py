@@ -49,7 +49,10 @@ class WebSocketOptions(TypedDict, total=False):
 
 
 class Client(metaclass=PrivateConstructor):
-    """Requests and WebSockets, all of one origin on one HTTP/2 connection. Made by `open_client`."""
+    """Requests and WebSockets, all of one origin on one HTTP/2 connection. Made by `open_client`.
+
+    Share it between tasks. After the end of its block every call raises `trio.ClosedResourceError`.
+    """
 
     def __init__(self, nursery: trio.Nursery, defaults: Defaults, dial: DialConfig, coalesce: bool) -> None:
         self._defaults = defaults
@@ -76,47 +79,51 @@ class Client(metaclass=PrivateConstructor):
     ) -> Response:
         """Send a request (RFC 9113, section 8.1) and wait for the whole response.
 
-        - `headers`: a mapping or pairs; they go over the client's own.
-        - `content`: bytes, str, or an iterable or async iterable of bytes; `json`: any value that JSON knows.
-        - `trailers`: fields that follow the body.
-        - `http2`: "auto", "require" or "never", for this call.
-        - `follow_redirects`: true by default; `response.history` are the redirects that led there.
+        - `url`: absolute, or relative to the client's `base_url`.
+        - `headers`: a mapping or pairs of names and values; they go over the client's own.
+        - `content`: the body: bytes-like, str (sent as UTF-8), an iterable or async iterable of bytes. Default: none.
+        - `json`: instead of `content`, any value that JSON knows.
+        - `trailers`: fields that follow the body, given like `headers`.
+        - `http2`: "auto", "require" or "never", for this call. Default: the client's.
+        - `follow_redirects`: true by default (RFC 9110, section 15.4); `response.history` are those that led there.
 
         Raises `ConnectFailed`, `ConnectionLost`, `RequestNotProcessed`, `StreamReset`, `RemoteProtocolError`,
-        `LimitExceeded` (the body is larger than `Limits.max_body_size`: use `stream`), and ValueError or TypeError
-        for a bad call, before anything is dialled. A 4xx or 5xx is a response like any other.
+        `LocalProtocolError` (more headers than the server allows), `LimitExceeded` (the body is larger than
+        `Limits.max_body_size`: use `stream`), ValueError or TypeError for a bad call, before anything is dialled,
+        and what your own iterable raises. A 4xx or 5xx is a response like any other.
 
-        Cancelled, it resets its stream (RST_STREAM, CANCEL) and leaves the connection whole.
+        Cancelled, it resets its stream (RST_STREAM, CANCEL) and leaves the connection whole. Over HTTP/1.1 its
+        connection is closed.
         """
         call = self._defaults.request(method, url, **options)
         return await self._exchange.request(call, self._http2(http2), follow_redirects)
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        """`request("GET", …)`"""
+        """`request("GET", url, …)`"""
         return await self.request("GET", url, **options)
 
     async def head(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        """`request("HEAD", …)`"""
+        """`request("HEAD", url, …)`"""
         return await self.request("HEAD", url, **options)
 
     async def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        """`request("POST", …)`"""
+        """`request("POST", url, …)`"""
         return await self.request("POST", url, **options)
 
     async def put(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        """`request("PUT", …)`"""
+        """`request("PUT", url, …)`"""
         return await self.request("PUT", url, **options)
 
     async def patch(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        """`request("PATCH", …)`"""
+        """`request("PATCH", url, …)`"""
         return await self.request("PATCH", url, **options)
 
     async def delete(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        """`request("DELETE", …)`"""
+        """`request("DELETE", url, …)`"""
         return await self.request("DELETE", url, **options)
 
     async def options(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        """`request("OPTIONS", …)`"""
+        """`request("OPTIONS", url, …)`"""
         return await self.request("OPTIONS", url, **options)
 
     @asynccontextmanager
@@ -129,11 +136,11 @@ class Client(metaclass=PrivateConstructor):
         follow_redirects: bool = True,
         **options: Unpack[ContentOptions],
     ) -> AsyncIterator[Response]:
-        """Send a request and give the response as soon as its headers are here; iterate over it for the body.
+        """Send a request and give the response as soon as its headers are here: `async for chunk in response`.
 
         The request's body is still being sent meanwhile, so a streaming echo can't stand still. Leaving the block
         before the end, in whatever way, resets the stream (RST_STREAM, CANCEL) and frees its slot.
-        Arguments and errors are those of `request`.
+        Arguments and errors are those of `request`; no bound holds for the body, but for `Response.read`.
         """
         call = self._defaults.request(method, url, **options)
         stream, response = await self._exchange.start(call, self._http2(http2), follow_redirects)
@@ -163,12 +170,15 @@ class Client(metaclass=PrivateConstructor):
         """Open a WebSocket: with extended CONNECT (RFC 8441) on the origin's HTTP/2 connection if the server takes it
         there, else by Upgrade (RFC 6455) on an HTTP/1.1 connection of its own.
 
+        - `url`: `wss://` or `ws://` (or `https://`, `http://`), absolute or relative to the client's `base_url`.
         - `subprotocols`: what to offer, in the order of preference; `WebSocket.subprotocol` is the server's choice.
+        - `headers`: a mapping or pairs; they go over the client's own.
         - `origin`: the Origin header (RFC 6455, section 10.2); most servers do not need it.
         - `compression`: what permessage-deflate to offer (RFC 7692); None offers none. By default neither side keeps
           its context, so an idle WebSocket costs no memory for it, and messages below 256 bytes go as they are.
         - `ping_interval`, `ping_timeout`: seconds. With an interval, a Ping is sent so often, and this one WebSocket
-          ends when one is not answered in time. The connection is watched anyway, see `Timeouts`.
+          ends when one is not answered in time (None: in any time). The connection is watched anyway, see `Timeouts`.
+        - `http2`: "auto", "require" or "never", for this call. Default: the client's.
         - `follow_redirects`: whether a redirect is followed; else it is a `WebSocketRejected`.
 
         Its connection lives in the client; the WebSocket is an `AsyncResource`, and closing it is up to you.

@@ -34,7 +34,7 @@ class Timeouts:
     close: float | None = 5.0
     """How long `WebSocket.aclose` waits for the peer's Close, and leaving `open_client` for the last bytes."""
     ping_interval: float | None = 20.0
-    """A connection on which nothing arrived for so long gets a PING (RFC 9113, section 6.7)."""
+    """A connection with open streams on which nothing arrived for so long gets a PING (RFC 9113, section 6.7)."""
     ping_timeout: float | None = 20.0
     """A PING unanswered for so long, and nothing else arriving, means a dead peer: `ConnectionTimedOut`."""
     idle: float | None = 300.0

@@ -177,7 +177,8 @@ class HTTPStatusError(H2WSError):
 
 
 class WebSocketError(H2WSError):
-    """Something that concerns one WebSocket only."""
+    """Something that concerns one WebSocket only: no answer to its handshake (a retry is safe), an unanswered Ping,
+    or the next message is of the other kind than was asked for."""
 
 
 class WebSocketRejected(WebSocketError):

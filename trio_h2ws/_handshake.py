@@ -3,7 +3,7 @@
 The browsers' choice, and better. On the origin's HTTP/2 connection, if its first SETTINGS said that the server takes
 WebSockets there (RFC 8441). If not, on a new connection with ALPN `http/1.1` alone, by Upgrade (RFC 6455), while
 requests stay where they are. A server that advertised and then does not do it (silence, HTTP_1_1_REQUIRED, 400, 405,
-421, 501, a reset) is tried once more over HTTP/1.1. A real refusal (401, 403, 404, a redirect) is the answer.
+421, 501, a page with 200, a reset) is tried once more over HTTP/1.1. A real refusal (401, 403, 404, a redirect) is the answer.
 
 What was found out is remembered for the origin, for `Timeouts.remember` seconds.
 """
@@ -102,7 +102,7 @@ class Handshakes:
         except WebSocketRejected as error:
             if error.status == 421 and self._unshare(origin):
                 return await self._over_http2(offer, Speak.BEST)
-            if error.status not in _NOT_DONE_OVER_HTTP2:
+            if error.status not in _NOT_DONE_OVER_HTTP2 and error.status >= 300:
                 raise
             first, reason = error, f"refused with {error.status}"
         except StreamReset as error:
@@ -204,8 +204,16 @@ class Handshakes:
 
 
 def _is_a_page(stream: Stream, response: Response) -> bool:
-    """Whether an HTTP handler that knows nothing of WebSockets answered 200, with a page that has ended already."""
-    if not stream.remote_ended or "sec-websocket-extensions" in response.headers:
-        return False  # who agrees on extensions knows WebSockets, and has closed this one at once
+    """Whether an HTTP handler that knows nothing of WebSockets answered 200, with a page.
+
+    Some servers send `content-length: 0` with a real yes. Who agrees on extensions or a subprotocol knows WebSockets.
+    """
+    headers = response.headers
+    if "sec-websocket-extensions" in headers or "sec-websocket-protocol" in headers:
+        return False
+    if headers.get("content-length", "0").strip("0") or headers.get("content-type", "").startswith("text/html"):
+        return True
+    if not stream.remote_ended:
+        return False
     first = stream.peek()
     return not first or first[0] & 0x70 != 0 or first[0] & 0x0F not in (1, 2, 8, 9, 10)

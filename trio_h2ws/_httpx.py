@@ -13,6 +13,7 @@ take time, and `read` must not run in that time: they go in parts, and are sent 
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -117,6 +118,8 @@ class Patience:
     def __init__(self, outgoing: Outgoing, client: trio_h2ws.Client) -> None:
         self._outgoing = outgoing
         self._client = client
+        # As connections say it: without the dot that may end a host name.
+        self._site = re.sub(r"\.(?=$|:[0-9]+$)", "", outgoing.origin)
         self._kind = "read"
         self._seconds = math.inf
         self._scope = trio.CancelScope()
@@ -131,6 +134,8 @@ class Patience:
 
     async def wait_head(self, call: AbstractAsyncContextManager[trio_h2ws.Response]) -> trio_h2ws.Response:
         """The response, as soon as its head is here. Raises the library's own word for a wait that was too long."""
+        if all(limit is None for limit in self._outgoing.timeouts.values()):
+            return await call.__aenter__()
         connections = self._connections()
         if not connections:
             self.expect("connect")
@@ -151,8 +156,7 @@ class Patience:
         raise self._outgoing.timeout(self._kind, self._seconds)
 
     def _connections(self) -> list[trio_h2ws.ConnectionInfo]:
-        origin = self._outgoing.origin
-        return [info for info in self._client.connections if info.origin == origin and not info.draining]
+        return [info for info in self._client.connections if info.origin == self._site and not info.draining]
 
     async def _until_connected(self) -> None:
         with self._watch:

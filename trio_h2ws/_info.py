@@ -16,6 +16,7 @@ class ConnectionInfo:
     protocol: str = field(compare=False)
     """ "HTTP/2" or "HTTP/1.1"."""
     streams_in_use: int = field(compare=False)
+    """Requests and WebSockets that are open on it."""
     streams_allowed: int = field(compare=False)
     """The server's MAX_CONCURRENT_STREAMS, or our own bound if that is lower."""
     settings: dict[str, int] = field(compare=False)
@@ -23,7 +24,9 @@ class ConnectionInfo:
     round_trip_time: float | None = field(compare=False)
     """Seconds, from the last PING; None if it is not known yet."""
     bytes_in: int = field(compare=False)
+    """Received so far, without what TLS adds."""
     bytes_out: int = field(compare=False)
+    """Sent so far, without what TLS adds."""
     draining: bool = field(compare=False)
     """It takes no new streams: the server sent GOAWAY, or the connection is about to close."""
     extended_connect: bool = field(compare=False, default=False)

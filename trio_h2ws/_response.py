@@ -85,7 +85,12 @@ class Collector:
 
 
 class Response(metaclass=PrivateConstructor):
-    """A response. After `Client.request` its body is in `content`; inside `Client.stream` it is read as it comes."""
+    """A response. After `Client.request` its body is in `content`; inside `Client.stream` it is read as it comes.
+
+    `async for chunk in response` gives the body in bytes, with any content-encoding (gzip, deflate) undone. It raises
+    `ConnectionLost`, `StreamReset`, `RemoteProtocolError`, and `trio.ClosedResourceError` after the block. Cancelled,
+    it has taken nothing, so one may go on reading. One task at a time reads: else `trio.BusyResourceError`.
+    """
 
     __slots__ = (
         "_body",
@@ -204,7 +209,8 @@ class Response(metaclass=PrivateConstructor):
     async def read(self) -> bytes:
         """Read the rest of the body and return all of it. Also sets `content`.
 
-        Raises `LimitExceeded` past `Limits.max_body_size`. Cancelled, the body can't be read any more.
+        Raises `LimitExceeded` past `Limits.max_body_size`, and what iterating raises. Cancelled, what was read until
+        then is lost.
         """
         if self._content is None:
             chunks: list[bytes] = []

@@ -36,7 +36,7 @@ def default_context() -> ssl.SSLContext:
     is empty (a slim container) certifi's, if it is installed.
     """
     context = ssl.create_default_context()
-    if sys.platform in ("win32", "darwin"):
+    if sys.platform == "win32" or sys.platform == "darwin":  # type checkers know only this form
         import truststore
 
         context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -63,7 +63,7 @@ class SocketTransport:
 
     @property
     def peer(self) -> tuple[str, int] | None:
-        """The address and port at the other end; None for a Unix socket, and for a connection that is reset already."""
+        """The address and port at the other end; None for a Unix socket, and for a connection that is reset."""
         try:
             name = self._socket.getpeername()
         except OSError:

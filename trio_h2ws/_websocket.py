@@ -118,7 +118,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
             await link.wait()
 
     async def receive_batch(self) -> list[str | bytes]:
-        """Every message that is here, in one call; waits until there is one. Errors as of `receive`."""
+        """Every message that is here, in one call; waits until there is one. For the rest it is like `receive`."""
         await self._wait_message()
         session = self._link.session
         batch = []
@@ -149,7 +149,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         return message
 
     async def receive_json(self) -> Any:
-        """`receive` and parse as JSON. Raises ValueError when the message is not JSON."""
+        """`receive` and parse as JSON (RFC 8259). Raises ValueError when the message is not JSON: it is gone then."""
         return _json.loads(await self.receive())
 
     def receive_parts(self) -> AsyncIterator[str | bytes]:
@@ -222,11 +222,15 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         await self._turn.park()
 
     async def send_json(self, value: Any) -> None:
-        """`send` a value as JSON text."""
+        """`send` a value as JSON text. Raises TypeError or ValueError for what JSON does not know."""
         await self.send(_json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
 
     async def ping(self) -> float:
-        """Send a Ping and wait for its Pong (RFC 6455, section 5.5.2). Returns the round trip in seconds."""
+        """Send a Ping and wait for its Pong (RFC 6455, section 5.5.2). Returns the round trip in seconds.
+
+        Waits without a deadline. Raises what ended the WebSocket, if it ends first: see `receive`. Cancelled, the
+        Ping has left, and its Pong will be ignored.
+        """
         link = self._link
         await trio.lowlevel.checkpoint_if_cancelled()
         link.check_open()
@@ -317,7 +321,11 @@ class OutgoingMessage:
         return self
 
     async def send(self, part: Data) -> None:
-        """Send the next part: str in a text message, bytes-like in a binary one."""
+        """Send the next part: str in a text message, bytes-like in a binary one, else TypeError.
+
+        Waits while `Limits.max_send_buffer` bytes wait. Cancelled, this part was not sent. Raises what
+        `WebSocket.send` raises, and `trio.ClosedResourceError` after the message is finished.
+        """
         if not isinstance(part, (str, bytes, bytearray, memoryview)):
             raise TypeError(f"a part must be str or bytes-like, not {type(part).__name__}")
         if self._text is None:

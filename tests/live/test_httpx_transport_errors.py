@@ -49,6 +49,12 @@ async def test_the_connection_does_not_count_as_read(lib: Any) -> None:
             await http.get(f"{server.url}/hang", timeout=timeout)
 
 
+async def test_a_host_name_that_ends_with_a_dot(lib: Any, server: Server, http: Any) -> None:
+    url = server.url.replace("localhost", "localhost.")
+    assert (await http.get(f"{url}/slow/0.4", timeout=lib.Timeout(5, connect=0.2))).status_code == 200
+    assert (await http.get(url, timeout=None)).status_code == 200
+
+
 async def test_write_timeout(lib: Any, server: Server, http: Any) -> None:
     await http.get("/")
     server.freeze()

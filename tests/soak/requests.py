@@ -125,12 +125,13 @@ async def left_early(c: Caller) -> None:
 
 async def stalled(c: Caller) -> None:
     """A reader that takes its time: its window holds the server, and nobody else."""
-    n = 400_000
+    n, naps = 400_000, c.random.randrange(5)
     got = bytearray()
     async with c.client.stream("GET", c.url(f"/bytes/{n}")) as response:
         async for chunk in response:
             got += chunk
-            if c.random.random() < 0.05:
+            if naps and c.random.random() < 0.1:
+                naps -= 1
                 await trio.sleep(c.random.uniform(0, 0.5))
     c.compare(bytes(got), PATTERN[:n], "a body that was read slowly")
 

@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--origin", metavar="ORIGIN", help="the Origin header, as a browser would send it")
     parser.add_argument(
         "--wait", metavar="SECONDS", type=seconds,
-        help=f"how long to wait for answers after the end of stdin: {_WAIT:g}, or 0 at a terminal; inf for ever",
+        help=f"after the end of stdin, how long without a message to wait: {_WAIT:g}, or 0 at a terminal; inf for ever",
     )  # fmt: skip
     add_call(parser)
     parser.set_defaults(run=run)
@@ -126,7 +126,11 @@ class _Conversation:
                 await self._ws.send(line)
                 self._sent += 1
                 await self._screen.prompt()
-        await trio.sleep(self._wait)
+        # As long as answers come, more may come.
+        received = -1
+        while received != self._received:
+            received = self._received
+            await trio.sleep(self._wait)
 
     async def _receive(self) -> None:
         while True:  # not `async for`: the exception at its end tells who closed

@@ -338,7 +338,8 @@ class H2Engine:
         except OversizedHeaderListError as error:
             raise LimitExceeded("max_header_list_size", self._limits.max_header_list_size) from error
         except HPACKError as error:
-            raise FrameError(ErrorCode.COMPRESSION_ERROR, f"header block: {error}") from error
+            # hpack's own words may hold an address in memory, and ours go to the peer.
+            raise FrameError(ErrorCode.COMPRESSION_ERROR, "a header block that is not HPACK") from error
         stream = self.streams.get(stream_id)
         if stream is None:
             self._late(stream_id)

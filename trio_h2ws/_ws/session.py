@@ -173,7 +173,9 @@ class Session:
                     self._allowance.earn(2)
                     position = end
                     continue
-                if first == _CLOSE and end <= size and length <= 125 and not masked:
+                if first == _CLOSE and head == 2 and not masked:
+                    if end > size:
+                        break  # at most 125 bytes: they are awaited, so it never matters how they were cut
                     self._spend()
                     self._on_close(raw[position + head : end])
                     return
