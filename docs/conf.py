@@ -51,8 +51,8 @@ def _rooms(package: str, path: list[str]) -> list[ModuleAnalyzer]:
 
 
 def _find_field_docs(package: str, path: list[str]) -> ModuleAnalyzer:
-    """Let autodoc find the docstrings of fields, and the order of members. It looks for them in the file of the module
-    that a class says it is from, and our public classes say `trio_h2ws`, not the file that they were written in."""
+    """Let autodoc find the docstrings of fields, and the order of members. It looks in the file of the module that a
+    class says it is from, and our public classes say `trio_h2ws`, not the file that they were written in."""
     public = ModuleAnalyzer.for_module(package)
     public.analyze()
     for room in _rooms(package, path):

@@ -3,7 +3,8 @@
 The browsers' choice, and better. On the origin's HTTP/2 connection, if its first SETTINGS said that the server takes
 WebSockets there (RFC 8441). If not, on a new connection with ALPN `http/1.1` alone, by Upgrade (RFC 6455), while
 requests stay where they are. A server that advertised and then does not do it (silence, HTTP_1_1_REQUIRED, 400, 405,
-421, 501, a page with 200, a reset) is tried once more over HTTP/1.1. A real refusal (401, 403, 404, a redirect) is the answer.
+421, 501, a page with 200, a reset) is tried once more over HTTP/1.1. A real refusal (401, 403, 404, a redirect) is
+the answer.
 
 What was found out is remembered for the origin, for `Timeouts.remember` seconds.
 """

@@ -302,31 +302,24 @@ class Link:
 
     def watch(self, interval: float, timeout: float | None) -> None:
         """Send a Ping every `interval` seconds; end this one WebSocket if one is not answered within `timeout`."""
-        sent = trio.Event()
+        timers = self.carrier.connection.timers
 
         def ping() -> None:
             if self.is_over or self.outgoing.close_sent:
                 return
-            nonlocal sent
-            sent = trio.Event()
-            self.pings[b"watch"] = sent
-            self.carrier.send_nowait(self.outgoing.ping(b"watch"))
-            timers = self.carrier.connection.timers
-            if timeout is None:
-                timers.add(interval, ping)
-            else:
-                timers.add(timeout, check)
+            if b"watch" not in self.pings or timeout is None:  # else the last one still has time to be answered
+                answered = self.pings[b"watch"] = trio.Event()
+                self.carrier.send_nowait(self.outgoing.ping(b"watch"))
+                if timeout is not None:
+                    timers.add(timeout, lambda: check(answered))
+            timers.add(interval, ping)
 
-        def check() -> None:
-            if self.is_over:
-                return
-            if sent.is_set():
-                self.carrier.connection.timers.add(max(0.0, interval - (timeout or 0.0)), ping)
-            else:
+        def check(answered: trio.Event) -> None:
+            if not (self.is_over or answered.is_set()):
                 self.error = WebSocketError(f"the server did not answer a WebSocket Ping within {timeout} s")
                 self.finish()
 
-        self.carrier.connection.timers.add(interval, ping)
+        timers.add(interval, ping)
 
     def resume(self) -> None:
         """A message was taken: bytes that waited for room can be parsed."""

@@ -1,4 +1,4 @@
-"""Thousands of calls, cancelled at random points on one connection beside steady traffic. Afterwards nothing is lost."""
+"""Thousands of calls, cancelled at random points on one connection beside steady traffic. Nothing is lost."""
 
 from __future__ import annotations
 

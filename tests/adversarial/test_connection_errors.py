@@ -1,4 +1,4 @@
-"""What RFC 9113 calls a connection error ends the connection: GOAWAY with the right code, and everyone hears at once."""
+"""What RFC 9113 calls a connection error ends the connection: GOAWAY with its code, and everyone hears at once."""
 
 from __future__ import annotations
 

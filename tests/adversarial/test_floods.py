@@ -146,7 +146,10 @@ async def test_continuation_without_end(piece: bytes) -> None:
         with bounded(20 * MIB, 5):
             await send_all(peer, flood)
             await peer.expect_goaway(frames.ENHANCE_YOUR_CALM)
-        assert (await call.error(trio_h2ws.LimitExceeded)).bound in ("max_continuation_frames", "max_header_list_size")
+        assert (await call.error(trio_h2ws.LimitExceeded)).bound in (
+            "max_continuation_frames",
+            "max_header_list_size",
+        )
 
 
 async def test_a_header_list_over_the_bound() -> None:

@@ -1,4 +1,4 @@
-"""When WebSockets hold every slot, work does not wait for ever: another connection, and past the bound a clear error."""
+"""When WebSockets hold every slot, work does not wait for ever: another connection, up to a bound, then an error."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A client that was left in the moment in which a dial became ready waited for that connection's idle time.
 
-The dial had its connection and was about to put it into the pool. The pool was ended, and did not know it yet. Then it
-was put there, where nobody would end it, and leaving the client waits for all of its tasks: 300 seconds by default.
+The dial had its connection and was about to put it into the pool. The pool was ended, and did not know it yet. Then
+it was put there, where nobody would end it. Leaving the client waits for all of its tasks: 300 seconds by default.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-import trio_h2ws
 from toolkit import scripted_peer
 
 

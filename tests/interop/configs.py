@@ -73,7 +73,6 @@ server.bind = "127.0.0.1"
 server.port = {port}
 server.document-root = "{directory}"
 server.upload-dirs = ("{directory}")
-server.stream-request-body = 1
 server.stream-response-body = 1
 server.max-request-size = 0
 ssl.engine = "enable"
@@ -131,7 +130,7 @@ static_resources:
       filters:
       - name: http
         typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          "@type": {filters}.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: http
           http2_protocol_options: {{allow_connect: true}}
           upgrade_configs: [{{upgrade_type: websocket}}]
@@ -145,7 +144,7 @@ static_resources:
           http_filters:
           - name: router
             typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+              "@type": {filters}.http.router.v3.Router
   clusters:
   - name: app
     connect_timeout: 5s

@@ -26,7 +26,6 @@ function echo(ws) {
 }
 
 server.on('request', (request, response) => {
-  if (request.method === 'CONNECT') return; // the stream's own handler has it
   const path = request.url;
   if (path.startsWith('/bytes/')) {
     let left = Number(path.slice(7));
@@ -57,8 +56,7 @@ server.on('upgrade', (request, socket, head) => {
   else socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n');
 });
 
-server.on('stream', (stream, headers) => {
-  if (headers[':method'] !== 'CONNECT') return;
+server.on('connect', ({ stream, headers }) => {
   stream.on('error', () => {});
   if (headers[':path'] !== '/ws') {
     stream.respond({ ':status': 403 }, { endStream: true });

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import signal
 import sys
 
@@ -14,7 +13,7 @@ from trio_h2ws.testing import open_server
 async def main() -> None:
     port, file = sys.argv[1:]
     async with open_server(port=int(port), alpn=("h2", "http/1.1")) as server:
-        pathlib.Path(file).write_bytes(server.ca_pem or b"")
+        await trio.Path(file).write_bytes(server.ca_pem or b"")
         with trio.open_signal_receiver(signal.SIGTERM) as signals:
             async for _ in signals:
                 break

@@ -17,13 +17,6 @@ class NotStarted(Exception):
     """The program did not come so far as to listen."""
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 def listens(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
@@ -35,7 +28,7 @@ class Process:
     def __init__(self, command: Sequence[str], port: int, directory: pathlib.Path, env: Mapping[str, str]) -> None:
         self._command = command
         self._port = port
-        self._directory = directory
+        self.directory = directory
         self._env = {**os.environ, **env}
         self._log = directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,7 +41,7 @@ class Process:
                 self._command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=self._directory,
+                cwd=self.directory,
                 env=self._env,
                 start_new_session=True,
             )
@@ -67,15 +60,14 @@ class Process:
         """The end of what it printed."""
         return self._log.read_text(errors="replace").strip()[-1500:] if self._log.exists() else ""
 
-    def ask_to_go(self) -> None:
-        """SIGTERM: what an operator does to restart it."""
+    def signal(self, number: signal.Signals) -> None:
         if self._process is not None and self.alive:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(number)
 
     def stop(self) -> None:
         if self._process is None:
             return
-        self.ask_to_go()
+        self.signal(signal.SIGTERM)
         try:
             self._process.wait(2)
         except subprocess.TimeoutExpired:

@@ -29,13 +29,16 @@ def answer(connection: ServerConnection, request: Request) -> Response | None:
     return connection.respond(HTTPStatus.FORBIDDEN, "no")
 
 
+def choose(connection: ServerConnection, offered: Any) -> Any:
+    return offered[-1] if offered else None
+
+
 async def main() -> None:
     port, certificate, key = sys.argv[1:]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    protocols: Any = ["v1", "v2"]
     async with serve(
-        echo, "127.0.0.1", int(port), ssl=context, process_request=answer, subprotocols=protocols
+        echo, "127.0.0.1", int(port), ssl=context, process_request=answer, select_subprotocol=choose
     ) as server:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
         await server.wait_closed()

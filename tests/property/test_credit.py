@@ -217,5 +217,8 @@ class CreditMachine(RuleBasedStateMachine):
 TestCredit = CreditMachine.TestCase
 # Not `explain`: it could outlast the test's deadline, and then the failure itself would not be seen.
 TestCredit.settings = settings(
-    max_examples=60, stateful_step_count=60, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+    max_examples=60,
+    stateful_step_count=60,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
 )

@@ -82,12 +82,20 @@ engine_frames = st.one_of(
 # Most bytes of the first kind end the connection soon; these are what a server really sends.
 live = st.sampled_from([1, 3, 5])
 tame_frames = st.one_of(
-    st.builds(lambda stream, end: frames.headers(stream, frames.literals([(":status", "200")]), end=end), live, st.booleans()),
+    st.builds(
+        lambda stream, end: frames.headers(stream, frames.literals([(":status", "200")]), end=end),
+        live,
+        st.booleans(),
+    ),
     st.builds(lambda stream: frames.headers(stream, frames.literals([(":status", "103")])), live),
     st.builds(lambda stream: frames.headers(stream, frames.literals([("x-t", "1")]), end=True), live),
     st.builds(
-        lambda stream: frames.headers(stream, b"", end_headers=False)
-        + frames.continuation(stream, frames.literals([(":status", "200"), ("content-length", "5")]), end_headers=True),
+        lambda stream: (
+            frames.headers(stream, b"", end_headers=False)
+            + frames.continuation(
+                stream, frames.literals([(":status", "200"), ("content-length", "5")]), end_headers=True
+            )
+        ),
         live,
     ),
     st.builds(frames.data, live, st.binary(max_size=300), end=st.booleans()),
@@ -110,7 +118,13 @@ def engine_heard(pieces: list[bytes]) -> Any:
         if recorder.engine.fault is None:
             recorder.engine.receive(piece)
     fault = recorder.engine.fault
-    return recorder.heard(), recorder.take(), type(fault), getattr(fault, "error_code", None), list(recorder.engine.streams)
+    return (
+        recorder.heard(),
+        recorder.take(),
+        type(fault),
+        getattr(fault, "error_code", None),
+        list(recorder.engine.streams),
+    )
 
 
 @EXAMPLES
@@ -128,7 +142,7 @@ good_frames = st.one_of(
     st.builds(frames.ws, st.sampled_from([1, 2]), st.binary(max_size=200), fin=st.booleans()),
     st.builds(frames.ws, st.just(0), st.text(max_size=40), fin=st.booleans()),
     st.builds(frames.ws, st.sampled_from([9, 10]), st.binary(max_size=20)),
-    st.builds(frames.ws_close, st.sampled_from([None, 1000, 1001, 1005, 4000]), st.text(max_size=20)),
+    st.builds(frames.ws_close, st.sampled_from([None, 1000, 1001, 1005, 1014, 4000]), st.text(max_size=20)),
 )
 bad_frames = st.one_of(
     st.builds(
@@ -143,9 +157,7 @@ bad_frames = st.one_of(
     st.binary(max_size=8),
 )
 deflated = st.builds(
-    lambda data, level: frames.ws(
-        2, (zlib.compressobj(level, wbits=-15).compress(data) or b"") + b"\x02\x00", rsv=4
-    ),
+    lambda data, level: frames.ws(2, (zlib.compressobj(level, wbits=-15).compress(data) or b"") + b"\x02\x00", rsv=4),
     st.binary(max_size=300),
     st.integers(0, 9),
 )
@@ -191,6 +203,7 @@ def test_a_session_with_compression(parts: list[bytes], at: list[int]) -> None:
 
 @EXAMPLES
 @example([frames.ws(2, bytes(200), width=64)], False)
+@example([b"\x88~\x00\x02\x0c\x00"], False)
 @given(st.lists(good_frames | bad_frames | deflated, max_size=10), st.booleans())
 def test_both_lanes_say_the_same(parts: list[bytes], deflate: bool) -> None:
     # Byte by byte no frame is ever whole when its header is read, so all of them take wsproto's lane.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 
-import pytest
-
 
 def find(name: str) -> str | None:
     """Its path. Servers are often where a user's PATH does not look."""
@@ -15,6 +13,8 @@ def find(name: str) -> str | None:
 
 def need(name: str, package: str) -> str:
     """Its path; without it, the test is skipped and says why."""
+    import pytest  # the table of the servers uses this module, too, and runs without it
+
     path = find(name)
     if path is None:
         pytest.skip(f"{name} is not installed (apt install {package})")

@@ -34,6 +34,12 @@ def port_of(connection: Any) -> int:
 def working(connection: Any) -> Iterator[str]:
     """What is wrong with a connection at any time, while it works."""
     engine = connection.engine
+    if connection.reserved < 0:
+        yield f"{connection.reserved} slots reserved"
+    if connection.websockets != sum(stream.is_connect for stream in engine.streams.values()):
+        yield f"{connection.websockets} WebSockets counted, and the streams say otherwise"
+    if engine.protocol != "HTTP/2":
+        return
     window = engine._window
     if window.left + window.owed != window.size:
         yield f"the connection's window: {window.left} left + {window.owed} owed is not {window.size}"
@@ -50,10 +56,6 @@ def working(connection: Any) -> Iterator[str]:
             yield f"stream {stream.id} is closed, and in the table"
         if stream.out_size and stream.send_window > 0 and not stream.queued:
             yield f"stream {stream.id} has bytes and credit, and stands not in the ring"
-    if connection.websockets != sum(stream.is_connect for stream in engine.streams.values()):
-        yield f"{connection.websockets} WebSockets counted, and the streams say otherwise"
-    if connection.reserved < 0:
-        yield f"{connection.reserved} slots reserved"
 
 
 def idle(connection: Any) -> Iterator[str]:
@@ -128,7 +130,7 @@ def leftovers() -> Counter[str]:
         kind = type(thing)
         if isinstance(thing, (type, Enum)):
             continue
-        if kind.__module__.startswith(("trio_h2ws._", "trio_h2ws.testing._h2")) and kind.__name__ not in MAY_STAY:
+        if kind.__module__.startswith(("trio_h2ws._", "trio_h2ws.testing._h")) and kind.__name__ not in MAY_STAY:
             found[kind.__name__] += 1
     return found
 

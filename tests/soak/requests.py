@@ -150,8 +150,9 @@ async def broken_off(c: Caller) -> None:
         async with c.client.stream("GET", c.url(f"/partial/{n}/11")) as response:
             async for chunk in response:
                 got += chunk
-    except trio_h2ws.StreamReset as error:
-        if error.error_code != 11:
+    except (trio_h2ws.StreamReset, trio_h2ws.ConnectionLost) as error:
+        # HTTP/1.1 can't reset one exchange: there the connection ends.
+        if error.error_code != 11 if isinstance(error, trio_h2ws.StreamReset) else c.http2 == "require":
             raise
         c.seen.add(error)
     else:
@@ -160,7 +161,8 @@ async def broken_off(c: Caller) -> None:
 
 
 async def oddities(c: Caller) -> None:
-    kind = c.random.randrange(6)
+    # The last one is too much for HTTP/1.1: closing on a client that is sending may destroy the answer.
+    kind = c.random.randrange(6 if c.http2 == "require" else 5)
     if kind == 0:
         response = await c.client.get(c.url("/gzip"))
         c.check(response.content == b"hello, compressed\n" * 100, "/gzip")
@@ -203,15 +205,17 @@ async def own_error(c: Caller) -> None:
 async def a_client_of_its_own(c: Caller) -> None:
     """Open a client, use it, leave it: in peace, with work under way, or with an error."""
     limits, timeouts = c.client._exchange.limits, c.client._handshakes._timeouts
-    context = c.client._pool._dialer._config.ssl_context
+    context, http2 = c.client._pool._dialer._config.ssl_context, c.client._defaults.http2
     how = c.random.randrange(3)
     start, passes, leaving = trio.current_time(), c.sky.passes, 0.0
     try:
-        async with trio_h2ws.open_client(ssl_context=context, limits=limits, timeouts=timeouts) as client:
+        async with trio_h2ws.open_client(
+            ssl_context=context, http2=http2, limits=limits, timeouts=timeouts
+        ) as client:
             response = await client.get(c.url("/bytes/1000"))
             c.compare(response.content, PATTERN[:1000], "/bytes/1000")
             if how == 1:
-                ws = await client.connect_websocket(c.ws("/ws/echo"), http2="require")
+                ws = await client.connect_websocket(c.ws("/ws/echo"), http2=c.http2)
                 await ws.send("never read")
             leaving = trio.current_time()
             if how == 2:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
@@ -30,7 +30,7 @@ DEAD = 3.0
 SLACK = 0.5
 
 # Each with limits of its own: the defaults; little of everything; windows that must grow from almost nothing.
-CLIENTS: dict[str, trio_h2ws.Limits] = {
+LIMITS: dict[str, trio_h2ws.Limits] = {
     "default": trio_h2ws.Limits(),
     "tight": trio_h2ws.Limits(
         stream_window=5000,
@@ -43,6 +43,7 @@ CLIENTS: dict[str, trio_h2ws.Limits] = {
         max_connections_per_origin=3,
     ),
     "growing": trio_h2ws.Limits(stream_window=100, max_stream_window=1024 * 1024, max_queued_messages=1000),
+    "http/1.1": trio_h2ws.Limits(),
 }
 
 
@@ -77,7 +78,7 @@ class Soak:
     async def run(self) -> None:
         trio.lowlevel.add_instrument(self.sky)
         with count_runs(self.ran):
-            async with open_server(settings={}, close_timeout=0.5) as self.server:
+            async with open_server(alpn=("h2", "http/1.1"), close_timeout=0.5) as self.server:
                 self.proxy = Proxy(self.server.port, Random(self.random.random()))
                 self.storm = Storm(self.proxy, self.server, Random(self.random.random()), self.tally, self._swallowed)
                 async with trio.open_nursery() as nursery:
@@ -89,14 +90,17 @@ class Soak:
     async def _with_clients(self) -> None:
         descriptors, tasks = books.descriptors(), books.all_tasks()
         async with AsyncExitStack() as stack:
-            for name, limits in CLIENTS.items():
+            context = self.server.ssl_context
+            for name, limits in LIMITS.items():
+                http2: Literal["auto", "never"] = "never" if name == "http/1.1" else "auto"
                 self.clients[name] = await stack.enter_async_context(
-                    trio_h2ws.open_client(ssl_context=self.server.ssl_context, limits=limits, timeouts=TIMEOUTS)
+                    trio_h2ws.open_client(ssl_context=context, http2=http2, limits=limits, timeouts=TIMEOUTS)
                 )
             async with trio.open_nursery() as self._nursery:
-                for name, client in self.clients.items():
+                for name in self.clients:
                     for number in range(self.plan.workers):
-                        self._start_worker(f"{name} {number}", client)
+                        self.callers.append(self._caller(name, number, Random(self.random.random())))
+                        self._nursery.start_soon(self._work, self.callers[-1])
                 self._nursery.start_soon(Watch(self.callers, self.sky, self.tally).run)
                 self._nursery.start_soon(self._look_at_books)
                 await self._rounds()
@@ -104,11 +108,10 @@ class Soak:
         self.clients.clear()
         await self._settle(lambda: self._nothing_left(descriptors, tasks), "after the clients were left")
 
-    def _start_worker(self, name: str, client: trio_h2ws.Client) -> None:
-        random = Random(self.random.random())
-        caller = Caller(name, client, self.proxy.port, random, self.sky, self.tally)
-        self.callers.append(caller)
-        self._nursery.start_soon(self._work, caller)
+    def _caller(self, name: str, number: int, random: Random) -> Caller:
+        http2: Literal["require", "never"] = "never" if name == "http/1.1" else "require"
+        client = self.clients[name]
+        return Caller(f"{name} {number}", client, http2, self.proxy.port, random, self.sky, self.tally)
 
     async def _work(self, caller: Caller) -> None:
         jobs = {**REQUESTS, **SOCKETS}
@@ -150,14 +153,13 @@ class Soak:
         await self._next_one_works()
         if self.tally.rounds % self.plan.hang_up_every == 0 or trio.current_time() > start + self.plan.seconds:
             self.tally.hang_ups += 1
-            self.storm.drain()
+            self.storm.drain(http1=True)
             await self._settle(self._hung_up, "after every connection was drained")
             self.tally.memory.append(Memory(trio.current_time() - start, *books.memory()))
-        self.sky.lag = 0.0
 
     async def _next_one_works(self) -> None:
-        for name, client in self.clients.items():
-            caller = Caller(name, client, self.proxy.port, self.random, self.sky, self.tally)
+        for name in self.clients:
+            caller = self._caller(name, self.plan.workers, self.random)
             self.callers.append(caller)
             for kind, job in (("small", REQUESTS["small"][1]), ("ws closes", SOCKETS["ws closes"][1])):
                 await caller.call(kind, job, cancel_after=None)
@@ -256,7 +258,9 @@ class Soak:
     def _swallowed(self, link: Link) -> None:
         """A link went dead. While there is work on it, its client must notice in time."""
         for name, connection in self._connections():
-            if connection.state.value != "closed" and books.port_of(connection) == link.client_port:
+            if connection.state.value == "closed" or not connection.engine.can_ping:
+                continue
+            if books.port_of(connection) == link.client_port:
                 self._nursery.start_soon(self._must_notice, name, connection)
 
     async def _must_notice(self, name: str, connection: Any) -> None:

@@ -28,7 +28,7 @@ async def echo(c: Caller) -> None:
     """One task sends, another receives."""
     count = c.random.randrange(1, 60)
     expected: deque[str | bytes] = deque()
-    async with c.client.websocket(c.ws("/ws/echo"), compression=_compression(c), http2="require") as ws:
+    async with c.client.websocket(c.ws("/ws/echo"), compression=_compression(c), http2=c.http2) as ws:
 
         async def send() -> None:
             for number in range(count):
@@ -64,7 +64,7 @@ async def push(c: Caller) -> None:
     count, size = c.random.choice(((5, 10), (300, 100), (40, 20_000), (100, 4000)))
     got = 0
     slow = c.random.random() < 0.3
-    async with c.client.websocket(c.ws(f"/ws/push/{count}/{size}"), http2="require") as ws:
+    async with c.client.websocket(c.ws(f"/ws/push/{count}/{size}"), http2=c.http2) as ws:
         async for message in ws:
             c.check(message == b"x" * size, f"message {got} is {message[:20]!r}, {len(message)} long")
             got += 1
@@ -76,7 +76,7 @@ async def push(c: Caller) -> None:
 
 
 async def ping(c: Caller) -> None:
-    async with c.client.websocket(c.ws("/ws/ping/20"), http2="require") as ws:
+    async with c.client.websocket(c.ws("/ws/ping/20"), http2=c.http2) as ws:
         for _ in range(3):
             c.check(await ws.ping() >= 0, "a ping that came back before it was sent")
         # What the server sent before it answered our ping was answered before that.
@@ -86,7 +86,7 @@ async def ping(c: Caller) -> None:
 
 async def watched(c: Caller) -> None:
     """A quiet socket with pings of its own."""
-    async with c.client.websocket(c.ws("/ws/echo"), http2="require", ping_interval=0.3, ping_timeout=2.0) as ws:
+    async with c.client.websocket(c.ws("/ws/echo"), http2=c.http2, ping_interval=0.3, ping_timeout=2.0) as ws:
         for number in range(3):
             await trio.sleep(c.random.uniform(0, 0.5))
             await ws.send(str(number))
@@ -94,7 +94,7 @@ async def watched(c: Caller) -> None:
 
 
 async def auto(c: Caller) -> None:
-    """Without `http2="require"` a silent server is asked over HTTP/1.1, too; this one does not speak it."""
+    """Without `http2="require"` a server that does not answer is asked over HTTP/1.1, too."""
     async with c.client.websocket(c.ws("/ws/echo")) as ws:
         await ws.send("x")
         c.check(await ws.receive() == "x", "echo")
@@ -103,7 +103,7 @@ async def auto(c: Caller) -> None:
 async def closes(c: Caller) -> None:
     """The server closes first, in each of its ways."""
     code, end = c.random.choice((1000, 1001, 4000, 1005)), c.random.choice(("", "?end=stream", "?end=reset"))
-    async with c.client.websocket(c.ws(f"/ws/close/{code}{end}"), http2="require") as ws:
+    async with c.client.websocket(c.ws(f"/ws/close/{code}{end}"), http2=c.http2) as ws:
         c.check(await ws.receive() == "bye", "the last message before a Close was lost")
         try:
             await ws.receive()
@@ -117,7 +117,7 @@ async def closes(c: Caller) -> None:
 
 async def own_error(c: Caller) -> None:
     try:
-        async with c.client.websocket(c.ws("/ws/push/1000/1000"), http2="require") as ws:
+        async with c.client.websocket(c.ws("/ws/push/1000/1000"), http2=c.http2) as ws:
             await ws.receive()
             raise Mine
     except Mine:
@@ -130,7 +130,7 @@ async def group(c: Caller) -> None:
     got: Counter[trio_h2ws.WebSocket] = Counter()
     broken: set[trio_h2ws.WebSocket] = set()
     urls = [c.ws(f"/ws/push/{count}/{size}") for _ in range(c.random.randrange(1, 5))]
-    async with c.client.open_websocket_group(urls, http2="require") as feeds:
+    async with c.client.open_websocket_group(urls, http2=c.http2) as feeds:
         while True:
             try:
                 async for ws, message in feeds:
@@ -151,7 +151,7 @@ async def reconnecting(c: Caller) -> None:
     wanted = c.random.randrange(5, 40)
     done = 0
     async with c.client.reconnecting_websocket(
-        c.ws("/ws/echo"), first_backoff=0.05, max_backoff=0.5, http2="require"
+        c.ws("/ws/echo"), first_backoff=0.05, max_backoff=0.5, http2=c.http2
     ) as sockets:
         async for ws in sockets:
             try:

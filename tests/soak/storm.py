@@ -10,6 +10,7 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from trio_h2ws.testing import H2ServerConnection, Server
+from trio_h2ws.testing._connection import ServerConnection
 
 from .proxy import Link, Proxy
 from .tally import Tally
@@ -82,9 +83,9 @@ class Storm:
                 self._tally.faults["calm: server drains"] += 1
                 self.drain()
 
-    def drain(self) -> None:
-        """Every connection of the server goes away gracefully."""
-        for connection in self._server.connections:
+    def drain(self, *, http1: bool = False) -> None:
+        """Every connection of the server goes away gracefully. HTTP/1.1 has no way to do that unnoticed."""
+        for connection in self._served() if http1 else self._server.connections:
             _spawn_drain(connection)
 
     # The network.
@@ -161,6 +162,9 @@ class Storm:
 
     # The server.
 
+    def _served(self) -> list[ServerConnection]:
+        return [*self._server.connections, *self._server.http1_connections]
+
     def _settings(self) -> None:
         settings = {
             SettingCodes.MAX_CONCURRENT_STREAMS: self._random.choice((1, 3, 10, 256)),
@@ -176,10 +180,10 @@ class Storm:
 
     def _reset_streams(self) -> None:
         code = self._random.choice((ErrorCodes.NO_ERROR, ErrorCodes.INTERNAL_ERROR, ErrorCodes.CANCEL))
-        for connection in self._server.connections:
-            for stream in list(connection.streams):
+        for connection in self._served():
+            for exchange in list(connection.exchanges):
                 if self._random.random() < 0.3:
-                    connection.reset(stream, code)
+                    exchange.reset(code)
 
     def _close_websockets(self) -> None:
         for websocket in self._server.websockets:
@@ -187,7 +191,7 @@ class Storm:
                 websocket.close(self._random.choice((1000, 1001, 1011, 4000)), "weather")
 
     def _freeze(self) -> None:
-        for connection in self._server.connections:
+        for connection in self._served():
             if self._random.random() < 0.4:
                 connection.freeze()
 
@@ -195,20 +199,20 @@ class Storm:
         self._server.thaw()
 
     def _abort(self) -> None:
-        if self._server.connections:
-            self._random.choice(self._server.connections).abort()
+        if served := self._served():
+            self._random.choice(served).abort()
 
     def _goaway(self) -> None:
-        if not self._server.connections:
+        if not (served := self._served()):
             return
-        connection = self._random.choice(self._server.connections)
+        connection = self._random.choice(served)
         if self._random.random() < 0.5:
             _spawn_drain(connection)
         else:
             connection.goaway(error_code=self._random.choice((ErrorCodes.NO_ERROR, ErrorCodes.ENHANCE_YOUR_CALM)))
 
 
-def _spawn_drain(connection: H2ServerConnection) -> None:
+def _spawn_drain(connection: ServerConnection) -> None:
     try:
         connection.spawn(connection.drain)
     except RuntimeError:

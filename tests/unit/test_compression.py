@@ -73,7 +73,13 @@ def test_a_size_update_that_empties_the_table() -> None:
 def test_a_field_that_is_larger_than_the_table_empties_it() -> None:
     encoder, decoder = BlockEncoder(), hpack.Decoder()
     known = BlockDecoder(65_536)
-    for fields in ([(b"a", b"1")], [(b"large", b"x" * 5000)], [(b"a", b"1")], [(b"large", b"x" * 5000)], [(b"a", b"1")]):
+    for fields in (
+        [(b"a", b"1")],
+        [(b"large", b"x" * 5000)],
+        [(b"a", b"1")],
+        [(b"large", b"x" * 5000)],
+        [(b"a", b"1")],
+    ):
         block = encoder.encode_block(fields)
         assert decode(decoder, block) == fields
         assert list(known.decode_block(block)) == fields

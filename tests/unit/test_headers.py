@@ -82,7 +82,9 @@ def test_what_may_not_be_sent(given: Any) -> None:
         prepare(given)
 
 
-@pytest.mark.parametrize("given", ["x: y", b"x", ["x"], [("x",)], [("a", "b", "c")], {"x": 7}, {7: "x"}, [7], {"x": None}])
+@pytest.mark.parametrize(
+    "given", ["x: y", b"x", ["x"], [("x",)], [("a", "b", "c")], {"x": 7}, {7: "x"}, [7], {"x": None}]
+)
 def test_what_are_no_headers(given: Any) -> None:
     with pytest.raises(TypeError):
         prepare(given)

@@ -70,8 +70,6 @@ def test_nothing_counts_after_a_close() -> None:
     assert session.failure is None
 
 
-
-
 @pytest.mark.parametrize(
     ("code", "expected"),
     [

@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--origin", metavar="ORIGIN", help="the Origin header, as a browser would send it")
     parser.add_argument(
         "--wait", metavar="SECONDS", type=seconds,
-        help=f"after the end of stdin, how long without a message to wait: {_WAIT:g}, or 0 at a terminal; inf for ever",
+        help=f"how long without a message to wait after the end of stdin: {_WAIT:g}, 0 at a terminal; inf",
     )  # fmt: skip
     add_call(parser)
     parser.set_defaults(run=run)

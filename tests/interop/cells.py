@@ -1,0 +1,244 @@
+"""The columns. Each is a function that uses the client on one server and says what it saw.
+
+A cell that raises is graded 0 and shows the error; one that does not come to its end shows that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+import trio_h2ws
+
+from .process import Process
+from .servers import Server
+
+WELL, LESS, NOT = 2, 1, 0
+DOWNLOAD = 20_000_000
+UPLOAD = 3_000_000
+SOCKETS = 10
+
+
+@dataclass(frozen=True)
+class Cell:
+    grade: int
+    text: str
+
+
+class Target:
+    """A server that runs."""
+
+    def __init__(self, server: Server, process: Process, port: int, ssl_context: Any) -> None:
+        self.server = server
+        self.process = process
+        self.port = port
+        self.ssl_context = ssl_context
+
+    def open_client(self, **options: Any) -> Any:
+        base_url = f"https://localhost:{self.port}"
+        return trio_h2ws.open_client(ssl_context=self.ssl_context, base_url=base_url, trust_env=False, **options)
+
+
+async def alpn(target: Target) -> Cell:
+    target.ssl_context.set_alpn_protocols(["h2", "http/1.1"])
+    tcp = await trio.open_tcp_stream("127.0.0.1", target.port)
+    stream = trio.SSLStream(tcp, target.ssl_context, server_hostname="localhost")
+    try:
+        await stream.do_handshake()
+        chosen = stream.selected_alpn_protocol()
+    finally:
+        await trio.aclose_forcefully(stream)
+    return Cell(WELL if chosen == "h2" else LESS, chosen or "nothing")
+
+
+async def settings(target: Target) -> Cell:
+    async with target.open_client() as client:
+        await client.get("/")
+        [connection] = client.connections
+        if connection.protocol != "HTTP/2":
+            return Cell(LESS, "HTTP/1.1 has none")
+        seen = connection.settings
+        words = [f"streams {seen.get('MAX_CONCURRENT_STREAMS', 'any number')}"]
+        words.append(f"window {seen['INITIAL_WINDOW_SIZE']}")
+        words.append(f"frame {seen['MAX_FRAME_SIZE']}")
+        if "MAX_HEADER_LIST_SIZE" in seen:
+            words.append(f"header list {seen['MAX_HEADER_LIST_SIZE']}")
+        words.append("extended CONNECT" if connection.extended_connect else "no extended CONNECT")
+        return Cell(WELL, ", ".join(words))
+
+
+async def request(target: Target) -> Cell:
+    async with target.open_client() as client:
+        response = await client.get("/")
+        assert response.status == 200, f"status {response.status}"
+        assert response.text.startswith("hello"), f"a body {response.text[:40]!r}"
+        many = []
+
+        async def one() -> None:
+            many.append((await client.get("/")).status)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(one)
+        assert many == [200] * 50, f"statuses {set(many)}"
+        return Cell(WELL, f"yes, {response.http_version}")
+
+
+async def _pieces(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 10_000):
+        yield b"x" * 10_000
+        await trio.lowlevel.checkpoint()
+
+
+async def upload(target: Target) -> Cell:
+    if not target.server.requests:
+        return Cell(LESS, "serves none")
+    async with target.open_client() as client:
+        response = await client.post("/upload", content=_pieces(UPLOAD))
+        assert response.status == 200, f"status {response.status}"
+        assert str(UPLOAD) in response.text, f"it counted {response.text[:40]}"
+        return Cell(WELL, "yes")
+
+
+async def _echoes(ws: trio_h2ws.WebSocket, message: str | bytes) -> None:
+    await ws.send(message)
+    answer = await ws.receive()
+    assert answer == message, f"another message of {len(answer)}"
+
+
+async def websocket(target: Target) -> Cell:
+    async with target.open_client() as client:
+        async with client.websocket(target.server.websocket) as ws:
+            for message in ("ä" * 50, b"x" * 200_000, "", "last"):
+                await _echoes(ws, message)
+            await ws.ping()
+            version = ws.http_version
+        ways = {connection.websockets for connection in client.connections}
+        why = next((way for way in ways if way and "(" in way), version)
+        return Cell(WELL if version == "HTTP/2" else LESS, why)
+
+
+async def subprotocol(target: Target) -> Cell:
+    async with target.open_client() as client:
+        async with client.websocket(target.server.websocket, subprotocols=["v1", "v2"]) as ws:
+            await _echoes(ws, "x")
+            return Cell(WELL if ws.subprotocol else LESS, "yes" if ws.subprotocol else "chooses none")
+
+
+async def deflate(target: Target) -> Cell:
+    async with target.open_client() as client:
+        async with client.websocket(target.server.websocket, compression=trio_h2ws.DeflateOptions()) as ws:
+            chosen = ws.response.headers.get("sec-websocket-extensions")
+            for _ in range(3):
+                await _echoes(ws, "again and " * 2000)
+            if not chosen:
+                return Cell(LESS, "declines")
+            parameters = [part.strip() for part in chosen.split(";")[1:]]
+            return Cell(WELL, "; ".join(parameters) or "yes")
+
+
+async def ten(target: Target) -> Cell:
+    done: list[int] = []
+    downloaded = 0
+    async with target.open_client() as client:
+
+        async def download() -> None:
+            nonlocal downloaded
+            async with client.stream("GET", f"/bytes/{DOWNLOAD}") as response:
+                async for piece in response:
+                    downloaded += len(piece)
+
+        async def talk() -> None:
+            async with client.websocket(target.server.websocket) as ws:
+                for i in range(20):
+                    await _echoes(ws, str(i))
+                done.append(ws.connection.id)
+
+        with trio.move_on_after(15):
+            async with trio.open_nursery() as nursery:
+                if target.server.requests:
+                    nursery.start_soon(download)
+                for _ in range(SOCKETS):
+                    nursery.start_soon(talk)
+        connections = len(set(done))
+    whole = downloaded == DOWNLOAD or not target.server.requests
+    text = f"{len(done)} of {SOCKETS}, {connections} connection{'s'[: connections != 1]}"
+    if not whole:
+        text += f", the download stood at {downloaded}"
+    return Cell(WELL if whole and len(done) == SOCKETS else LESS if done else NOT, text)
+
+
+async def refusal(target: Target) -> Cell:
+    async with target.open_client() as client:
+        try:
+            await client.connect_websocket(target.server.refuse)
+        except trio_h2ws.WebSocketRejected as error:
+            return Cell(WELL, str(error.status))
+    return Cell(NOT, "accepted")
+
+
+async def closing(target: Target) -> Cell:
+    """We close one of three, the server another; the third must not notice."""
+    server, words = target.server, []
+    async with target.open_client() as client:
+        ours, other = [await client.connect_websocket(server.websocket) for _ in range(2)]
+        with trio.move_on_after(3) as slow:
+            await ours.aclose()
+        words.append(f"ours {'unanswered' if slow.cancelled_caught or ours.close_code == 1006 else 'answered'}")
+        theirs = await client.connect_websocket(server.websocket if server.bye else "/ws/close/4001")
+        if server.bye:
+            await theirs.send(server.bye)
+        try:
+            while True:
+                await theirs.receive()
+        except trio_h2ws.WebSocketClosed as closed:
+            words.append(f"theirs {'clean' if closed.clean else 'not clean'} {closed.code}")
+        await trio.sleep(0.5)  # whatever that does to the server, it has done it by then
+        await _echoes(other, "still here")
+        await other.aclose()
+        if server.requests:
+            assert (await client.get("/")).status == 200, "no request after it"
+    well = words == ["ours answered", "theirs clean 4001"]
+    return Cell(WELL if well else LESS, "clean on both sides" if well else ", ".join(words))
+
+
+async def graceful_stop(target: Target) -> Cell:
+    """Asked to stop with a WebSocket open: what of it reaches the client within three seconds."""
+    async with target.open_client() as client:
+        ws = await client.connect_websocket(target.server.websocket)
+        start = trio.current_time()
+        target.process.signal(target.server.stop)
+        said: list[str] = []
+        with trio.move_on_after(3):
+            try:
+                await ws.receive()
+            except trio_h2ws.WebSocketClosed as closed:
+                said.append(f"Close {closed.code}" if closed.clean else "cut")
+            except trio_h2ws.ConnectionTerminated:
+                said += ["GOAWAY", "cut"]
+            except trio_h2ws.H2WSError:
+                said.append("cut")
+            said += ["after a while"] if trio.current_time() - start > 0.5 else []
+        if not said:
+            said = ["GOAWAY"] if ws.draining.is_set() else []
+            said.append("the WebSocket lives on")
+        name = target.server.stop.name
+        return Cell(LESS if said[0] == "cut" else WELL, f"{', '.join(said)} ({name})")
+
+
+CELLS: dict[str, Callable[[Target], Awaitable[Cell]]] = {
+    "ALPN": alpn,
+    "settings": settings,
+    "request": request,
+    "upload": upload,
+    "WebSocket": websocket,
+    "subprotocol": subprotocol,
+    "deflate": deflate,
+    "ten beside a download": ten,
+    "refusal": refusal,
+    "closing": closing,
+    "graceful stop": graceful_stop,
+}

@@ -1,0 +1,146 @@
+"""The table: on the terminal, as JSON, as a page of the documentation; and whether a cell got worse."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import textwrap
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import trio_h2ws
+
+from .cells import CELLS, Cell
+from .runner import Row
+
+EXPECTED = pathlib.Path(__file__).parent / "expected.json"
+_SHORT = [name for name in CELLS if name != "settings"]
+_MARK = {2: "", 1: "", 0: "✗ "}
+
+
+def as_json(rows: Sequence[Row]) -> dict[str, Any]:
+    return {
+        row.server.name: {
+            "version": row.version,
+            "not run": None if row.ran else (row.error or f"not installed: {row.server.source}"),
+            "cells": {name: {"grade": cell.grade, "text": cell.text} for name, cell in row.cells.items()},
+        }
+        for row in rows
+    }
+
+
+def text(rows: Sequence[Row]) -> str:
+    """For people: one block a server, since eleven columns fit no terminal."""
+    lines = []
+    for row in rows:
+        if not row.ran:
+            lines += [f"{row.server.name}: not run ({_why(row)})", ""]
+            continue
+        lines.append(f"{row.server.name} {row.version}")
+        for name, cell in row.cells.items():
+            lines.append(f"  {'✗' if cell.grade == 0 else ' '} {name:<22} {cell.text}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _why(row: Row) -> str:
+    if row.error is not None:
+        return textwrap.shorten(row.error, 300)
+    return f"not installed: {row.server.source}"
+
+
+# What is worse than it was.
+
+
+def load_expected() -> dict[str, dict[str, Cell]]:
+    if not EXPECTED.exists():
+        return {}
+    found = json.loads(EXPECTED.read_text())
+    return {
+        server: {name: Cell(cell["grade"], cell["text"]) for name, cell in entry["cells"].items()}
+        for server, entry in found.items()
+    }
+
+
+def accept(rows: Sequence[Row]) -> None:
+    """This run is what is expected from now on; servers that were not run keep what they had."""
+    found = json.loads(EXPECTED.read_text()) if EXPECTED.exists() else {}
+    for name, entry in as_json([row for row in rows if row.ran]).items():
+        found[name] = {"version": entry["version"], "cells": entry["cells"]}
+    EXPECTED.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
+def compare(rows: Sequence[Row], expected: dict[str, dict[str, Cell]]) -> tuple[list[str], list[str]]:
+    """What got worse, and what only reads otherwise."""
+    worse, other = [], []
+    for row in rows:
+        known = expected.get(row.server.name)
+        if known is None:
+            other += [f"{row.server.name}: not seen before"] if row.ran else []
+            continue
+        if row.error is not None:
+            worse.append(f"{row.server.name}: does not start any more")
+        for name, cell in row.cells.items():
+            before = known.get(name)
+            if before is None:
+                other.append(f"{row.server.name}, {name}: new: {cell.text}")
+            elif cell.grade < before.grade:
+                worse.append(f"{row.server.name}, {name}: {cell.text} (it was: {before.text})")
+            elif cell != before:
+                other.append(f"{row.server.name}, {name}: {cell.text} (it was: {before.text})")
+    return worse, other
+
+
+# The page.
+
+_PAGE = """\
+# Servers
+
+What this client does with each server, as `nox -s interop` found it on {date} with trio_h2ws {version}. Proxies
+stand before Hypercorn. "✗" is what does not work; everything else does.
+
+{table}
+
+A WebSocket goes over HTTP/2 where the server's first SETTINGS take it (RFC 8441), else over HTTP/1.1 on a connection
+of its own; in brackets stands why. "Ten beside a download" are ten WebSockets that talk while 20 MB come down, with
+the number of connections that carried the WebSockets. "Closing" is one WebSocket closed by us, one by the server, and
+a third that must not notice. "Graceful stop" is what the client sees within three seconds of
+the signal that asks for it.
+
+## Settings
+
+{settings}
+
+## Quirks
+
+{quirks}
+"""
+
+
+def _rows(table: list[list[str]]) -> str:
+    head, *rest = table
+    lines = [head, ["---"] * len(head), *rest]
+    return "\n".join("| " + " | ".join(word.replace("|", "\\|") for word in line) + " |" for line in lines)
+
+
+def page(rows: Sequence[Row]) -> str:
+    table = [["server", *_SHORT]]
+    settings = [["server", "its first SETTINGS"]]
+    quirks = []
+    for row in rows:
+        if not row.ran:
+            table.append([row.server.name, "not run", *[""] * (len(_SHORT) - 1)])
+            continue
+        cells = [row.cells[name] for name in _SHORT]
+        table.append([f"{row.server.name} {row.version}", *[f"{_MARK[cell.grade]}{cell.text}" for cell in cells]])
+        settings.append([row.server.name, row.cells["settings"].text])
+        if row.server.known:
+            quirks.append(f"- **{row.server.name}.** {row.server.known}")
+    return _PAGE.format(
+        date=time.strftime("%Y-%m-%d"),
+        version=trio_h2ws.__version__,
+        table=_rows(table),
+        settings=_rows(settings),
+        quirks="\n".join(quirks),
+    )

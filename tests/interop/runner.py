@@ -1,0 +1,141 @@
+"""Walks through the cells of one server after the other."""
+
+from __future__ import annotations
+
+import pathlib
+import ssl
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import trio
+import trustme
+
+from ..benchmarks.servers.process import free_port
+from .cells import CELLS, NOT, Cell, Target
+from .process import NotStarted, Process
+from .servers import BACKEND_COMMAND, BACKEND_ENV, Place, Server
+
+SECONDS = 30.0
+
+
+@dataclass
+class Row:
+    """What one server gave. Without a version it is not here; with an error it did not start."""
+
+    server: Server
+    version: str | None = None
+    error: str | None = None
+    cells: dict[str, Cell] = field(default_factory=dict)
+
+    @property
+    def ran(self) -> bool:
+        return self.version is not None and self.error is None
+
+
+class Runner:
+    """One run: its authority, its directory, and what stands behind the proxies."""
+
+    def __init__(self, npm: pathlib.Path, tell: Callable[[str], None]) -> None:
+        self._npm = npm.absolute()
+        self._tell = tell
+        self._authority = trustme.CA()
+        self._backend: int | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        with tempfile.TemporaryDirectory(prefix="interop") as directory:
+            self._directory = pathlib.Path(directory)
+            self._directory.chmod(0o755)  # some servers give up root, and still want to read
+            leaf = self._authority.issue_cert("localhost", "127.0.0.1")
+            for name, blob in (
+                ("certificate.pem", leaf.cert_chain_pems[0]),
+                ("key.pem", leaf.private_key_pem),
+                ("both.pem", leaf.private_key_and_cert_chain_pem),
+            ):
+                blob.write_to_path(str(self._directory / name))
+            try:
+                yield
+            finally:
+                if self._backend is not None:
+                    self._backend_process.stop()
+
+    def run(self, server: Server) -> Row:
+        version = server.found(self._npm)
+        row = Row(server, version)
+        if version is None:
+            return row
+        try:
+            process, port = self._start(server)
+        except NotStarted as error:
+            row.error = str(error)
+            return row
+        try:
+            context = self._context(server, process)
+            for name, check in CELLS.items():
+                self._tell(f"{server.name}: {name}")
+                if not process.alive:
+                    process.start()
+                row.cells[name] = trio.run(_guarded, check, Target(server, process, port, context))
+                if not process.alive and name != "graceful stop":
+                    cell = row.cells[name]
+                    row.cells[name] = Cell(NOT, f"{cell.text}; and the server died")
+        except NotStarted as error:
+            row.error = str(error)
+        finally:
+            process.stop()
+        return row
+
+    def _start(self, server: Server) -> tuple[Process, int]:
+        place = self._place(server.name, self._behind() if server.proxy else 0)
+        process = Process(server.words(place), place.port, place.directory, server.env)
+        process.start()
+        return process, place.port
+
+    def _place(self, name: str, backend: int) -> Place:
+        directory = self._directory / name.replace(" ", "_")
+        directory.mkdir()
+        directory.chmod(0o777)
+        return Place(
+            port=free_port(),
+            backend=backend,
+            directory=directory,
+            certificate=self._directory / "certificate.pem",
+            key=self._directory / "key.pem",
+            pem=self._directory / "both.pem",
+            npm=self._npm,
+        )
+
+    def _behind(self) -> int:
+        """The port of the server behind the proxies, which starts with the first of them."""
+        if self._backend is None:
+            place = self._place("behind", 0)
+            program, *words = [place.fill(word) for word in BACKEND_COMMAND]
+            self._backend_process = Process([program, *words], place.port, place.directory, BACKEND_ENV)
+            self._backend_process.start()
+            self._backend = place.port
+        return self._backend
+
+    def _context(self, server: Server, process: Process) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if server.own_authority:
+            context.load_verify_locations(cafile=str(process.directory / "authority.pem"))
+        else:
+            self._authority.configure_trust(context)
+        return context
+
+
+async def _guarded(check: Callable[[Target], object], target: Target) -> Cell:
+    with trio.move_on_after(SECONDS):
+        try:
+            return await check(target)  # type: ignore[misc, no-any-return]
+        except Exception as error:
+            return Cell(NOT, _first(error))
+    return Cell(NOT, f"nothing within {SECONDS:g} s")
+
+
+def _first(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:160]

