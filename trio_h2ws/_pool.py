@@ -201,6 +201,8 @@ class Pool:
         # Shielded like the connections: the scope around the client does not end it, `close` does.
         with trio.CancelScope(shield=True) as scope:
             self._dials.add(scope)
+            if self._closed:
+                scope.cancel()  # it was begun just before the end, and runs only now
             try:
                 connection = await self._find_shared(site) or await self._dialer.dial(site.origin, site.speak)
                 if self._closed:

@@ -41,6 +41,17 @@ async def test_left_when_the_dial_is_ready(cancelled: bool, autojump_clock: Mock
         await peer.expect_eof()
 
 
+async def test_left_before_the_dial_has_run(autojump_clock: MockClock) -> None:
+    for _ in range(20):  # which of the two tasks runs first is up to the scheduler
+        async with scripted_peer(settings=None) as peer:
+            start = trio.current_time()
+            async with peer.open_client() as client:
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await client.get("/")
+            assert trio.current_time() == start
+
+
 async def test_a_websocket_of_a_task_outside_that_is_just_being_dialled(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer:
         start = trio.current_time()

@@ -98,9 +98,13 @@ async def upload(target: Target) -> Cell:
         return Cell(LESS, "serves none")
     async with target.open_client() as client:
         response = await client.post("/upload", content=_pieces(UPLOAD))
+        cell = Cell(WELL, "yes")
+        if response.status == 411:
+            response = await client.post("/upload", content=_pieces(UPLOAD), headers={"content-length": str(UPLOAD)})
+            cell = Cell(LESS, "with a Content-Length")
         assert response.status == 200, f"status {response.status}"
         assert str(UPLOAD) in response.text, f"it counted {response.text[:40]}"
-        return Cell(WELL, "yes")
+        return cell
 
 
 async def _echoes(ws: trio_h2ws.WebSocket, message: str | bytes) -> None:
@@ -136,12 +140,25 @@ async def deflate(target: Target) -> Cell:
                 await _echoes(ws, "again and " * 2000)
             if not chosen:
                 return Cell(LESS, "declines")
-            parameters = [part.strip() for part in chosen.split(";")[1:]]
-            return Cell(WELL, "; ".join(parameters) or "yes")
+            return Cell(WELL, _agreed(chosen))
+
+
+def _agreed(extension: str) -> str:
+    """What was agreed on, in fewer words: `no context, bits 12`."""
+    parameters = dict(
+        (part.strip().partition("=")[0], part.strip().partition("=")[2]) for part in extension.split(";")[1:]
+    )
+    free = [side for side in ("server", "client") if f"{side}_no_context_takeover" in parameters]
+    words = ["no context" if len(free) == 2 else f"no context of the {free[0]}"] if free else ["context kept"]
+    bits = [f"{side} {parameters.get(f'{side}_max_window_bits') or 15}" for side in ("server", "client")]
+    return ", ".join([*words, "window bits " + ", ".join(bits)])
 
 
 async def ten(target: Target) -> Cell:
+    """All ten are open at once, and then they talk."""
+    opened: list[trio_h2ws.WebSocket] = []
     done: list[int] = []
+    all_open = trio.Event()
     downloaded = 0
     async with target.open_client() as client:
 
@@ -153,6 +170,10 @@ async def ten(target: Target) -> Cell:
 
         async def talk() -> None:
             async with client.websocket(target.server.websocket) as ws:
+                opened.append(ws)
+                if len(opened) == SOCKETS:
+                    all_open.set()
+                await all_open.wait()
                 for i in range(20):
                     await _echoes(ws, str(i))
                 done.append(ws.connection.id)
@@ -163,12 +184,12 @@ async def ten(target: Target) -> Cell:
                     nursery.start_soon(download)
                 for _ in range(SOCKETS):
                     nursery.start_soon(talk)
-        connections = len(set(done))
+    connections = len({ws.connection.id for ws in opened})
     whole = downloaded == DOWNLOAD or not target.server.requests
-    text = f"{len(done)} of {SOCKETS}, {connections} connection{'s'[: connections != 1]}"
+    text = f"{len(opened)} of {SOCKETS}, {connections} connection{'s'[: connections != 1]}"
     if not whole:
         text += f", the download stood at {downloaded}"
-    return Cell(WELL if whole and len(done) == SOCKETS else LESS if done else NOT, text)
+    return Cell(WELL if whole and len(done) == SOCKETS else LESS if opened else NOT, text)
 
 
 async def refusal(target: Target) -> Cell:

@@ -156,6 +156,16 @@ static_resources:
             address: {{socket_address: {{address: 127.0.0.1, port_value: {backend}}}}}
 """
 
+ENVOY_HTTP2_BEHIND = (
+    ENVOY
+    + """\
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {{http2_protocol_options: {{allow_connect: true}}}}
+"""
+)
+
 _APACHE_MODULES = ["mpm_event", "authz_core", "ssl", "http2", "proxy", "proxy_http"]
 _APACHE_DIRECTORIES = ["/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/libexec/apache2"]
 

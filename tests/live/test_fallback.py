@@ -70,6 +70,7 @@ async def test_without_the_setting_they_go_over_http1_and_requests_stay(request_
         (status(405, b"method not allowed"), "refused with 405"),
         (status(421), "refused with 421"),
         (status(501), "refused with 501"),
+        (status(200, b"<html>"), "refused with 200"),
     ],
 )
 async def test_advertised_and_not_done(answer: Answer, reason: str) -> None:

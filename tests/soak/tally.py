@@ -32,6 +32,8 @@ class Memory:
 class Tally:
     tell: Callable[[str], None]
     calls: dict[str, Counter[str]] = field(default_factory=dict)
+    longest: dict[str, float] = field(default_factory=dict)
+    """Seconds of the longest call of each kind."""
     faults: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     calm: list[float] = field(default_factory=list)
@@ -49,8 +51,9 @@ class Tally:
     messages: int = 0
     bytes_checked: int = 0
 
-    def note(self, kind: str, outcome: str) -> None:
+    def note(self, kind: str, outcome: str, seconds: float) -> None:
         self.calls.setdefault(kind, Counter())[outcome] += 1
+        self.longest[kind] = max(self.longest.get(kind, 0.0), seconds)
 
     def fail(self, text: str) -> None:
         self.failures.append(text)
@@ -76,10 +79,13 @@ class Tally:
         return "\n".join(lines)
 
     def _calls_text(self) -> list[str]:
-        lines = [f"{'calls':<16}{'ok':>8}{'cancelled':>11}  errors, all documented"]
+        lines = [f"{'calls':<16}{'ok':>8}{'cancelled':>11}{'longest':>10}  errors"]
         for kind, outcomes in sorted(self.calls.items()):
             errors = [f"{name} {n}" for name, n in sorted(outcomes.items()) if name not in ("ok", "cancelled")]
-            lines.append(f"  {kind:<14}{outcomes['ok']:>8}{outcomes['cancelled']:>11}  {', '.join(errors)}")
+            longest = f"{self.longest[kind]:.1f} s"
+            lines.append(
+                f"  {kind:<14}{outcomes['ok']:>8}{outcomes['cancelled']:>11}{longest:>10}  {', '.join(errors)}"
+            )
         ok = sum(outcomes["ok"] for outcomes in self.calls.values())
         size = f"{self.bytes_checked / MIB:.0f} MiB"
         return [*lines, f"  {self.total} calls, {ok} ok; {self.messages} messages and {size} of bodies compared"]

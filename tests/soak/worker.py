@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import ClassVar, Literal
@@ -152,7 +153,7 @@ class Caller:
             if late > self.sky.a_moment(start, passes):
                 self.fail(f"{kind}: it took {late:.2f} s to be cancelled")
         self.running = None
-        self.tally.note(kind, outcome)
+        self.tally.note(kind, outcome, trio.current_time() - start)
 
     def look(self, error: BaseException, kind: str) -> None:
         """An error must be one of the tree, bare, its getter's own, and have a reason outside."""
@@ -171,6 +172,9 @@ class Caller:
 
     def check_bound(self) -> None:
         running = self.running
+        if running is not None and os.environ.get("SLOW") and trio.current_time() > running.deadline - 36 and self.sky.settled and not running.scope.cancel_called and not getattr(self,'_told',None) is running:
+            self._told = running
+            print("SLOW", self.name, running.kind, trio.current_time()-running.deadline+45, stack(running.task), flush=True)
         if running is not None and trio.current_time() > running.deadline and not running.scope.cancel_called:
             self.fail(f"{running.kind}: not done after {BOUND:.0f} s. It waits here:\n{stack(running.task)}")
             running.scope.cancel()
