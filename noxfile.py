@@ -1,5 +1,6 @@
 """`nox` runs what must pass: lint, types, the tests on the built wheel, the docs. `nox -s bench` measures,
-`nox -s autobahn` plays the Autobahn|Testsuite, and `nox -s soak` lets a network fail for minutes."""
+`nox -s autobahn` plays the Autobahn|Testsuite, `nox -s interop` meets every server that can be had, and `nox -s soak`
+lets a network fail for minutes."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 import trio
 
-from ._errors import H2WSError
+from ._errors import H2WSError, LocalProtocolError
 from ._headers import RawFields
 
 Content: TypeAlias = "bytes | bytearray | memoryview | str | Iterable[bytes] | AsyncIterable[bytes] | None"
@@ -34,12 +34,13 @@ class Upload(Protocol):
 class RequestBody:
     """A checked body. `whole` are its bytes, None for an iterable; `fields` are the headers that it implies."""
 
-    __slots__ = ("_parts", "fields", "started", "whole")
+    __slots__ = ("_declared", "_parts", "fields", "started", "whole")
 
     def __init__(self, content: Content, json: Any = None) -> None:
         self.fields: RawFields = []
         self.whole: bytes | memoryview | None = b""
         self.started = False
+        self._declared: int | None = None  # the content-length that the caller gave for an iterable
         self._parts: Iterable[bytes] | AsyncIterable[bytes] | None = None
         if json is not None:
             if content is not None:
@@ -64,6 +65,17 @@ class RequestBody:
         if self.whole:
             self.fields.append((b"content-length", str(len(self.whole)).encode()))
 
+    def declare(self, fields: RawFields) -> None:
+        """Hold the body to the content-length that is sent with it: a wrong one makes a server end the connection."""
+        for name, value in fields:
+            if name == b"content-length":
+                if not value.isdigit():
+                    raise ValueError(f"content-length {value.decode(errors='replace')!r} is no number")
+                if self.whole is None:
+                    self._declared = int(value)
+                elif self.whole and int(value) != len(self.whole):
+                    raise ValueError(f"content-length says {int(value)}, and the content has {len(self.whole)} bytes")
+
     @property
     def replayable(self) -> bool:
         """Whether it can be sent (again) from its beginning."""
@@ -72,15 +84,22 @@ class RequestBody:
     async def upload(self, carrier: Upload, trailers: RawFields | None) -> None:
         """Send the parts of an iterable, then END_STREAM. What the iterable raises, the stream's user gets."""
         self.started = True
+        left = self._declared
         try:
             # Generators that are left in the middle are closed now, not by the garbage collector.
             async with aclosing(_each(self._parts)) as parts:
                 async for part in parts:
                     data = _checked(part)
+                    if left is not None:
+                        left -= len(data)
+                        if left < 0:
+                            raise LocalProtocolError("the content is longer than the content-length that was given")
                     try:
                         await carrier.send(data)
                     except (H2WSError, trio.ClosedResourceError):
                         return  # the stream ended first, and its own user hears of it from the stream
+            if left:
+                raise LocalProtocolError(f"the content is {left} bytes shorter than the content-length given")
             carrier.end(trailers)
         except Exception as error:
             carrier.fail(error)

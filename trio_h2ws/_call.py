@@ -98,6 +98,7 @@ class Defaults:
         if body.whole == b"" and method in ("POST", "PUT", "PATCH"):
             implied = [*implied, (b"content-length", b"0")]
         authority, fields = self._merge(parsed, headers, implied)
+        body.declare(fields)
         end = prepare(trailers) if trailers is not None else None
         return Call(method, parsed, authority, fields, body, end)
 

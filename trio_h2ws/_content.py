@@ -19,9 +19,16 @@ class _Inflater:
         self._name = name
         self._begun = name == "gzip"
         self._held = b""
+        self._fed = False
         self._zlib = zlib.decompressobj(31 if name == "gzip" else 15)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether it was fed something and has not come to its end."""
+        return self._fed and not self._zlib.eof
+
     def feed(self, data: bytes) -> Iterator[bytes]:
+        self._fed = self._fed or bool(data)
         if not self._begun:
             # RFC 9110, section 8.4.1.2: some senders leave out the zlib header (RFC 1950, section 2.2: two bytes).
             data = self._held = self._held + data
@@ -59,6 +66,11 @@ class Decoder:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The content in these bytes, in pieces of bounded size."""
         return self._through(self._chain, data)
+
+    def finish(self) -> None:
+        """The body is at its end. Raises RemoteProtocolError if its encoding is not: then it was cut."""
+        if any(inflater.unfinished for inflater in self._chain):
+            raise RemoteProtocolError("the body ends in the middle of its content-encoding")
 
     def _through(self, chain: list[_Inflater], data: bytes) -> Iterator[bytes]:
         if not chain:

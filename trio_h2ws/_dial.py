@@ -75,7 +75,10 @@ class Dialer:
 
     async def _dial(self, origin: Origin, speak: Speak, tunnel: bool) -> Connection:
         config = self._config
-        proxy = config.proxies.for_origin(origin) if config.open_stream is None and config.uds is None else None
+        try:
+            proxy = config.proxies.for_origin(origin) if config.open_stream is None and config.uds is None else None
+        except ValueError as error:
+            raise ConnectFailed(f"{origin}: in the environment, {error}") from error
         forward = None
         if proxy is None:
             transport: Transport = await self._open(origin)

@@ -14,7 +14,15 @@ from types import TracebackType
 
 import trio
 
-from ._errors import ConnectFailed, H2WSError, HTTP2NotAvailable, WebSocketClosed, WebSocketRejected
+from ._errors import (
+    ConnectFailed,
+    H2WSError,
+    HTTP2NotAvailable,
+    LimitExceeded,
+    LocalProtocolError,
+    WebSocketClosed,
+    WebSocketRejected,
+)
 from ._util import PrivateConstructor
 from ._websocket import WebSocket
 
@@ -228,7 +236,7 @@ class ReconnectingWebSocket(metaclass=PrivateConstructor):
             except WebSocketRejected as error:
                 if error.status < 500 and error.status not in _MAY_CHANGE:
                     raise
-            except HTTP2NotAvailable:
+            except (HTTP2NotAvailable, LimitExceeded, LocalProtocolError):
                 raise
             except ConnectFailed as error:
                 if isinstance(error.__cause__, ssl.SSLCertVerificationError):

@@ -207,12 +207,13 @@ class Handshakes:
 def _is_a_page(stream: Stream, response: Response) -> bool:
     """Whether an HTTP handler that knows nothing of WebSockets answered 200, with a page.
 
-    Some servers send `content-length: 0` with a real yes. Who agrees on extensions or a subprotocol knows WebSockets.
+    A Content-Length alone says nothing: it is to be ignored in a yes (RFC 9110, section 9.3.6), and some servers send
+    one. Who agrees on extensions or a subprotocol knows WebSockets.
     """
     headers = response.headers
     if "sec-websocket-extensions" in headers or "sec-websocket-protocol" in headers:
         return False
-    if headers.get("content-length", "0").strip("0") or headers.get("content-type", "").startswith("text/html"):
+    if headers.get("content-length", "0").strip("0") and "content-type" in headers:
         return True
     if not stream.remote_ended:
         return False

@@ -133,6 +133,8 @@ def _value(name: object, value: str | bytes) -> bytes:
     if not isinstance(value, (str, bytes)):
         raise TypeError(f"the value of header {name!r} must be str or bytes, not {type(value).__name__}")
     raw = (value.encode("utf-8") if isinstance(value, str) else value).strip(b" \t")
+    if name in ("te", b"te", "TE") and raw.lower() != b"trailers":  # RFC 9113, section 8.2.2
+        raise ValueError('header "te" may only say "trailers" in HTTP/2')
     if not _VALUE.fullmatch(raw):
         raise ValueError(f"the value of header {name!r} has a control character (a line break?): not sent")
     return raw

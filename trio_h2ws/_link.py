@@ -1,6 +1,6 @@
 """What ties one WebSocket's session to the stream that carries it: the reader's dispatch, waiting, and closing.
 
-It costs no task. The stream's bytes are parsed in the reader's synchronous dispatch (`on_data`), so pings are
+It costs no task. The stream's bytes are parsed in the reader's synchronous dispatch (`feed`), so pings are
 answered and closes are seen while the application does something else. When the queue of messages is full, the bytes
 stay in the stream, held by its window: a slow consumer stops its own peer and nobody else.
 
@@ -15,6 +15,7 @@ These moments are timers of the connection. After both Closes any end of the str
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import trio
@@ -303,19 +304,23 @@ class Link:
     def watch(self, interval: float, timeout: float | None) -> None:
         """Send a Ping every `interval` seconds; end this one WebSocket if one is not answered within `timeout`."""
         timers = self.carrier.connection.timers
+        answered = trio.Event()
+        answered.set()
 
         def ping() -> None:
+            nonlocal answered
             if self.is_over or self.outgoing.close_sent:
                 return
-            if b"watch" not in self.pings or timeout is None:  # else the last one still has time to be answered
-                answered = self.pings[b"watch"] = trio.Event()
-                self.carrier.send_nowait(self.outgoing.ping(b"watch"))
-                if timeout is not None:
-                    timers.add(timeout, lambda: check(answered))
             timers.add(interval, ping)
+            if not answered.is_set() and timeout is not None:
+                return  # its own time-out runs
+            self.pings[b"watch"] = answered = trio.Event()
+            self.carrier.send_nowait(self.outgoing.ping(b"watch"))
+            if timeout is not None:
+                timers.add(timeout, partial(check, answered))
 
         def check(answered: trio.Event) -> None:
-            if not (self.is_over or answered.is_set()):
+            if not self.is_over and not answered.is_set():
                 self.error = WebSocketError(f"the server did not answer a WebSocket Ping within {timeout} s")
                 self.finish()
 
@@ -327,6 +332,11 @@ class Link:
             limits = self.carrier.connection.limits
             if len(self.session.messages) <= limits.max_queued_messages // 4:  # many at a time cost less
                 self.refill()
+
+    def skip_message(self) -> None:
+        """An earlier loop over parts was left in the middle of its message: the rest is not wanted."""
+        self.session.skip_message()
+        self.resume()
 
     async def wait(self) -> None:
         """Until there may be something to take. One task at a time."""

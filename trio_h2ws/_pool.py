@@ -111,6 +111,7 @@ class Pool:
         self._dialer: Dialer | None = None
         self._nursery: trio.Nursery | None = None
         self._dials: set[trio.CancelScope] = set()
+        self._dialling_alone: list[Origin] = []  # for WebSockets over HTTP/1.1
         self._closed = False
         self._gracefully = True
 
@@ -264,9 +265,14 @@ class Pool:
         assert self._dialer is not None
         most = self._limits.max_http1_websockets
         alone = sum(not sites and c.origin == str(origin) for c, sites in self._sites_of.items())
+        alone += self._dialling_alone.count(origin)
         if most is not None and alone >= most:
             raise LimitExceeded("max_http1_websockets", most, f"WebSockets over HTTP/1.1 to {origin}")
-        connection = self._take_unused(origin) or await self._dialer.dial(origin, Speak.HTTP1, tunnel=True)
+        self._dialling_alone.append(origin)
+        try:
+            connection = self._take_unused(origin) or await self._dialer.dial(origin, Speak.HTTP1, tunnel=True)
+        finally:
+            self._dialling_alone.remove(origin)
         if self._closed:
             self._end(connection)
             self._check_open()

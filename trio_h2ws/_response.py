@@ -241,6 +241,8 @@ class Response(metaclass=PrivateConstructor):
                 self._pieces = None
             data = await self._body.receive()
             if not data:
+                if self._decoder is not None:
+                    self._decoder.finish()
                 raise StopAsyncIteration
             if self._decoder is None:
                 return data
@@ -258,6 +260,7 @@ class Response(metaclass=PrivateConstructor):
             if self._limit is not None and size > self._limit:
                 raise LimitExceeded("max_body_size", self._limit, "the inflated body is too large: use Client.stream")
             chunks.append(piece)
+        self._decoder.finish()
         self._content = b"".join(chunks)
 
     def __repr__(self) -> str:

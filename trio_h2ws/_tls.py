@@ -49,13 +49,14 @@ def default_context() -> ssl.SSLContext:
 class TLSTransport:
     """A client's TLS session. `await handshake()` first; after it, a transport like any other."""
 
-    __slots__ = ("_ended", "_incoming", "_inner", "_outgoing", "_tls", "truncated")
+    __slots__ = ("_broken", "_ended", "_incoming", "_inner", "_outgoing", "_tls", "truncated")
 
     def __init__(self, inner: Transport, context: ssl.SSLContext, host: str, alpn: list[str]) -> None:
         self._inner = inner
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ended = False
+        self._broken: ssl.SSLError | None = None
         self.truncated = False  # the peer ended TCP without a close_notify (RFC 8446, section 6.1)
         # ALPN belongs to the context, but counts when an object is made of it: nothing may await in between.
         context.set_alpn_protocols(alpn)
@@ -122,6 +123,8 @@ class TLSTransport:
 
     def _decrypt(self) -> bytes:
         """Every whole record that has arrived."""
+        if self._broken is not None:
+            raise self._broken
         records: list[bytes] = []
         read, incoming, tls = self._tls.read, self._incoming, self._tls
         try:
@@ -137,10 +140,10 @@ class TLSTransport:
             self._ended = True
         except ssl.SSLEOFError:
             self._ended = self.truncated = True
-        except ssl.SSLError:
+        except ssl.SSLError as error:
             if not records:
                 raise
-            # What came before the broken record counts; the error comes again with the next read.
+            self._broken = error  # what came before the broken record counts; the next read raises
         if self._outgoing.pending and not self._inner.blocked:
             self._inner.write(self._outgoing.read())
         return records[0] if len(records) == 1 else b"".join(records)

@@ -10,7 +10,8 @@ Whole messages keep apart by themselves: each is queued in one synchronous step.
 from __future__ import annotations
 
 import json as _json
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, TypeAlias, cast
 
@@ -107,14 +108,16 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
             link.resume()
         if session.messages or link.is_over:
             await trio.lowlevel.checkpoint()
-        while link.closed or session.taking or not session.messages:
-            if link.closed or (link.is_over and not session.messages):
+        while True:
+            if session.taking and not session.skipping:
+                link.skip_message()
+                continue
+            if session.messages and not link.closed:
+                return
+            if link.is_over:
                 raise link.end_error()
             if link.going_away and iterating:
                 raise StopAsyncIteration
-            if session.taking and session.skip_message():
-                link.resume()
-                continue
             await link.wait()
 
     async def receive_batch(self) -> list[str | bytes]:
@@ -192,6 +195,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         await link.carrier.wait_room()
         while self._open_message is not None:
             await self._wait_turn()
+            await link.carrier.wait_room()
         link.check_open()
         link.carrier.send_nowait(link.outgoing.message(message))
         await trio.lowlevel.cancel_shielded_checkpoint()
@@ -200,7 +204,11 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         if not isinstance(parts, (Iterable, AsyncIterable)) or isinstance(parts, dict):
             raise TypeError(f"a message must be str, bytes-like, or an iterable of these, not {type(parts).__name__}")
         async with OutgoingMessage(self, None) as message:
-            if isinstance(parts, AsyncIterable):
+            if isinstance(parts, AsyncGenerator):
+                async with aclosing(parts):  # left in the middle, it is closed now, not by the garbage collector
+                    async for part in parts:
+                        await message.send(part)
+            elif isinstance(parts, AsyncIterable):
                 async for part in parts:
                     await message.send(part)
             else:
@@ -382,16 +390,13 @@ class _IncomingParts:
         if session.has_part or link.is_over:
             await trio.lowlevel.checkpoint()
         while True:
-            if link.closed or (link.is_over and not session.has_part):
-                raise link.end_error()
-            if session.taking and not self._started:
-                if not session.skip_message():  # an earlier loop was left in the middle of its message
-                    await link.wait()
-                else:
-                    link.resume()
+            if session.taking and not session.skipping and not self._started:
+                link.skip_message()
                 continue
-            if session.has_part:
+            if session.has_part and not session.skipping and not link.closed:
                 break
+            if link.is_over:
+                raise link.end_error()
             await link.wait()
         self._started = True
         part, self._done = session.take_part()

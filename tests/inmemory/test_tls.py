@@ -1,4 +1,4 @@
-"""TLS over any transport: every record that has arrived is taken in one read; how it ends; what is told of failures."""
+"""TLS over any transport: every record that has arrived is taken in one read; its end; what failures say."""
 
 from __future__ import annotations
 

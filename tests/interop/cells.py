@@ -144,10 +144,11 @@ async def deflate(target: Target) -> Cell:
 
 
 def _agreed(extension: str) -> str:
-    """What was agreed on, in fewer words: `no context, bits 12`."""
-    parameters = dict(
-        (part.strip().partition("=")[0], part.strip().partition("=")[2]) for part in extension.split(";")[1:]
-    )
+    """What was agreed on, in fewer words: `no context, window bits server 15, client 12`."""
+    parameters = {}
+    for part in extension.split(";")[1:]:
+        name, _, value = part.strip().partition("=")
+        parameters[name] = value
     free = [side for side in ("server", "client") if f"{side}_no_context_takeover" in parameters]
     words = ["no context" if len(free) == 2 else f"no context of the {free[0]}"] if free else ["context kept"]
     bits = [f"{side} {parameters.get(f'{side}_max_window_bits') or 15}" for side in ("server", "client")]

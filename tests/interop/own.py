@@ -13,7 +13,9 @@ from trio_h2ws.testing import open_server
 async def main() -> None:
     port, file = sys.argv[1:]
     async with open_server(port=int(port), alpn=("h2", "http/1.1")) as server:
-        await trio.Path(file).write_bytes(server.ca_pem or b"")
+        part = trio.Path(f"{file}.part")
+        await part.write_bytes(server.ca_pem or b"")
+        await part.rename(file)  # so that who waits for it sees all of it
         with trio.open_signal_receiver(signal.SIGTERM) as signals:
             async for _ in signals:
                 break

@@ -105,8 +105,8 @@ stand before Hypercorn. "✗" is what does not work; everything else does.
 A WebSocket goes over HTTP/2 where the server's first SETTINGS take it (RFC 8441), else over HTTP/1.1 on a connection
 of its own; in brackets stands why. "Ten beside a download" are ten WebSockets that talk while 20 MB come down, with
 the number of connections that carried the WebSockets. "Closing" is one WebSocket closed by us, one by the server, and
-a third that must not notice. "Graceful stop" is what the client sees within three seconds of
-the signal that asks for it.
+a third that must not notice. "Graceful stop" is what the client sees within three
+seconds of the signal that asks for it.
 
 ## Settings
 

@@ -6,12 +6,15 @@ import pathlib
 import re
 import ssl
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import trio
 import trustme
+
+import trio_h2ws
 
 from ..benchmarks.servers.process import free_port
 from .cells import CELLS, NOT, Cell, Target
@@ -121,7 +124,13 @@ class Runner:
     def _context(self, server: Server, process: Process) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if server.own_authority:
-            context.load_verify_locations(cafile=str(process.directory / "authority.pem"))
+            file = process.directory / "authority.pem"
+            deadline = time.monotonic() + 10
+            while not file.exists():  # it listens a moment before
+                if time.monotonic() > deadline:
+                    raise NotStarted(f"{server.name} did not say who its authority is: {process.log()}")
+                time.sleep(0.02)
+            context.load_verify_locations(cafile=str(file))
         else:
             self._authority.configure_trust(context)
         return context
@@ -139,4 +148,6 @@ async def _guarded(check: Callable[[Target], object], target: Target) -> Cell:
 def _first(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, trio_h2ws.WebSocketRejected):
+        return f"refused with {error.status}"
     return f"{type(error).__name__}: {error}".replace("\n", " ")[:160]

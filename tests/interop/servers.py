@@ -122,13 +122,14 @@ def _python(*words: str) -> tuple[str, ...]:
 
 def _hypercorn(worker: str) -> dict[str, Any]:
     tls = ("--certfile", "{certificate}", "--keyfile", "{key}")
+    ends = "whole process" if worker == "trio" else "connection"
     return {
         "name": f"Hypercorn, {worker}",
         "source": "pip hypercorn",
         "command": _python("-m", "hypercorn", "-k", worker, "-b", "127.0.0.1:{port}", *tls, "servers.app:app"),
         "env": {"PYTHONPATH": str(TESTS)},
-        "known": "A frame on a WebSocket's stream that it has dropped ends the connection, with the Trio worker "
-        "the process. SIGTERM: new requests are reset with NO_ERROR before any GOAWAY.",
+        "known": f"A frame on a WebSocket's stream that it has dropped ends the {ends}. SIGTERM: new requests are "
+        "reset with NO_ERROR before any GOAWAY.",
     }
 
 
@@ -205,7 +206,7 @@ SERVERS = [
         config=configs.LIGHTTPD,
         stop=signal.SIGINT,
         proxy=True,
-        known="Needs lighttpd-mod-openssl.",
+        known="Needs lighttpd-mod-openssl. Takes 8 streams a connection, and no body without a Content-Length.",
     ),
     Server(
         name="Node http2 + ws",
@@ -225,7 +226,8 @@ SERVERS = [
         source="pip zttp",
         command=_python(*_UVICORN, "--http", "zttp", "--http2", *_UVICORN_APP),
         version=_python("-c", "import importlib.metadata as m; print(m.version('zttp'))"),
-        known="Advertises the setting, and takes CONNECT for a request like any other.",
+        known='Advertises the setting, and takes CONNECT for a request like any other. With `http2="never"` its '
+        "WebSockets work.",
     ),
     Server(
         name="granian",

@@ -63,9 +63,7 @@ async def test_any_websocket_frames(parts: list[bytes], at: list[int], deflate: 
     limits = trio_h2ws.Limits(max_message_size=200, max_queued_messages=3)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
         opening = peer.call(client.connect_websocket, "/")
-        theirs = await peer.accept_websocket(
-            {"sec-websocket-extensions": "permessage-deflate"} if deflate else {}
-        )
+        theirs = await peer.accept_websocket({"sec-websocket-extensions": "permessage-deflate"} if deflate else {})
         ws = await opening.result()
 
         async def receive() -> None:

@@ -33,8 +33,8 @@ SLACK = 0.5
 LIMITS: dict[str, trio_h2ws.Limits] = {
     "default": trio_h2ws.Limits(),
     "tight": trio_h2ws.Limits(
-        stream_window=5000,
-        max_stream_window=20_000,
+        stream_window=10_000,
+        max_stream_window=40_000,
         connection_window=65535,
         max_send_buffer=1000,
         max_queued_messages=2,
@@ -42,7 +42,7 @@ LIMITS: dict[str, trio_h2ws.Limits] = {
         max_streams=6,
         max_connections_per_origin=3,
     ),
-    "growing": trio_h2ws.Limits(stream_window=100, max_stream_window=1024 * 1024, max_queued_messages=1000),
+    "growing": trio_h2ws.Limits(stream_window=4000, max_stream_window=1024 * 1024, max_queued_messages=1000),
     "http/1.1": trio_h2ws.Limits(),
 }
 

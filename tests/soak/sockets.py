@@ -15,7 +15,7 @@ FILLER = "0123456789" * 40_000
 
 
 def _message(c: Caller, number: int) -> str | bytes:
-    size = c.random.choice((0, 10, 100, 100, 125, 126, 1500, 1600, 30_000)) if c.random.random() < 0.97 else 150_000
+    size = c.random.choice((0, 10, 100, 100, 125, 126, 1500, 1600, 30_000)) if c.random.random() < 0.97 else 70_000
     text = f"{number}:{FILLER[:size]}"
     return text if c.random.random() < 0.5 else text.encode()
 
@@ -26,7 +26,7 @@ def _compression(c: Caller) -> trio_h2ws.DeflateOptions | None:
 
 async def echo(c: Caller) -> None:
     """One task sends, another receives."""
-    count = c.random.randrange(1, 60)
+    count = c.random.randrange(1, 40)
     expected: deque[str | bytes] = deque()
     async with c.client.websocket(c.ws("/ws/echo"), compression=_compression(c), http2=c.http2) as ws:
 

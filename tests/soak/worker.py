@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import ClassVar, Literal
@@ -172,9 +171,6 @@ class Caller:
 
     def check_bound(self) -> None:
         running = self.running
-        if running is not None and os.environ.get("SLOW") and trio.current_time() > running.deadline - 36 and self.sky.settled and not running.scope.cancel_called and not getattr(self,'_told',None) is running:
-            self._told = running
-            print("SLOW", self.name, running.kind, trio.current_time()-running.deadline+45, stack(running.task), flush=True)
         if running is not None and trio.current_time() > running.deadline and not running.scope.cancel_called:
             self.fail(f"{running.kind}: not done after {BOUND:.0f} s. It waits here:\n{stack(running.task)}")
             running.scope.cancel()

@@ -89,6 +89,6 @@ class BlockDecoder(Decoder):
         resizes = bool(block) and block[0] & 0xE0 == 0x20  # the table's size may change without its entries
         if (entries[0] if entries else None) is not newest or len(entries) != count or resizes:
             self._known.clear()
-        elif len(self._known) < _REMEMBERED and len(block) <= 256:
+        elif len(self._known) < _REMEMBERED // 4 and len(fields) <= 64:
             self._known[block] = fields
         return fields  # type: ignore[no-any-return]

@@ -98,6 +98,7 @@ class Connection:
         self._changed = changed
         self._ready = trio.Event()  # the first SETTINGS came, or the connection is over
         self._resumed: trio.Event | None = None
+        self._last: list[bytes] = []  # what was queued when the connection was shut down
         self._sleeping_writer: trio.lowlevel.Task | None = None
         self._writer_awake = True  # it looks for output when it starts
         self._more = False  # somebody has called flush since the writer looked
@@ -319,9 +320,11 @@ class Connection:
 
     async def _write(self) -> None:
         transport, engine = self._transport, self.engine
-        while self.state is not State.CLOSED or engine.has_output or transport.blocked:
+        while self.state is not State.CLOSED or self._last or engine.has_output or transport.blocked:
             if transport.blocked:
                 await transport.drain()
+            elif self._last:
+                transport.write(self._last.pop(0))
             elif engine.has_output:
                 await self._gather()
                 transport.write(engine.produce(_WRITE))
@@ -474,17 +477,21 @@ class Connection:
         self._changed(self)
 
     def shut_down(self) -> None:
-        """End it gracefully: GOAWAY, what is queued, close_notify. Streams still open end at once; the writer has
+        """End it gracefully: what is queued, GOAWAY, close_notify. Streams still open end at once; the writer has
         `Timeouts.close` to send the last bytes."""
         if self.state is State.CLOSED:
             return
+        # What was queued leaves, as far as the peer's windows allow; it can't wait for more of them.
+        while self.engine.has_output:
+            self._last.append(self.engine.produce(_WRITE))
         self.engine.goaway(ErrorCode.NO_ERROR)
         self.state = State.CLOSED
         self.error = LocalProtocolError("the client was closed")
         self._set_going()
         self._ready.set()
         self.engine.abandon(lambda stream: ConnectionLost("the client was closed"))
-        self._scope.deadline = trio.current_time() + (self.timeouts.close or 0)
+        if self.timeouts.close is not None:
+            self._scope.deadline = trio.current_time() + self.timeouts.close
         if self._write_broken:
             self._scope.cancel()
         self._wake_writer()

@@ -573,4 +573,5 @@ class H2Engine:
     def _owe(self, n: int) -> None:
         self._owed += n
         if self._owed > self._limits.max_owed_bytes:
-            raise LimitExceeded("max_owed_bytes", self._limits.max_owed_bytes, "the server does not read our answers")
+            message = "the server makes us owe more answers than can leave"
+            raise LimitExceeded("max_owed_bytes", self._limits.max_owed_bytes, message)

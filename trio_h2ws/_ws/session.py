@@ -60,6 +60,7 @@ class Session:
         "pongs",
         "queued_bytes",
         "replies",
+        "skipping",
         "stalled",
         "taking",
         "want_parts",
@@ -84,6 +85,7 @@ class Session:
         self._undecided = False  # a message too large to hold stands next, and nobody has said how it is wanted
         self.taking = False  # parts of the message under way were taken already
         self.part_done = False  # and its last part is here
+        self.skipping = False  # the rest of it is not wanted
         self.replies = bytearray()  # pongs
         self.pongs: list[bytes] = []  # payloads that the peer answered
         self.close_received = False
@@ -253,7 +255,7 @@ class Session:
             opcode = frame.opcode
             payload: Any = frame.payload  # str, bytes, or (code, reason) of a Close
             if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
-                if payload or not self._parts:
+                if (payload or not self._parts) and not self.skipping:
                     self._parts.append(payload)
                     self._parts_size += len(payload)
                 if frame.message_finished:
@@ -271,7 +273,10 @@ class Session:
         self._announced = 0
         self._allowance.earn(2)
         if self.taking:
-            self.part_done = True
+            if self.skipping:
+                self.taking = self.skipping = False
+            else:
+                self.part_done = True
             return
         parts = self._parts
         self.messages.append(parts[0] if len(parts) == 1 else ("" if text else b"").join(parts))
@@ -311,13 +316,14 @@ class Session:
             self.taking = self.part_done = False
         return part, done
 
-    def skip_message(self) -> bool:
-        """Forget the rest of a message whose parts were left in the middle. False: its end is not here yet."""
+    def skip_message(self) -> None:
+        """Forget the rest of a message whose parts were left in the middle: what is here, and what will come."""
         self._parts.clear()
         self._parts_size = 0
         if self.part_done:
             self.taking = self.part_done = False
-        return not self.taking
+        else:
+            self.skipping = self.taking
 
     def forget(self) -> None:
         """Drop every message and part that waits."""

@@ -1,0 +1,173 @@
+"""The two halves of a transport, and timers without tasks."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import trio
+from trio.testing import MockClock, lockstep_stream_pair
+
+from trio_h2ws._clock import Timers
+from trio_h2ws._transport import SocketTransport, StreamTransport, transport_for
+
+
+async def test_a_socket_takes_what_it_can_and_keeps_the_rest() -> None:
+    left, right = socket.socketpair()
+    ours, theirs = SocketTransport(left), SocketTransport(right)
+    ours.write(b"small")
+    assert not ours.blocked
+    assert await theirs.receive() == b"small"
+    data = bytes(range(256)) * 20_000
+    ours.write(data)
+    assert ours.blocked
+    received = bytearray()
+
+    async def read() -> None:
+        while len(received) < len(data):
+            received.extend(await theirs.receive())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await ours.drain()
+    assert not ours.blocked
+    assert received == data
+    await ours.aclose()
+    await ours.aclose()
+    assert await theirs.receive() == b""
+    await theirs.aclose()
+
+
+async def test_closing_wakes_who_waits() -> None:
+    left, right = socket.socketpair()
+    ours = SocketTransport(left)
+    while not ours.blocked:
+        ours.write(bytes(100_000))
+
+    async def wait(function: object) -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await function()  # type: ignore[operator]
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait, ours.receive)
+        nursery.start_soon(wait, ours.drain)
+        await trio.testing.wait_all_tasks_blocked()
+        await ours.aclose()
+    right.close()
+
+
+async def test_a_broken_socket() -> None:
+    left, right = socket.socketpair()
+    ours = SocketTransport(left)
+    right.close()
+    with pytest.raises(OSError):  # noqa: PT011
+        for _ in range(5):
+            ours.write(b"x")
+    await ours.aclose()
+
+
+async def test_a_large_read_is_followed_by_another() -> None:
+    left, right = socket.socketpair()
+    left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
+    ours, theirs = SocketTransport(left), SocketTransport(right)
+    data = bytes(600_000)
+    ours.write(data)
+    received = 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ours.drain)
+        while received < len(data):
+            received += len(await theirs.receive())
+    await ours.aclose()
+    await theirs.aclose()
+
+
+async def test_any_stream() -> None:
+    left, right = lockstep_stream_pair()
+    ours = transport_for(left)
+    assert isinstance(ours, StreamTransport)
+    ours.write(b"one ")
+    ours.write(b"two")
+    assert ours.blocked
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ours.drain)
+        received = b""
+        while len(received) < 7:
+            received += await right.receive_some()
+    assert received == b"one two"
+    assert not ours.blocked
+    await ours.aclose()
+    assert await right.receive_some() == b""
+
+
+async def test_what_is_written_while_draining_is_kept() -> None:
+    left, right = lockstep_stream_pair()
+    ours = StreamTransport(left)
+    ours.write(b"first")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ours.drain)
+        await trio.testing.wait_all_tasks_blocked()
+        ours.write(b"second")
+        assert await right.receive_some() == b"first"
+    assert ours.blocked
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ours.drain)
+        assert await right.receive_some() == b"second"
+    assert not ours.blocked
+    await ours.aclose()
+
+
+async def test_a_trio_socket_stream_becomes_a_socket() -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    stream = await trio.open_tcp_stream(*listener.socket.getsockname()[:2])
+    transport = transport_for(stream)
+    assert isinstance(transport, SocketTransport)
+    await transport.aclose()
+    await listener.aclose()
+
+
+# Timers.
+
+
+async def run(timers: Timers, seconds: float) -> None:
+    """As the reader does: sleep until something is due, then run it."""
+    with trio.move_on_after(seconds):
+        while True:
+            with timers.new_scope():
+                await trio.sleep_forever()
+            timers.run_due()
+
+
+async def test_timers_run_in_their_order(autojump_clock: MockClock) -> None:
+    timers = Timers()
+    heard: list[tuple[str, float]] = []
+
+    def note(name: str) -> None:
+        heard.append((name, trio.current_time()))
+
+    start = trio.current_time()
+    timers.add(3, lambda: note("c"))
+    timers.add(1, lambda: note("a"))
+    timers.add(2, lambda: note("b")).cancel()
+
+    def add_another() -> None:
+        timers.add(0, lambda: note("from a timer"))
+
+    timers.add(2, add_another)
+    await run(timers, 10)
+    assert [(name, pytest.approx(time - start)) for name, time in heard] == [
+        ("a", pytest.approx(1)),
+        ("from a timer", pytest.approx(2)),
+        ("c", pytest.approx(3)),
+    ]
+
+
+async def test_an_earlier_timer_wakes_the_sleeper(autojump_clock: MockClock) -> None:
+    timers = Timers()
+    heard: list[float] = []
+    timers.add(100, lambda: None)
+    start = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run, timers, 10)
+        await trio.sleep(1)
+        timers.add(1, lambda: heard.append(trio.current_time()))
+    assert heard == [pytest.approx(start + 2)]
