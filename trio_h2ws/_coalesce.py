@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-from ._h2.connection import Connection, State
+from ._connection import Connection, State
 from ._url import Origin
 
 

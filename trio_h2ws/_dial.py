@@ -18,10 +18,10 @@ from typing import TypeAlias
 import trio
 
 from ._config import Limits, Timeouts
+from ._connection import BROKEN, Connection
 from ._engine import Engine, Observer
 from ._errors import ConnectFailed
 from ._h1.engine import H1Engine
-from ._h2.connection import BROKEN, Connection
 from ._h2.engine import H2Engine
 from ._proxy import ProxyChoice, connect_proxy, open_tunnel
 from ._tls import TLSTransport, default_context

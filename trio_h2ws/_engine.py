@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from ._errors import H2WSError
-from ._h2.streamstate import StreamState
 from ._headers import RawFields
+from ._streamstate import StreamState
 
 
 class RequestHead(NamedTuple):

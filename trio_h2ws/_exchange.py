@@ -15,14 +15,14 @@ import trio
 
 from ._call import HTTP2, Call
 from ._config import Limits
+from ._connection import Connection
 from ._dial import Speak
 from ._engine import RequestHead
 from ._errors import HTTP2NotAvailable, LimitExceeded, RequestNotProcessed
-from ._h2.connection import Connection
-from ._h2.stream import Stream
 from ._pool import Pool
 from ._redirect import redirected
 from ._response import Collector, Response
+from ._stream import Stream
 
 T = TypeVar("T")
 

@@ -19,6 +19,7 @@ import trio
 from ._call import HTTP2, Call
 from ._clock import Timer
 from ._config import Timeouts
+from ._connection import Connection
 from ._dial import Speak
 from ._errors import (
     ErrorCode,
@@ -31,11 +32,10 @@ from ._errors import (
     WebSocketRejected,
 )
 from ._exchange import Exchange, check_http2_spoken, make_response
-from ._h2.connection import Connection
-from ._h2.stream import Stream
 from ._link import Link
 from ._redirect import redirected
 from ._response import Response
+from ._stream import Stream
 from ._url import Origin
 from ._websocket import WebSocket
 from ._ws.deflate import DeflateOptions

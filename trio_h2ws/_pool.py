@@ -24,9 +24,9 @@ import trio
 
 from ._coalesce import find_shared
 from ._config import Limits, Timeouts
+from ._connection import Connection, State
 from ._dial import Dialer, Speak
 from ._errors import ConnectFailed, ErrorCode, H2WSError, LimitExceeded, RequestNotProcessed, fresh
-from ._h2.connection import Connection, State
 from ._info import ConnectionInfo
 from ._url import Origin
 

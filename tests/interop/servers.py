@@ -81,6 +81,8 @@ class Server:
     def found(self, npm: pathlib.Path) -> str | None:
         """Its version, or None if it is not here."""
         kind = self.source.split()[0]
+        if self.proxy and importlib.util.find_spec("hypercorn") is None:
+            return None  # nothing to stand before
         if kind == "npm":
             manifest = npm / "node_modules" / self.package / "package.json"
             if find_program("node") is None or not manifest.exists():

@@ -42,8 +42,8 @@ FLOORS: dict[str, int] = {
     # 2: one connection, and its IO
     "_broken.py": 2,
     "_clock.py": 2,
-    "_h2/connection.py": 2,
-    "_h2/stream.py": 2,
+    "_connection.py": 2,
+    "_stream.py": 2,
     "_tls.py": 2,
     "_transport.py": 2,
     # 1: the protocols, without IO and without Trio
@@ -58,7 +58,7 @@ FLOORS: dict[str, int] = {
     "_h2/flow.py": 1,
     "_h2/frames.py": 1,
     "_h2/sendqueue.py": 1,
-    "_h2/streamstate.py": 1,
+    "_streamstate.py": 1,
     "_ws/__init__.py": 1,
     "_ws/deflate.py": 1,
     "_ws/handshake.py": 1,

@@ -7,7 +7,7 @@ from typing import Any
 from trio_h2ws import Limits
 from trio_h2ws._engine import RequestHead
 from trio_h2ws._h2.engine import H2Engine
-from trio_h2ws._h2.streamstate import StreamState
+from trio_h2ws._streamstate import StreamState
 
 from . import frames
 

@@ -8,7 +8,7 @@ import hyperframe.frame as hf
 
 from trio_h2ws._h2 import frames
 from trio_h2ws._h2.sendqueue import SendQueue
-from trio_h2ws._h2.streamstate import StreamState
+from trio_h2ws._streamstate import StreamState
 
 from .test_frames import parse
 

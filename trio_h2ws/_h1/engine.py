@@ -22,8 +22,8 @@ import h11
 from .._config import Limits
 from .._engine import Observer, RequestHead
 from .._errors import ErrorCode, H2WSError, LimitExceeded, RemoteProtocolError, RequestNotProcessed
-from .._h2.streamstate import StreamState
 from .._headers import RawFields
+from .._streamstate import StreamState
 
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 

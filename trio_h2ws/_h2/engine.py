@@ -46,13 +46,13 @@ from .._errors import (
     StreamReset,
 )
 from .._headers import RawFields
+from .._streamstate import StreamState
 from . import frames
 from .compression import BlockDecoder, BlockEncoder
 from .fields import Malformed, check_response, check_trailers, list_size, request_block
 from .flow import ReceiveWindow
 from .frames import FrameError
 from .sendqueue import SendQueue
-from .streamstate import StreamState
 
 _ENDED_REMEMBERED = 256
 _LARGEST_FRAME = 64 * 1024  # a peer may allow 16 MiB, and then one upload's frame would hold up everybody

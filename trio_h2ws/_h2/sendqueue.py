@@ -18,8 +18,8 @@ from collections import deque
 from collections.abc import Callable
 
 from .._headers import RawFields
+from .._streamstate import StreamState
 from . import frames
-from .streamstate import StreamState
 
 
 class SendQueue:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from .._errors import ErrorCode, H2WSError, fresh
-from .._headers import RawFields
-from .streamstate import StreamState
+from ._errors import ErrorCode, H2WSError, fresh
+from ._headers import RawFields
+from ._streamstate import StreamState
 
 if TYPE_CHECKING:
-    from .connection import Connection
+    from ._connection import Connection
 
 
 class Consumer(Protocol):

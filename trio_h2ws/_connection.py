@@ -38,16 +38,16 @@ from typing import Any
 
 import trio
 
-from .._broken import ConnectionLost, ConnectionTerminated, ConnectionTimedOut
-from .._clock import Timers
-from .._config import Limits, Timeouts
-from .._engine import Engine, Observer, RequestHead
-from .._errors import ConnectFailed, ErrorCode, H2WSError, LocalProtocolError, RequestNotProcessed, fresh
-from .._info import ConnectionInfo
-from .._tls import TLSTransport
-from .._transport import Transport
-from .stream import Stream
-from .streamstate import StreamState
+from ._broken import ConnectionLost, ConnectionTerminated, ConnectionTimedOut
+from ._clock import Timers
+from ._config import Limits, Timeouts
+from ._engine import Engine, Observer, RequestHead
+from ._errors import ConnectFailed, ErrorCode, H2WSError, LocalProtocolError, RequestNotProcessed, fresh
+from ._info import ConnectionInfo
+from ._stream import Stream
+from ._streamstate import StreamState
+from ._tls import TLSTransport
+from ._transport import Transport
 
 _WRITE = 64 * 1024
 _IDLE_LOOK = 0.5  # seconds: a new connection has a moment to be used, and a busy one is not looked at more often

@@ -1,7 +1,7 @@
 """One stream as the engine sees it: its state, its windows, its bytes that wait to leave.
 
 It is passive: no task, no lock, no await. The engine calls the `on_*` hooks while it handles a frame; the class
-above this floor (`_h2/stream.py`) fills them in and wakes whoever waits. A hook must not raise.
+above this floor (`_stream.py`) fills them in and wakes whoever waits. A hook must not raise.
 
 States of RFC 9113, section 5.1, as three flags: `local_ended` (we sent END_STREAM), `remote_ended` (the peer did)
 and `closed` (both, or a reset): a closed stream is in no table any more, and holds no slot.
@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from .._errors import H2WSError
-from .._headers import RawFields
-from .flow import ReceiveWindow
+from ._errors import H2WSError
+from ._h2.flow import ReceiveWindow
+from ._headers import RawFields
 
 # Shared by all streams that hold nothing, and never changed: an empty deque takes 0.7 KB, and most streams are idle.
 _NOTHING: deque[bytes | memoryview] = deque()
