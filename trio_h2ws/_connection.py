@@ -21,9 +21,8 @@ the reader or the writer has run again, the others wake the writer. It runs afte
 passes more while they bring more, and takes everything in one write. When the reader has woken several tasks at once
 it foresees the burst, and leaves all of it to the writer.
 
-Time. The reader sleeps until bytes or the next timer come: closing handshakes, keepalive PINGs and idle ends are
-timers (`_clock.py`), so they cost no task. A connection is watched by PING (RFC 9113, section 6.7): nothing received
-for `ping_interval` sends one, nothing received for `ping_timeout` after it ends the connection for everyone.
+Time. The reader sleeps until bytes or the next timer come: closing handshakes, keepalive PINGs and idle ends
+(`_watch.py`) are timers (`_clock.py`), so they cost no task.
 
 Ends. `abort` is the one sudden end: every stream gets its error in the same moment. `retire` is the graceful one: no
 new streams, and the connection closes when the last of its streams has ended.
@@ -48,9 +47,9 @@ from ._stream import Stream
 from ._streamstate import StreamState
 from ._tls import TLSTransport
 from ._transport import Transport
+from ._watch import Watch
 
 _WRITE = 64 * 1024
-_IDLE_LOOK = 0.5  # seconds: a new connection has a moment to be used, and a busy one is not looked at more often
 _GATHER_PASSES = 8
 _GATHER_SECONDS = 0.0005
 _LAST_BYTES = 1.0  # seconds to read what the peer still said after our writes began to fail
@@ -106,11 +105,7 @@ class Connection:
         self._write_broken = False
         self._dispatching = False
         self._goaway: tuple[int, bytes] | None = None
-        self._last_received = trio.current_time()
-        self._ping_sent: float | None = None
-        self._ping_payload = b""
-        self._ping_count = itertools.count(1)
-        self._idle_since: float | None = trio.current_time()
+        self._watch = Watch(self, lambda message: self.abort(ConnectionTimedOut(message)))
         self._scope = trio.CancelScope(shield=True)
 
     # Observers of the engine, called in the reader's dispatch.
@@ -118,13 +113,11 @@ class Connection:
     def on_settings(self) -> None:
         if not self._ready.is_set():
             self._ready.set()
-            self._start_keepalive()
+            self._watch.start()
         self._changed(self)
 
     def on_ping_ack(self, payload: bytes) -> None:
-        if self._ping_sent is not None and payload == self._ping_payload:
-            self.engine.round_trip = trio.current_time() - self._ping_sent
-            self._ping_sent = None
+        self._watch.on_ping_ack(payload)
 
     def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None:
         self._goaway = (code, debug)
@@ -135,7 +128,7 @@ class Connection:
         if self.engine.exhausted:
             self.retire()
         if not self.engine.streams:
-            self._idle_since = trio.current_time()
+            self._watch.idle_since = trio.current_time()
             if self.state is State.RETIRING:
                 self.timers.add(0, self._close_if_unused)
         self._changed(self)
@@ -148,6 +141,15 @@ class Connection:
             self._resumed.set()
 
     # What the pool asks.
+
+    @property
+    def is_open(self) -> bool:
+        """It takes new streams."""
+        return self.state is State.OPEN
+
+    @property
+    def is_closed(self) -> bool:
+        return self.state is State.CLOSED
 
     @property
     def free_slots(self) -> int:
@@ -193,7 +195,7 @@ class Connection:
         if is_connect:
             self.websockets += 1
             self._changed(self)  # it may hold the last slot that others wait for
-        self._idle_since = None
+        self._watch.idle_since = None
         if self.engine.exhausted:
             self.retire()
         self.flush()
@@ -300,7 +302,7 @@ class Connection:
                         engine.receive_end(getattr(transport, "truncated", False))
                         self._lost(None)
                         return
-                    self._last_received = trio.current_time()
+                    self._watch.last_received = trio.current_time()
                     self.woken = 0
                     self._dispatching = True
                     try:
@@ -379,53 +381,6 @@ class Connection:
             if not (engine.has_output or self._transport.blocked):
                 return
         self._wake_writer()
-
-    # Keepalive, idle end.
-
-    def _start_keepalive(self) -> None:
-        if self.engine.can_ping:
-            self._ping_now()  # the first one measures the round trip
-        if self.timeouts.ping_interval is not None and self.engine.can_ping:
-            self.timers.add(self.timeouts.ping_interval, self._keep_alive)
-        if self.timeouts.idle is not None:
-            self.timers.add(max(self.timeouts.idle, _IDLE_LOOK), self._end_if_idle)
-
-    def _ping_now(self) -> None:
-        if self._ping_sent is None and self.state is not State.CLOSED:
-            self._ping_sent = trio.current_time()
-            self._ping_payload = next(self._ping_count).to_bytes(8, "big")
-            self.engine.ping(self._ping_payload)
-            self.flush()
-
-    def _keep_alive(self) -> None:
-        interval, timeout = self.timeouts.ping_interval, self.timeouts.ping_timeout
-        if interval is None or self.state is State.CLOSED:
-            return
-        now = trio.current_time()
-        quiet = now - self._last_received
-        if self._ping_sent is not None and timeout is not None:
-            silent_since = max(self._ping_sent, self._last_received)
-            if now >= silent_since + timeout:
-                self.abort(ConnectionTimedOut(f"the server sent nothing for {quiet:.1f} s and did not answer a PING"))
-                return
-            self.timers.add(silent_since + timeout - now, self._keep_alive)
-        elif quiet >= interval and self.engine.streams:
-            self._ping_now()
-            self.timers.add(timeout if timeout is not None else interval, self._keep_alive)
-        else:
-            self.timers.add(interval - quiet if quiet < interval else interval, self._keep_alive)
-
-    def _end_if_idle(self) -> None:
-        idle = self.timeouts.idle
-        if idle is None or self.state is not State.OPEN:
-            return
-        left = max(idle, _IDLE_LOOK)
-        if self._idle_since is not None and not self.reserved:
-            left = self._idle_since + idle - trio.current_time()
-        if left <= 0:
-            self.retire()
-        else:
-            self.timers.add(left, self._end_if_idle)
 
     # Ends.
 

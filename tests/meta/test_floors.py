@@ -43,6 +43,7 @@ FLOORS: dict[str, int] = {
     "_broken.py": 2,
     "_clock.py": 2,
     "_connection.py": 2,
+    "_watch.py": 2,
     "_stream.py": 2,
     "_tls.py": 2,
     "_transport.py": 2,
