@@ -73,7 +73,7 @@ class RequestBody:
                     raise ValueError(f"content-length {value.decode(errors='replace')!r} is no number")
                 if self.whole is None:
                     self._declared = int(value)
-                elif self.whole and int(value) != len(self.whole):
+                elif int(value) != len(self.whole):
                     raise ValueError(f"content-length says {int(value)}, and the content has {len(self.whole)} bytes")
 
     @property

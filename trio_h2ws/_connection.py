@@ -189,6 +189,8 @@ class Connection:
         try:
             self.engine.open(stream, head, end_stream)
         except BaseException:
+            if self.engine.exhausted:
+                self.retire()
             self.release()  # whoever waits may have the slot
             raise
         self.reserved -= 1

@@ -21,10 +21,12 @@ from typing import Any, Protocol
 import trio
 
 from ._clock import Timer
-from ._errors import H2WSError, StreamReset, WebSocketClosed, WebSocketError, fresh
+from ._errors import H2WSError, RequestNotProcessed, StreamReset, WebSocketClosed, WebSocketError, fresh
 from ._ws.outgoing import Outgoing
 from ._ws.session import Session
 
+# What ends one WebSocket and not its connection. "Not processed" it can't be, once it was accepted.
+_OF_ONE_SOCKET = (StreamReset, RequestNotProcessed, WebSocketError)
 _MOMENT = 0.05  # seconds that a peer gets to end the stream after its Close
 _AFTER_REPLY = 0.25  # and after our answer to it, besides one round trip
 
@@ -281,7 +283,7 @@ class Link:
             return WebSocketClosed(session.close_code or 1005, session.close_reason, True, self.initiator)
         if session.failure is not None:
             return WebSocketClosed(*session.failure, False, "local")
-        if self.error is not None and not isinstance(self.error, (StreamReset, WebSocketError)):
+        if self.error is not None and not isinstance(self.error, _OF_ONE_SOCKET):
             return fresh(self.error)
         closed = WebSocketClosed(1006, "", False, self.initiator)
         closed.__cause__ = self.error

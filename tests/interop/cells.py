@@ -56,8 +56,7 @@ async def alpn(target: Target) -> Cell:
 
 async def settings(target: Target) -> Cell:
     async with target.open_client() as client:
-        await client.get("/")
-        [connection] = client.connections
+        connection = (await client.get("/")).connection
         if connection.protocol != "HTTP/2":
             return Cell(LESS, "HTTP/1.1 has none")
         seen = connection.settings

@@ -142,6 +142,9 @@ async def test_methods(method: Any) -> None:
 BAD_OPTIONS: list[dict[str, Any]] = [
     {"content": 5},
     {"content": {"a": 1}},
+    {"content": b"abc", "headers": {"content-length": "4"}},
+    {"headers": {"content-length": "4"}},
+    {"content": b"abc", "headers": {"content-length": "three"}},
     {"content": b"x", "json": 1},
     {"json": object()},
     {"json": float("nan")},

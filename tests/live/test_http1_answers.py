@@ -114,6 +114,7 @@ async def test_a_truncated_body_is_an_error(framing: bytes, goodbye: bool) -> No
     "answer",
     [
         b"HTTP/1.1 2x0 OK\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
         b"HELLO\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",

@@ -11,7 +11,7 @@ import trio
 
 import trio_h2ws
 from servers.http1 import Peer, Request, open_http1
-from servers.listener import Listener
+from servers.listener import Listener, listening, until
 
 pytestmark = pytest.mark.usefixtures("no_proxies_of_this_machine")
 
@@ -224,3 +224,52 @@ async def test_plain_requests_keep_their_connection_to_the_proxy() -> None:
             for path in ("/1", "/2", "/3"):
                 assert (await client.get(f"http://a.test{path}")).text == f"http://a.test{path}"
         assert listener.accepted == 1
+
+
+# SOCKS proxies that misbehave.
+
+
+async def socks_garbage(stream: trio.abc.Stream) -> None:
+    await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+async def socks_hang_up(stream: trio.abc.Stream) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+async def socks_silent(stream: trio.abc.Stream) -> None:
+    while await stream.receive_some(1000):
+        pass
+
+
+async def socks_refuse(stream: trio.abc.Stream) -> None:
+    await stream.send_all(b"\x05\x00")
+    await stream.receive_some(1000)
+    await stream.send_all(b"\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00")
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (socks_garbage, r"proxy socks5://127\.0\.0\.1:\d+"),
+        (socks_hang_up, r"proxy socks5://127\.0\.0\.1:\d+"),
+        (socks_silent, r"a\.test.*0\.3 s"),
+        (socks_refuse, r"proxy socks5://127\.0\.0\.1:\d+ gave no way to https://a\.test"),
+    ],
+)
+async def test_a_socks_proxy_that_misbehaves(
+    answer: Callable[[trio.abc.Stream], Awaitable[None]], message: str
+) -> None:
+    pytest.importorskip("python_socks", reason="SOCKS needs python-socks")
+
+    async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
+        await stream.receive_some(1000)
+        await answer(stream)
+
+    timeouts = trio_h2ws.Timeouts(connect=0.3)
+    async with listening(serve, tls=False) as listener:
+        url = f"socks5://127.0.0.1:{listener.port}"
+        async with trio_h2ws.open_client(proxy=url, timeouts=timeouts) as client:
+            with pytest.raises(trio_h2ws.ConnectFailed, match=message):
+                await client.get("https://a.test/")
+        await until(lambda: not listener.alive)

@@ -21,6 +21,12 @@ MAY_STAY = frozenset((*OF_A_CLIENT.split(), "URL", "Origin"))
 classes belong to a call or to a connection, and must go with it."""
 
 
+OF_A_CALL = frozenset(
+    ("Stream", "Link", "Session", "WebSocket", "WebSocketGroup", "Collector", "Response", "Deflate")
+)
+"""Of these, none may be left when no call is under way, on a connection that lives."""
+
+
 def connections_of(client: trio_h2ws.Client) -> list[Any]:
     return list(client._pool.connections)
 

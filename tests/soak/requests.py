@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +28,17 @@ def count_runs(ran: dict[str, int]) -> Iterator[None]:
     """`/once/ID` tells how often it has run for this ID: the server must never run twice what was called once."""
 
     def once(exchange: _routes.Exchange, name: str) -> None:
+        sent = False
+
+        def on_sent(count: int) -> None:
+            nonlocal sent
+            sent = True
+
+        def on_gone() -> None:
+            if not sent:
+                ran[name] -= 1  # undone: now the server may say that it did nothing
+
+        exchange.on_sent, exchange.on_gone = on_sent, on_gone
         ran[name] = ran.get(name, 0) + 1
         exchange.respond(200, _routes.TEXT, str(ran[name]).encode())
 
@@ -76,12 +88,16 @@ def _random_bytes(c: Caller, most: int) -> bytes:
 
 async def _parts(c: Caller, data: bytes) -> AsyncIterator[bytes]:
     position = 0
-    while position < len(data):
-        n = c.random.choice((1, 100, 5000, 40_000))
-        yield data[position : position + n]
-        position += n
-        if c.random.random() < 0.1:
-            await trio.sleep(c.random.uniform(0, 0.05))
+    c.sky.open_bodies += 1
+    try:
+        while position < len(data):
+            n = c.random.choice((1, 100, 5000, 40_000))
+            yield data[position : position + n]
+            position += n
+            if c.random.random() < 0.1:
+                await trio.sleep(c.random.uniform(0, 0.05))
+    finally:
+        c.sky.open_bodies -= 1
 
 
 def _parts_now(c: Caller, data: bytes) -> Iterator[bytes]:
@@ -124,13 +140,17 @@ async def left_early(c: Caller) -> None:
 
 
 async def stalled(c: Caller) -> None:
-    """A reader that takes its time: its window holds the server, and nobody else."""
+    """A reader that takes its time, and gives up now and then only to try again: nothing is lost by that."""
     n, naps = 400_000, c.random.randrange(5)
     got = bytearray()
     async with c.client.stream("GET", c.url(f"/bytes/{n}")) as response:
-        async for chunk in response:
-            got += chunk
-            if naps and c.random.random() < 0.1:
+        while True:
+            with trio.move_on_after(c.random.choice((0, 0.001, 1))) as scope:
+                chunk = await anext(response, b"")
+                if not chunk:
+                    break
+                got += chunk
+            if not scope.cancelled_caught and naps and c.random.random() < 0.1:
                 naps -= 1
                 await trio.sleep(c.random.uniform(0, 0.5))
     c.compare(bytes(got), PATTERN[:n], "a body that was read slowly")
@@ -204,9 +224,10 @@ async def own_error(c: Caller) -> None:
 
 async def a_client_of_its_own(c: Caller) -> None:
     """Open a client, use it, leave it: in peace, with work under way, or with an error."""
+    jobs = (get, upload, echo, drip, stalled, headers)
     limits, timeouts = c.client._exchange.limits, c.client._handshakes._timeouts
     context, http2 = c.client._pool._dialer._config.ssl_context, c.client._defaults.http2
-    how = c.random.randrange(3)
+    how = c.random.randrange(4)
     start, passes, leaving = trio.current_time(), c.sky.passes, 0.0
     try:
         async with trio_h2ws.open_client(
@@ -217,6 +238,21 @@ async def a_client_of_its_own(c: Caller) -> None:
             if how == 1:
                 ws = await client.connect_websocket(c.ws("/ws/echo"), http2=c.http2)
                 await ws.send("never read")
+            if how == 3:
+                twin = copy.copy(c)
+                twin.client = client
+
+                async def work() -> None:
+                    try:
+                        await c.random.choice(jobs)(twin)
+                    except trio_h2ws.H2WSError as error:
+                        c.look(error, "own client")
+
+                async with trio.open_nursery() as nursery:
+                    for _ in range(5):
+                        nursery.start_soon(work)
+                    await trio.sleep(c.random.choice((0, 0.01, 0.2)))
+                    nursery.cancel_scope.cancel()
             leaving = trio.current_time()
             if how == 2:
                 raise Mine
@@ -247,5 +283,5 @@ REQUESTS = {
     "broken off": (2, broken_off),
     "oddities": (4, oddities),
     "own error": (2, own_error),
-    "own client": (1, a_client_of_its_own),
+    "own client": (2, a_client_of_its_own),
 }

@@ -78,7 +78,7 @@ class Soak:
     async def run(self) -> None:
         trio.lowlevel.add_instrument(self.sky)
         with count_runs(self.ran):
-            async with open_server(alpn=("h2", "http/1.1"), close_timeout=0.5) as self.server:
+            async with open_server(alpn=("h2", "http/1.1"), close_timeout=2.0) as self.server:
                 self.proxy = Proxy(self.server.port, Random(self.random.random()))
                 self.storm = Storm(self.proxy, self.server, Random(self.random.random()), self.tally, self._swallowed)
                 async with trio.open_nursery() as nursery:
@@ -150,6 +150,7 @@ class Soak:
         self.tally.audits += 1
         self.ran.clear()
         await self._settle(self._idle, "at an audit")
+        await self._settle(self._nothing_kept, "at an audit")
         await self._next_one_works()
         if self.tally.rounds % self.plan.hang_up_every == 0 or trio.current_time() > start + self.plan.seconds:
             self.tally.hang_ups += 1
@@ -210,7 +211,15 @@ class Soak:
                 wrongs += [f"{name}: {wrong}" for wrong in books.pair(connection, theirs)]
         for name, client in self.clients.items():
             wrongs += [f"{name}: {wrong}" for wrong in books.pool(client)]
+        if self.sky.open_bodies:
+            wrongs.append(f"{self.sky.open_bodies} bodies were begun and not closed")
         return wrongs
+
+    def _nothing_kept(self) -> list[str]:
+        """What living connections keep of calls that are over."""
+        gc.collect()
+        left = {kind: count for kind, count in books.leftovers().items() if kind in books.OF_A_CALL}
+        return [f"{count} objects of type {kind} are left" for kind, count in left.items()]
 
     def _hung_up(self) -> list[str]:
         """What is left when every connection has ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from functools import partial
 
 import trio
 
@@ -57,6 +58,65 @@ async def echo(c: Caller) -> None:
 
         await side_by_side(c, "ws echo", send, receive)
         c.check(not expected, f"{len(expected)} messages without their echo")
+
+
+async def impatient(c: Caller) -> None:
+    """Half of the calls are cancelled: such a send has sent nothing, and such a receive has taken nothing."""
+    expected: deque[str | bytes] = deque()
+    async with c.client.websocket(c.ws("/ws/echo"), compression=_compression(c), http2=c.http2) as ws:
+
+        async def send() -> None:
+            for number in range(c.random.randrange(1, 60)):
+                message = _message(c, number)
+                expected.append(message)
+                with trio.move_on_after(c.random.choice((0, 0, 0.001, 1))) as scope:
+                    await ws.send(message)
+                if scope.cancelled_caught:
+                    c.check(message in expected, f"message {number} came, and its send was cancelled")
+                    expected.remove(message)
+            expected.append("end")
+            await ws.send("end")
+
+        async def receive() -> None:
+            message: str | bytes = ""
+            while message != "end":
+                with trio.move_on_after(c.random.choice((0, 0, 0.001, 1))) as scope:
+                    message = await ws.receive()
+                if not scope.cancelled_caught:
+                    c.tally.messages += 1
+                    wanted = expected.popleft()
+                    c.check(message == wanted, f"{message[:20]!r} came, and not {wanted[:20]!r}")
+
+        await side_by_side(c, "ws impatient", send, receive)
+        c.check(not expected, f"{len(expected)} messages without their echo")
+
+
+async def many_senders(c: Caller) -> None:
+    """Several tasks send on one socket, some of them in parts: no message stands in the middle of another."""
+    count = c.random.randrange(1, 20)
+    async with c.client.websocket(c.ws("/ws/echo"), http2=c.http2) as ws:
+
+        async def send(name: int) -> None:
+            for number in range(count):
+                text = f"{name}:{number}:" + str(name) * c.random.choice((0, 10, 2000))
+                if name == 0:
+                    async with ws.open_message(text=True) as message:
+                        for start in range(0, len(text), 700):
+                            await message.send(text[start : start + 700])
+                else:
+                    await ws.send(text)
+
+        async def receive() -> None:
+            next_of = [0, 0, 0]
+            while next_of != [count] * 3:
+                message = await ws.receive_text()
+                c.tally.messages += 1
+                name, number, filler = message.split(":")
+                c.check(int(number) == next_of[int(name)], f"{message[:20]!r} is not number {next_of[int(name)]}")
+                c.check(filler == name * len(filler), f"{message[:20]!r} has others in it")
+                next_of[int(name)] += 1
+
+        await side_by_side(c, "ws senders", receive, *(partial(send, name) for name in range(3)))
 
 
 async def push(c: Caller) -> None:
@@ -170,6 +230,8 @@ async def reconnecting(c: Caller) -> None:
 
 SOCKETS = {
     "ws echo": (12, echo),
+    "ws impatient": (5, impatient),
+    "ws senders": (3, many_senders),
     "ws push": (6, push),
     "ws ping": (2, ping),
     "ws watched": (2, watched),

@@ -23,6 +23,12 @@ DEFAULT_SETTINGS = {
 }
 
 
+# Frames: length, type, flags, stream, payload. PRIORITY lacks the last two.
+PING = b"\0\0\x08\x06\0" + bytes(4) + b"how are?"
+UNKNOWN = b"\0\0\x03\x20\0" + bytes(4) + b"odd"
+PRIORITY = b"\0\0\x05\x02\0"
+
+
 class Storm:
     """`blow` brings faults for some seconds; `clear` lifts them. `swallowed` hears of each link that goes dead."""
 
@@ -57,6 +63,8 @@ class Storm:
             (2, "server: thaw", self._thaw),
             (1, "server: hangs up", self._abort),
             (2, "server: GOAWAY", self._goaway),
+            (2, "server: GOAWAY, some undone", self._goaway_below),
+            (4, "server: odd frames", self._odd_frames),
         ]
 
     async def blow(self, seconds: float) -> None:
@@ -179,7 +187,9 @@ class Storm:
                 self._changed.add(connection)
 
     def _reset_streams(self) -> None:
-        code = self._random.choice((ErrorCodes.NO_ERROR, ErrorCodes.INTERNAL_ERROR, ErrorCodes.CANCEL))
+        code = self._random.choice(
+            (ErrorCodes.NO_ERROR, ErrorCodes.INTERNAL_ERROR, ErrorCodes.CANCEL, ErrorCodes.REFUSED_STREAM)
+        )
         for connection in self._served():
             for exchange in list(connection.exchanges):
                 if self._random.random() < 0.3:
@@ -201,6 +211,21 @@ class Storm:
     def _abort(self) -> None:
         if served := self._served():
             self._random.choice(served).abort()
+
+    def _goaway_below(self) -> None:
+        """Some streams are not looked at, it says: they are forgotten, and the client must repeat them elsewhere."""
+        if self._server.connections:
+            connection = self._random.choice(self._server.connections)
+            connection.goaway(max(0, connection.highest_stream_id - 2 * self._random.randrange(4)))
+
+    def _odd_frames(self) -> None:
+        """Frames that mean nothing, or must be answered."""
+        for connection in self._server.connections:
+            for _ in range(self._random.randrange(10)):
+                stream = connection.highest_stream_id or 1
+                connection.inject(
+                    self._random.choice((PING, UNKNOWN, PRIORITY + stream.to_bytes(4, "big") + bytes(5)))
+                )
 
     def _goaway(self) -> None:
         if not (served := self._served()):

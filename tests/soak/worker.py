@@ -48,6 +48,8 @@ class Sky(trio.abc.Instrument):
         """The longest that the event loop was held up since then."""
         self._may_work = trio.Event()
         self.working = False
+        self.open_bodies = 0
+        """Generators of request bodies that were begun and not closed."""
         self.passes = 0
         """Of the scheduler. On a busy machine they are slow, and what takes a few of them is slow, too."""
 

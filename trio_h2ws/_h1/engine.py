@@ -21,7 +21,14 @@ import h11
 
 from .._config import Limits
 from .._engine import Observer, RequestHead
-from .._errors import ErrorCode, H2WSError, LimitExceeded, RemoteProtocolError, RequestNotProcessed
+from .._errors import (
+    ErrorCode,
+    H2WSError,
+    LimitExceeded,
+    LocalProtocolError,
+    RemoteProtocolError,
+    RequestNotProcessed,
+)
 from .._headers import RawFields
 from .._streamstate import StreamState
 
@@ -109,9 +116,17 @@ class H1Engine:
         if self._forward is not None:
             target = head.scheme + b"://" + head.authority + target
             fields += self._forward
-        self._emit(h11.Request(method=method, target=target, headers=fields))
-        if end_stream or head.protocol is not None:
-            self._emit(h11.EndOfMessage())
+        try:
+            self._emit(h11.Request(method=method, target=target, headers=fields))
+            if end_stream or head.protocol is not None:
+                self._emit(h11.EndOfMessage())
+        except h11.LocalProtocolError as error:
+            # Nothing of it has left, and h11 takes nothing more: the connection ends unused.
+            self._out.clear()
+            self.streams.clear()
+            self._stream = None
+            self._over = True
+            raise LocalProtocolError(f"HTTP/1.1 can't say that: {error}") from error
 
     def _emit(self, event: h11.Event) -> None:
         data = self._h11.send(event)
@@ -283,7 +298,7 @@ class H1Engine:
         stream.on_end(self._trailers or None)
 
     def _give_up(self, message: str) -> None:
-        self.fault = RemoteProtocolError(message, ErrorCode.INTERNAL_ERROR)
+        self.fault = LocalProtocolError(message, ErrorCode.INTERNAL_ERROR)
         self._observer.on_unusable(self.fault)
 
     def _close(self, stream: StreamState) -> None:

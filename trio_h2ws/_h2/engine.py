@@ -237,7 +237,7 @@ class H2Engine:
         for stream in streams:
             stream.closed = True
             self._queue.drop(stream)
-            stream.on_error(make_error(stream))
+            self._lose(stream, make_error(stream))
 
     # Bytes in.
 
@@ -406,15 +406,11 @@ class H2Engine:
             self._late(stream_id, answer=False)
             return
         code = int.from_bytes(payload, "big")
-        complete = stream.remote_ended
         self._close(stream)
-        if complete and code == ErrorCode.NO_ERROR:
-            # RFC 9113, section 8.1: the response is whole, and the rest of the request is not wanted.
-            stream.on_drained()
-        elif code == ErrorCode.REFUSED_STREAM:
+        if code == ErrorCode.REFUSED_STREAM and not stream.responded:
             stream.on_error(RequestNotProcessed("the server refused the stream (REFUSED_STREAM)"))
         else:
-            stream.on_error(StreamReset(code))
+            self._lose(stream, StreamReset(code))
 
     def _settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
@@ -497,7 +493,7 @@ class H2Engine:
         # Ids grow, so those that were not processed stand at the table's end.
         for stream in [s for s in self.streams.values() if s.id > last_id]:
             self._close(stream)
-            stream.on_error(RequestNotProcessed("the server went away (GOAWAY) before it looked at this stream"))
+            self._lose(stream, RequestNotProcessed("the server went away (GOAWAY) before it looked at this stream"))
 
     def _window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -551,6 +547,15 @@ class H2Engine:
     def _limit(self, stream: StreamState, bound: str, limit: int) -> None:
         self.reset(stream, ErrorCode.ENHANCE_YOUR_CALM)
         stream.on_error(LimitExceeded(bound, limit))
+
+    def _lose(self, stream: StreamState, error: H2WSError) -> None:
+        """The peer, or the transport, has ended the stream."""
+        if stream.remote_ended:
+            # The response is whole, and stands (RFC 9113, section 8.1): only the rest of the request is lost. Who
+            # waits for the response may not have run since, so an error now would decide by chance.
+            stream.on_drained()
+        else:
+            stream.on_error(error)
 
     def _finish(self, stream: StreamState) -> None:
         """Both sides said END_STREAM."""

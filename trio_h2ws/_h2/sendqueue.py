@@ -21,6 +21,8 @@ from .._headers import RawFields
 from .._streamstate import StreamState
 from . import frames
 
+_UPDATES = 100_000  # WINDOW_UPDATEs that a peer may save up after large uploads
+
 
 class SendQueue:
     __slots__ = ("_encode", "_ring", "bytes_sent", "control", "frame_size", "updates_expected", "window")
@@ -90,7 +92,7 @@ class SendQueue:
         stream.out_size -= n
         stream.send_window -= n
         self.window -= n
-        self.updates_expected += 2 + n // 256
+        self.updates_expected = min(self.updates_expected + 2 + n // 256, _UPDATES)
         last = stream.end_queued and not stream.out_size
         flags = frames.END_STREAM if last and stream.trailers is None else 0
         pieces.append(frames.header(n, frames.DATA, flags, stream.id))
