@@ -104,6 +104,10 @@ class Defaults:
 
     def websocket(self, url: str, headers: HeaderTypes, offered: RawFields) -> Call:
         parsed = self.url(url)
+        made_here = {b"sec-websocket-key", b"sec-websocket-accept", *(name for name, _ in offered)}
+        for name, _ in prepare(headers):
+            if name in made_here:
+                raise ValueError(f"header {name.decode()!r} is part of the handshake, which trio_h2ws makes itself")
         authority, fields = self._merge(parsed, headers, offered)
         return Call("CONNECT", parsed, authority, fields, RequestBody(None), protocol=b"websocket")
 

@@ -171,7 +171,7 @@ class Connection:
             raise ConnectFailed(f"the server did not start HTTP/2: {error}") from error
 
     def open(self, head: RequestHead, *, end_stream: bool, is_head: bool = False, is_connect: bool = False) -> Stream:
-        """Send a request's header list on a new stream, in a slot that the pool has reserved."""
+        """Queue a request's header list on a new stream, in a slot that the pool has reserved; `flush` sends it."""
         if self.state is not State.OPEN:
             self.release()
             raise RequestNotProcessed("the connection went away before the request could be sent")
@@ -200,7 +200,6 @@ class Connection:
         self._watch.idle_since = None
         if self.engine.exhausted:
             self.retire()
-        self.flush()
         return stream
 
     def release(self) -> None:

@@ -147,6 +147,7 @@ class Exchange:
             if body.whole:
                 connection.engine.send(stream, body.whole)
             stream.end(call.trailers)
+        connection.flush()  # head and body in one write
         return stream
 
     async def _upload(self, stream: Stream, call: Call) -> None:

@@ -133,6 +133,8 @@ class Link:
         self.client_port: int = client.socket.getpeername()[1]
         """The client's own port, and `server_port` the one that the server sees: they tell who belongs to whom."""
         self.server_port: int = server.socket.getsockname()[1]
+        self.slow = False
+        """The kernel's buffers for it are small, and stay so: TCP itself stalls for a second now and then."""
         self._scope = trio.CancelScope()
 
     @property
@@ -216,6 +218,7 @@ class Proxy:
             await trio.aclose_forcefully(client)
             await trio.aclose_forcefully(server)
             return
+        link.slow = bool(self.small_buffers)
         link.up.hole = link.down.hole = trio.current_time() < self.swallow_until
         self.links.append(link)
         try:

@@ -133,7 +133,8 @@ class Soak:
             await self.storm.blow(min(plan.storm, max(1.0, start + plan.seconds - trio.current_time())))
             self.storm.clear()
             await trio.sleep(DEAD + SLACK + sky.lag)
-            self._cut_the_dead()  # those with nothing under way, which nobody could notice
+            # The dead with nothing under way, which nobody could notice; and those that no calm can cure.
+            self._cut_the_dead(and_slow=True)
             await trio.sleep(0.2)
             sky.settle(True)
             await self.storm.breeze(plan.calm)
@@ -259,9 +260,9 @@ class Soak:
 
     # Dead peers.
 
-    def _cut_the_dead(self) -> None:
+    def _cut_the_dead(self, *, and_slow: bool = False) -> None:
         for link in self.proxy.links:
-            if link.dead:
+            if link.dead or (and_slow and link.slow):
                 link.cut()
 
     def _swallowed(self, link: Link) -> None:
