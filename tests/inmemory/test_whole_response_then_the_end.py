@@ -56,6 +56,27 @@ async def test_the_response_stands(end: str, streamed: bool, content: str, autoj
         assert peer.dials == 1
 
 
+@pytest.mark.parametrize("length", ["content-length: 8\r\n", "connection: close\r\n"])
+@pytest.mark.parametrize("content", ["whole", "parts"])
+async def test_the_same_over_http1(content: str, length: str, autojump_clock: MockClock) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+
+    async def open_stream(host: str, port: int) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        return ours
+
+    async def answer_and_close() -> None:
+        await theirs.receive_some()
+        await theirs.send_all(f"HTTP/1.1 413 Too Much\r\n{length}\r\ntoo much".encode())
+        await theirs.aclose()
+
+    async with trio_h2ws.open_client(open_stream=open_stream) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(answer_and_close)
+        body = half_of_a_body() if content == "parts" else b"x" * 1_000_000
+        response = await client.post("http://peer.test/", content=body)
+        assert (response.status, response.content) == (413, b"too much")
+
+
 async def test_refused_after_its_headers_is_no_promise(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")

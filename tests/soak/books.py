@@ -13,12 +13,13 @@ from typing import Any
 import trio
 
 import trio_h2ws
+from trio_h2ws.testing import H2ServerConnection, ServerWebSocket
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 OF_A_CLIENT = "Client _OpenClient Pool Dialer DialConfig ProxyChoice Exchange Handshakes Defaults Limits Timeouts"
-MAY_STAY = frozenset((*OF_A_CLIENT.split(), "URL", "Origin"))
-"""Instances of these belong to a client, or to the memory of URLs, which has a bound. Instances of all our other
-classes belong to a call or to a connection, and must go with it."""
+MAY_STAY = frozenset((*OF_A_CLIENT.split(), "URL", "Origin", "DeflateOptions"))
+"""Instances of these belong to a client, to the memory of URLs, which has a bound, or to a default. Instances of all
+our other classes belong to a call or to a connection, and must go with it."""
 
 
 OF_A_CALL = frozenset(
@@ -134,11 +135,18 @@ def leftovers() -> Counter[str]:
     found: Counter[str] = Counter()
     for thing in gc.get_objects():
         kind = type(thing)
-        if isinstance(thing, (type, Enum)):
-            continue
-        if kind.__module__.startswith(("trio_h2ws._", "trio_h2ws.testing._h")) and kind.__name__ not in MAY_STAY:
+        if _is_ours(kind) and kind.__name__ not in MAY_STAY and not isinstance(thing, (type, Enum)):
             found[kind.__name__] += 1
     return found
+
+
+def _is_ours(kind: type) -> bool:
+    module = kind.__module__
+    return (
+        module == "trio_h2ws"
+        or module.startswith(("trio_h2ws._", "trio_h2ws.testing._h"))
+        or kind in (H2ServerConnection, ServerWebSocket)
+    )
 
 
 def memory() -> tuple[int, int]:

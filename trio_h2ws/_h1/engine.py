@@ -317,6 +317,9 @@ class H1Engine:
         self._stream = None
         self.streams.clear()
         stream.closed = True
+        if stream.remote_ended:
+            stream.on_drained()  # the response is whole, and stands: only the rest of the request is lost
+            return
         error = make_error(stream)
         if self._silent and self._exchanges > 1 and self._method in _IDEMPOTENT:
             cause, error = error, RequestNotProcessed("the server closed the idle connection when we used it again")
