@@ -44,6 +44,7 @@ class Carrier(Protocol):
     async def wait_room(self) -> None: ...
     def send_nowait(self, data: bytes) -> None: ...
     def close(self) -> None: ...
+    def ends_soon(self) -> None: ...
 
 
 class Link:
@@ -250,6 +251,8 @@ class Link:
         self.wake()
 
     def _set_timer(self, seconds: float, call: Callable[[], None]) -> None:
+        # Every timer here ends in the end of the stream.
+        self.carrier.ends_soon()
         self._cancel_timer()
         self._timer = self.carrier.connection.timers.add(seconds, call)
 

@@ -242,6 +242,12 @@ class Stream(StreamState):
             self.connection.flush()
         self._ended()
 
+    def ends_soon(self) -> None:
+        """A WebSocket has begun to close: its slot comes free by itself, so others may wait for it."""
+        if self.is_connect and not self.closed:
+            self.is_connect = False
+            self.connection.websockets -= 1
+
     def fail(self, error: BaseException) -> None:
         """The body that was to be sent raised `error`: reset the stream, and give it to whoever waits here."""
         self.user_error = error
