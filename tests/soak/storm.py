@@ -7,6 +7,7 @@ from random import Random
 
 import trio
 from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
 from trio_h2ws.testing import H2ServerConnection, Server
@@ -80,7 +81,7 @@ class Storm:
         self._proxy.clear()
         self._server.thaw()
         for connection in self._changed & set(self._server.connections):
-            connection.update_settings(DEFAULT_SETTINGS)
+            _update_settings(connection, DEFAULT_SETTINGS)
         self._changed.clear()
 
     async def breeze(self, seconds: float) -> None:
@@ -183,7 +184,7 @@ class Storm:
         for connection in self._server.connections:
             # Not before the first SETTINGS were acknowledged: h2 would take that for the acknowledgement of these.
             if connection.highest_stream_id:
-                connection.update_settings(settings)
+                _update_settings(connection, settings)
                 self._changed.add(connection)
 
     def _reset_streams(self) -> None:
@@ -235,6 +236,13 @@ class Storm:
             _spawn_drain(connection)
         else:
             connection.goaway(error_code=self._random.choice((ErrorCodes.NO_ERROR, ErrorCodes.ENHANCE_YOUR_CALM)))
+
+
+def _update_settings(connection: H2ServerConnection, settings: dict[SettingCodes, int]) -> None:
+    try:
+        connection.update_settings(settings)
+    except ProtocolError:
+        pass  # it is ending: the server objects to something, and that is told elsewhere
 
 
 def _spawn_drain(connection: ServerConnection) -> None:
