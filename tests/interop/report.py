@@ -14,6 +14,7 @@ import trio_h2ws
 from .cells import CELLS, Cell
 from .runner import Row
 
+Table = dict[str, dict[str, Cell]]
 EXPECTED = pathlib.Path(__file__).parent / "expected.json"
 _SHORT = [name for name in CELLS if name != "settings"]
 _MARK = {2: "", 1: "", 0: "✗ "}
@@ -53,7 +54,7 @@ def _why(row: Row) -> str:
 # What is worse than it was.
 
 
-def load_expected() -> dict[str, dict[str, Cell]]:
+def load_expected() -> Table:
     if not EXPECTED.exists():
         return {}
     found = json.loads(EXPECTED.read_text())
@@ -71,7 +72,7 @@ def accept(rows: Sequence[Row]) -> None:
     EXPECTED.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
-def compare(rows: Sequence[Row], expected: dict[str, dict[str, Cell]]) -> tuple[list[str], list[str]]:
+def compare(rows: Sequence[Row], expected: Table) -> tuple[list[str], list[str]]:
     """What got worse, and what only reads otherwise."""
     worse, other = [], []
     for row in rows:

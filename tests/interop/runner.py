@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import re
 import ssl
@@ -46,6 +47,7 @@ class Runner:
         self._tell = tell
         self._authority = trustme.CA()
         self._backend: int | None = None
+        self._places = itertools.count(1)
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -98,7 +100,7 @@ class Runner:
         return process, place.port
 
     def _place(self, name: str, backend: int) -> Place:
-        directory = self._directory / re.sub(r"\W+", "-", name)
+        directory = self._directory / "-".join([str(next(self._places)), *re.findall(r"\w+", name)])
         directory.mkdir()
         directory.chmod(0o777)
         return Place(
