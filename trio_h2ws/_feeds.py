@@ -14,6 +14,7 @@ from types import TracebackType
 
 import trio
 
+from ._burst import Burst
 from ._errors import (
     ConnectFailed,
     H2WSError,
@@ -40,7 +41,7 @@ class WebSocketGroup(metaclass=PrivateConstructor):
     and the loop may be begun again.
     """
 
-    __slots__ = ("_open", "_ready", "_task", "websockets")
+    __slots__ = ("_burst", "_open", "_ready", "_task", "websockets")
 
     def __init__(self, websockets: list[WebSocket]) -> None:
         self.websockets = tuple(websockets)
@@ -48,6 +49,7 @@ class WebSocketGroup(metaclass=PrivateConstructor):
         self._open = set(websockets)
         self._ready: dict[WebSocket, None] = {}  # an ordered set
         self._task: trio.lowlevel.Task | None = None
+        self._burst = Burst()
         for ws in websockets:
             link = ws._link
             link.session.want_parts = False
@@ -68,7 +70,8 @@ class WebSocketGroup(metaclass=PrivateConstructor):
         Raises `trio.EndOfChannel` when all were closed with 1000 or 1001, and the error of one that ended otherwise.
         Cancelled, it has taken nothing.
         """
-        await trio.lowlevel.checkpoint()
+        if self._ready or not self._open:
+            await self._burst.checkpoint(busy=len(self._ready) > 1)
         while True:
             while self._ready:
                 ws = next(iter(self._ready))

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import trio
 
+from ._burst import Burst
 from ._clock import Timer
 from ._errors import H2WSError, RequestNotProcessed, StreamReset, WebSocketClosed, WebSocketError, fresh
 from ._ws.outgoing import Outgoing
@@ -56,6 +57,7 @@ class Link:
         "_receiver",
         "_rest",
         "_timer",
+        "arriving",
         "carrier",
         "closed",
         "ended",
@@ -63,6 +65,7 @@ class Link:
         "going_away",
         "group_ready",
         "initiator",
+        "leaving",
         "outgoing",
         "over",
         "pings",
@@ -86,6 +89,8 @@ class Link:
         self.going_away = False  # the connection is, and that counts as an end: see end_with_connection
         self.pings: dict[bytes, trio.Event] = {}
         self.group_ready: Callable[[], None] | None = None  # who hears of messages, if it is not a waiting task
+        self.arriving = Burst()
+        self.leaving = Burst()
         self._close_seen = False
         self._receiver: trio.lowlevel.Task | None = None
         self._timer: Timer | None = None

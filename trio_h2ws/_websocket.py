@@ -107,7 +107,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
             session.want_parts = False
             link.resume()
         if session.messages or link.is_over:
-            await trio.lowlevel.checkpoint()
+            await link.arriving.checkpoint(busy=len(session.messages) > 1)
         while True:
             if session.taking and not session.skipping:
                 link.skip_message()
@@ -197,8 +197,10 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
             await self._wait_turn()
             await link.carrier.wait_room()
         link.check_open()
+        yields = link.leaving.yields(busy=link.carrier.out_size > 0)
         link.carrier.send_nowait(link.outgoing.message(message))
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        if yields:
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _send_parts(self, parts: Parts) -> None:
         if not isinstance(parts, (Iterable, AsyncIterable)) or isinstance(parts, dict):

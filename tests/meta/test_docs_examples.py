@@ -99,4 +99,4 @@ def test_it_passes(example: Example, tmp_path: Path) -> None:
 def test_the_two_commands_are_the_ones_that_ci_runs() -> None:
     commands = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     test_command = next(command for command in commands if "bin/nox" in command)
-    assert (ROOT / ".ci" / "run").read_text().endswith("\n" + test_command)
+    assert "\n" + test_command in (ROOT / ".ci" / "run").read_text()

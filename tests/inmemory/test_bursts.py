@@ -1,0 +1,137 @@
+"""In a burst of messages not every call yields; every call is a cancel point, and others are not starved."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import assert_checkpoints, wait_all_tasks_blocked
+
+import trio_h2ws
+from trio_h2ws.testing import open_server
+
+BURST = 400
+MOST = 2 * 32  # one pass in 32 calls, and Trio runs the tasks of a pass in any order
+LIMITS = trio_h2ws.Limits(max_queued_messages=BURST)
+
+
+@asynccontextmanager
+async def open_echo() -> AsyncIterator[trio_h2ws.WebSocket]:
+    async with (
+        open_server(memory=True) as server,
+        trio_h2ws.open_client(
+            base_url=server.url, ssl_context=server.ssl_context, open_stream=server.open_stream, limits=LIMITS
+        ) as client,
+        client.websocket("/ws/echo") as ws,
+    ):
+        yield ws
+
+
+async def backlog(ws: trio_h2ws.WebSocket) -> None:
+    """`BURST` messages that are here, and wait to be taken."""
+    for number in range(BURST):
+        await ws.send(str(number))
+    await wait_all_tasks_blocked()
+    assert len(ws._link.session.messages) == BURST
+
+
+class Passes:
+    """Counts the passes of Trio's scheduler, as a task beside others sees them."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    async def run(self) -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            self.seen += 1
+
+
+async def test_who_receives_a_backlog_lets_others_run() -> None:
+    async with open_echo() as ws, trio.open_nursery() as nursery:
+        await backlog(ws)
+        passes = Passes()
+        nursery.start_soon(passes.run)
+        await trio.lowlevel.checkpoint()
+        longest = since = 0
+        for number in range(BURST):
+            before = passes.seen
+            assert await ws.receive() == str(number)
+            since = 0 if passes.seen != before else since + 1
+            longest = max(longest, since)
+        assert 0 < longest < MOST
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_sends_a_burst_lets_others_run() -> None:
+    async with open_echo() as ws, trio.open_nursery() as nursery:
+        passes = Passes()
+        nursery.start_soon(passes.run)
+        await trio.lowlevel.checkpoint()
+        longest = since = 0
+        for _ in range(BURST):
+            before = passes.seen
+            await ws.send("x")
+            since = 0 if passes.seen != before else since + 1
+            longest = max(longest, since)
+        assert 0 < longest < MOST
+        nursery.cancel_scope.cancel()
+
+
+async def test_every_call_in_a_burst_is_a_cancel_point_and_loses_nothing() -> None:
+    async with open_echo() as ws:
+        await backlog(ws)
+        taken = []
+        for _ in range(BURST // 2):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await ws.receive()
+            assert scope.cancelled_caught
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await ws.send("never")
+            assert scope.cancelled_caught
+            taken.append(await ws.receive())
+        taken += [await ws.receive() for _ in range(BURST // 2)]
+        assert taken == [str(number) for number in range(BURST)]
+        await ws.send("the next one")
+        assert await ws.receive() == "the next one"
+
+
+@pytest.mark.parametrize("calls", [1, 4])
+async def test_calls_that_stand_alone_are_whole_checkpoints(calls: int) -> None:
+    async with open_echo() as ws:
+        for _ in range(3):
+            for _ in range(calls):
+                with assert_checkpoints():
+                    await ws.send("x")
+            await wait_all_tasks_blocked()
+            for _ in range(calls):
+                with assert_checkpoints():
+                    await ws.receive()
+
+
+async def test_a_group_with_a_backlog_lets_others_run() -> None:
+    async with (
+        open_server(memory=True) as server,
+        trio_h2ws.open_client(
+            base_url=server.url, ssl_context=server.ssl_context, open_stream=server.open_stream, limits=LIMITS
+        ) as client,
+        client.open_websocket_group(["/ws/echo"] * 4) as group,
+        trio.open_nursery() as nursery,
+    ):
+        for ws in group.websockets:
+            await backlog(ws)
+        passes = Passes()
+        nursery.start_soon(passes.run)
+        await trio.lowlevel.checkpoint()
+        longest = since = 0
+        for _ in range(4 * BURST):
+            before = passes.seen
+            await group.receive()
+            since = 0 if passes.seen != before else since + 1
+            longest = max(longest, since)
+        assert 0 < longest < MOST
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,40 @@
+"""When a call that need not wait lets other tasks run.
+
+A Trio user expects every call to be a checkpoint: a cancel point, and a schedule point. A cancel point costs nothing
+to speak of, and every call of ours is one. A schedule point costs a pass of Trio's scheduler, which is more than all
+else that a small message costs. For a call that stands alone that is the price of fairness. In a burst (a task takes
+one message after the other from a queue that is not empty, or sends while its earlier messages still wait to leave)
+it buys nothing: the first few calls yield as always, and then only every 32nd. Others wait a fraction of a
+millisecond longer, and the writer and the reader get more to do at once.
+"""
+
+from __future__ import annotations
+
+import trio
+
+_FIRST = 4
+_EVERY = 32
+
+
+class Burst:
+    """Counts one task's calls that had no need to wait."""
+
+    __slots__ = ("_calls",)
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    def yields(self, busy: bool) -> bool:
+        """Whether this call is a schedule point. `busy`: there was more to do already."""
+        if not busy:
+            self._calls = 0
+            return True
+        self._calls += 1
+        return self._calls <= _FIRST or self._calls % _EVERY == 0
+
+    async def checkpoint(self, busy: bool) -> None:
+        """A cancel point, and a schedule point if this call is to be one."""
+        if self.yields(busy):
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
