@@ -24,9 +24,10 @@ from ._errors import (
 from ._feeds import ReconnectingWebSocket, WebSocketGroup
 from ._headers import Headers
 from ._info import ConnectionInfo
+from ._parts import OutgoingMessage
 from ._response import Response
 from ._version import __version__
-from ._websocket import OutgoingMessage, WebSocket
+from ._websocket import WebSocket
 from ._ws.deflate import DeflateOptions
 
 __all__ = [

@@ -11,15 +11,9 @@ Invariants:
 3. The reader awaits nothing but the transport: no application, no queue, no writer. A stalled stream stalls nobody.
 4. Every clean-up is synchronous. A cancelled call leaves whole frames, or none.
 5. Whoever makes outgoing bytes calls `flush`. The writer takes all that is ready: control first, then DATA in turn.
+   When they leave, `_writer.py` tells.
 6. A stream's window is credited when the application takes the bytes, the connection's on receipt.
 7. The two tasks never raise into the user's: a failure goes to the streams, each with an exception of its own.
-
-When bytes leave. A hop to the writer task costs a scheduler pass, and a lone message should not pay it: if nothing
-is queued and the transport is free, `flush` writes at once, synchronously, without waiting. But a hundred tasks that
-send in one scheduler pass should share one system call. So only the first `flush` after a quiet moment writes; until
-the reader or the writer has run again, the others wake the writer. It runs after all tasks of that pass, waits a few
-passes more while they bring more, and takes everything in one write. When the reader has woken several tasks at once
-it foresees the burst, and leaves all of it to the writer.
 
 Time. The reader sleeps until bytes or the next timer come: closing handshakes, keepalive PINGs and idle ends
 (`_watch.py`) are timers (`_clock.py`), so they cost no task.
@@ -45,18 +39,13 @@ from ._errors import ConnectFailed, ErrorCode, H2WSError, LocalProtocolError, Re
 from ._info import ConnectionInfo
 from ._stream import Stream
 from ._streamstate import StreamState
-from ._tls import TLSTransport
-from ._transport import Transport
+from ._transport import BROKEN, Transport
 from ._watch import Watch
+from ._writer import Writer
 
-_WRITE = 64 * 1024
-_GATHER_PASSES = 8
-_GATHER_SECONDS = 0.0005
 _LAST_BYTES = 1.0  # seconds to read what the peer still said after our writes began to fail
 _LAST_WORDS = 1.0  # seconds for our GOAWAY to leave when the peer has broken HTTP/2
 _ids = itertools.count(1)
-BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
-"""What a transport raises when it is broken (ssl.SSLError is an OSError)."""
 
 
 class State(Enum):
@@ -94,16 +83,11 @@ class Connection:
         self._when_going: dict[object, Callable[[], None]] = {}
         self.error: H2WSError | None = None
         self._transport = transport
+        self._writer = Writer(transport, self.engine, self._write_failed)
+        self.flush = self._writer.flush
         self._changed = changed
         self._ready = trio.Event()  # the first SETTINGS came, or the connection is over
         self._resumed: trio.Event | None = None
-        self._last: list[bytes] = []  # what was queued when the connection was shut down
-        self._sleeping_writer: trio.lowlevel.Task | None = None
-        self._writer_awake = True  # it looks for output when it starts
-        self._more = False  # somebody has called flush since the writer looked
-        self._direct = True
-        self._write_broken = False
-        self._dispatching = False
         self._goaway: tuple[int, bytes] | None = None
         self._watch = Watch(self, lambda message: self.abort(ConnectionTimedOut(message)))
         self._scope = trio.CancelScope(shield=True)
@@ -282,15 +266,12 @@ class Connection:
         try:
             await loop()
         except BROKEN as error:
-            if loop == self._write:
-                self._write_failed(error)
-            else:
-                self._lost(error)
+            self._lost(error)
         except Exception as error:  # a bug of ours: it must reach every waiter, and not the user's nursery
             self.abort(_lost_by(f"internal error: {error!r}", error))
 
     async def _read(self) -> None:
-        transport, engine, timers = self._transport, self.engine, self.timers
+        transport, engine, timers, writer = self._transport, self.engine, self.timers, self._writer
         while self.state is not State.CLOSED:
             with timers.new_scope():
                 while True:
@@ -305,83 +286,18 @@ class Connection:
                         return
                     self._watch.last_received = trio.current_time()
                     self.woken = 0
-                    self._dispatching = True
-                    try:
-                        engine.receive(data)
-                    finally:
-                        self._dispatching = False
+                    writer.hold()
+                    engine.receive(data)
                     if engine.fault is not None:
                         self.abort(engine.fault, last_words=_LAST_WORDS)
                         return
-                    self._direct = self.woken <= 1
-                    if engine.has_output or transport.blocked:
-                        if self.woken:
-                            self._wake_writer()
-                        else:
-                            self.flush()
+                    writer.resume(self.woken)
             timers.run_due()
 
     async def _write(self) -> None:
-        transport, engine = self._transport, self.engine
-        while self.state is not State.CLOSED or self._last or engine.has_output or transport.blocked:
-            if transport.blocked:
-                await transport.drain()
-            elif self._last:
-                transport.write(self._last.pop(0))
-            elif engine.has_output:
-                await self._gather()
-                transport.write(engine.produce(_WRITE))
-            else:
-                await self._sleep()
-        self._say_goodbye()
-        if transport.blocked:
-            await transport.drain()
-        self._scope.cancel()
-
-    async def _gather(self) -> None:
-        """Let the tasks that are sending go on for a few passes, as long as each pass brings more to write."""
-        latest = trio.current_time() + _GATHER_SECONDS
-        for _ in range(_GATHER_PASSES):
-            self._more = False
-            await trio.lowlevel.checkpoint()
-            if not self._more or trio.current_time() > latest:
-                return
-
-    async def _sleep(self) -> None:
-        self._direct = True
-        self._writer_awake = False
-        self._sleeping_writer = trio.lowlevel.current_task()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._sleeping_writer = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
-
-    def _wake_writer(self) -> None:
-        self._writer_awake = True
-        task, self._sleeping_writer = self._sleeping_writer, None
-        if task is not None:
-            trio.lowlevel.reschedule(task)
-
-    def flush(self) -> None:
-        """There may be bytes to write: now if it costs nobody anything, else by the writer."""
-        self._more = True
-        if self._dispatching or self._writer_awake or self._write_broken:
-            return  # the reader looks when it has dispatched all; the writer looks before it sleeps
-        engine = self.engine
-        if self._direct and not self._transport.blocked:
-            self._direct = False
-            if not engine.has_output:
-                return
-            try:
-                self._transport.write(engine.produce(_WRITE))
-            except BROKEN as error:
-                self._write_failed(error)
-                return
-            if not (engine.has_output or self._transport.blocked):
-                return
-        self._wake_writer()
+        await self._writer.run()
+        if not self._writer.broken or self.state is State.CLOSED:  # else the reader goes on: see _write_failed
+            self._scope.cancel()
 
     # Ends.
 
@@ -401,10 +317,8 @@ class Connection:
 
     def _write_failed(self, error: BaseException) -> None:
         """Nothing can be sent any more; what the peer had said before is still read, to its end."""
-        if not self._write_broken:
-            self._write_broken = True
-            self.retire()
-            self.timers.add(_LAST_BYTES, lambda: self._lost(error))
+        self.retire()
+        self.timers.add(_LAST_BYTES, lambda: self._lost(error))
 
     def abort(self, error: H2WSError, *, last_words: float | None = None) -> None:
         """End it now; every stream gets `error`.
@@ -419,16 +333,12 @@ class Connection:
         self._set_going()
         self._ready.set()
         self.engine.abandon(lambda stream: fresh(error))
-        if last_words and not self._write_broken:
+        if last_words and not self._writer.broken:
             self._scope.deadline = trio.current_time() + last_words
-            self._wake_writer()
+            self._writer.close()
         else:
-            if last_words is not None and not self._transport.blocked:
-                try:
-                    self._transport.write(self.engine.produce(_WRITE))
-                    self._say_goodbye()
-                except BROKEN:
-                    pass  # the connection is ending for `error` already; the goodbye was a courtesy
+            if last_words is not None:
+                self._writer.close_at_once()
             self._scope.cancel()
         self._changed(self)
 
@@ -437,9 +347,7 @@ class Connection:
         `Timeouts.close` to send the last bytes."""
         if self.state is State.CLOSED:
             return
-        # What was queued leaves, as far as the peer's windows allow; it can't wait for more of them.
-        while self.engine.has_output:
-            self._last.append(self.engine.produce(_WRITE))
+        self._writer.keep_queued()
         self.engine.goaway(ErrorCode.NO_ERROR)
         self.state = State.CLOSED
         self.error = LocalProtocolError("the client was closed")
@@ -448,14 +356,10 @@ class Connection:
         self.engine.abandon(lambda stream: ConnectionLost("the client was closed"))
         if self.timeouts.close is not None:
             self._scope.deadline = trio.current_time() + self.timeouts.close
-        if self._write_broken:
+        if self._writer.broken:
             self._scope.cancel()
-        self._wake_writer()
+        self._writer.close()
         self._changed(self)
-
-    def _say_goodbye(self) -> None:
-        if isinstance(self._transport, TLSTransport):
-            self._transport.say_goodbye()
 
 
 def _lost_by(message: str, cause: BaseException) -> ConnectionLost:

@@ -18,14 +18,14 @@ from typing import TypeAlias
 import trio
 
 from ._config import Limits, Timeouts
-from ._connection import BROKEN, Connection
+from ._connection import Connection
 from ._engine import Engine, Observer
 from ._errors import ConnectFailed
 from ._h1.engine import H1Engine
 from ._h2.engine import H2Engine
 from ._proxy import ProxyChoice, connect_proxy, open_tunnel
 from ._tls import TLSTransport, default_context
-from ._transport import SocketTransport, Transport, transport_for
+from ._transport import BROKEN, SocketTransport, Transport, transport_for
 from ._url import Origin
 
 OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]

@@ -45,9 +45,10 @@ class Stream(StreamState):
 
     __slots__ = (
         "_consumer",
+        "_first",
         "_inbox",
+        "_line",
         "_reader",
-        "_senders",
         "connection",
         "error",
         "informational_responses",
@@ -72,7 +73,8 @@ class Stream(StreamState):
         self.upload: trio.CancelScope | None = None  # of the task that feeds this stream from an iterable
         self._inbox: deque[bytes] = _NOTHING
         self._reader: trio.lowlevel.Task | None = None
-        self._senders: trio.lowlevel.ParkingLot | None = None
+        self._line: trio.Lock | None = None  # of those who wait to send, and
+        self._first: trio.lowlevel.Task | None = None  # the first of them, who waits for room
         self._consumer: Consumer | None = None
 
     # Called by the engine.
@@ -110,15 +112,15 @@ class Stream(StreamState):
         self._ended()
 
     def on_drained(self) -> None:
-        if self._senders is not None and (self.closed or self.out_size < self.connection.limits.max_send_buffer):
-            self._senders.unpark()
+        if self._first is not None and (self.closed or self.out_size < self.connection.limits.max_send_buffer):
+            task, self._first = self._first, None
+            trio.lowlevel.reschedule(task)
 
     def _ended(self) -> None:
         if self._consumer is not None:
             self._consumer.on_end()
         self._wake_reader()
-        if self._senders is not None:
-            self._senders.unpark_all()
+        self.on_drained()
         if self.upload is not None and self.closed:
             self.upload.cancel()
 
@@ -199,15 +201,28 @@ class Stream(StreamState):
             connection.flush()
 
     async def wait_room(self) -> None:
-        """Wait while more than `Limits.max_send_buffer` bytes wait to leave. A cancel point, always."""
+        """Wait while more than `Limits.max_send_buffer` bytes wait to leave. A cancel point, always.
+
+        Who came first goes first: a newcomer stands behind all who wait, also in a moment in which there is room.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self.out_size < self.connection.limits.max_send_buffer:
+        limit = self.connection.limits.max_send_buffer
+        if self.out_size < limit and (self._line is None or not self._line.locked()):
             return
-        if self._senders is None:
-            self._senders = trio.lowlevel.ParkingLot()
-        while not self.closed and self.out_size >= self.connection.limits.max_send_buffer:
-            await self._senders.park()
-        self._senders.unpark()  # the next in line looks for itself whether there is still room
+        if self._line is None:
+            self._line = trio.Lock()
+        async with self._line:
+            while not self.closed and self.out_size >= limit:
+                await self._wait_drained()
+
+    async def _wait_drained(self) -> None:
+        self._first = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._first = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def send(self, data: bytes | memoryview) -> None:
         """Queue all of `data` when there is room. Cancelled, it has queued nothing."""

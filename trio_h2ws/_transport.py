@@ -17,6 +17,8 @@ from typing import Protocol
 import trio
 
 _RECEIVE = 128 * 1024
+BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+"""What a transport raises when it is broken (ssl.SSLError is an OSError)."""
 
 
 class Transport(Protocol):

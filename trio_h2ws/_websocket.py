@@ -3,8 +3,7 @@
 Cancel safety: a cancelled `send` has sent nothing, a cancelled `receive` has taken nothing. Leaving a
 `client.websocket` block by cancellation resets the stream at once, without waiting.
 
-Whole messages keep apart by themselves: each is queued in one synchronous step. Only a message in parts
-(`open_message`) needs its turn; other senders wait until it is finished.
+Messages in parts, and how they keep apart from whole ones: `_parts.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import json as _json
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import aclosing
-from types import TracebackType
 from typing import Any, TypeAlias, cast
 
 import trio
@@ -20,6 +18,7 @@ import trio
 from ._errors import WebSocketClosed, WebSocketError
 from ._info import ConnectionInfo
 from ._link import Link
+from ._parts import IncomingParts, OutgoingMessage, Turn
 from ._response import Response
 from ._util import PrivateConstructor
 from ._ws.outgoing import Data, check_close
@@ -34,7 +33,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     closed with 1000 or 1001, and raises `WebSocketClosed` for any other end.
     """
 
-    __slots__ = ("_link", "_open_message", "_ping_count", "_turn", "response", "subprotocol")
+    __slots__ = ("_link", "_ping_count", "_turn", "response", "subprotocol")
 
     def __init__(self, link: Link, response: Response, subprotocol: str | None) -> None:
         self.response = response
@@ -43,8 +42,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         """The subprotocol that the server chose, or None."""
         self._link = link
         self._ping_count = 0
-        self._open_message: OutgoingMessage | None = None
-        self._turn: trio.lowlevel.ParkingLot | None = None
+        self._turn = Turn()
 
     # What it is.
 
@@ -162,7 +160,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         `Limits.max_queued_bytes` of it are held. All parts are str, or all are bytes. If the loop is left early, the
         rest of the message is dropped. Errors as of `receive`, at any part.
         """
-        return _IncomingParts(self._link)
+        return IncomingParts(self._link)
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
@@ -193,8 +191,8 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         message = cast("Data", data)  # memoryview is an iterable, too, to a type checker
         link = self._link
         await link.carrier.wait_room()
-        while self._open_message is not None:
-            await self._wait_turn()
+        while self._turn.holder is not None:
+            await self._turn.wait()
             await link.carrier.wait_room()
         link.check_open()
         yields = link.leaving.yields(busy=link.carrier.out_size > 0)
@@ -205,7 +203,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     async def _send_parts(self, parts: Parts) -> None:
         if not isinstance(parts, (Iterable, AsyncIterable)) or isinstance(parts, dict):
             raise TypeError(f"a message must be str, bytes-like, or an iterable of these, not {type(parts).__name__}")
-        async with OutgoingMessage(self, None) as message:
+        async with self._open_message(None) as message:
             if isinstance(parts, AsyncGenerator):
                 async with aclosing(parts):  # left in the middle, it is closed now, not by the garbage collector
                     async for part in parts:
@@ -224,12 +222,10 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         block that ends with an error after a part has left can't take it back: the WebSocket is then closed with
         1011, or reset when it was cancelled.
         """
-        return OutgoingMessage(self, text)
+        return self._open_message(text)
 
-    async def _wait_turn(self) -> None:
-        if self._turn is None:
-            self._turn = trio.lowlevel.ParkingLot()
-        await self._turn.park()
+    def _open_message(self, text: bool | None) -> OutgoingMessage:
+        return OutgoingMessage(self._link, self._turn, text, self._leave)
 
     async def send_json(self, value: Any) -> None:
         """`send` a value as JSON text. Raises TypeError or ValueError for what JSON does not know."""
@@ -284,7 +280,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         """End it at once, without a closing handshake: RST_STREAM(CANCEL) (RFC 8441, section 5.1)."""
         self._link.closed = True
         self._link.finish()
-        self._release_turn()
+        self._turn.release()
 
     def _leave(self, error: BaseException) -> None:
         """The block around it raised: 1011 for an error, a reset when it was cancelled. Never waits."""
@@ -299,110 +295,8 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         if not (link.closed or link.is_over):
             link.close_soon(code, reason)
         link.mark_closed()
-        self._release_turn()
-
-    def _release_turn(self) -> None:
-        self._open_message = None
-        if self._turn is not None:
-            self._turn.unpark_all()
+        self._turn.release()
 
     def __repr__(self) -> str:
         state = "open" if self.close_code is None else f"closed {self.close_code}"
         return f"<WebSocket {self.http_version} stream {self.stream_id} {state}>"
-
-
-class OutgoingMessage:
-    """A message in parts, from `WebSocket.open_message`."""
-
-    __slots__ = ("_started", "_text", "_ws")
-
-    def __init__(self, ws: WebSocket, text: bool | None) -> None:
-        self._ws = ws
-        self._text = text
-        self._started = False
-
-    async def __aenter__(self) -> OutgoingMessage:
-        ws = self._ws
-        await trio.lowlevel.checkpoint()
-        while ws._open_message is not None:
-            await ws._wait_turn()
-        ws._link.check_open()
-        ws._open_message = self
-        return self
-
-    async def send(self, part: Data) -> None:
-        """Send the next part: str in a text message, bytes-like in a binary one, else TypeError.
-
-        Waits while `Limits.max_send_buffer` bytes wait. Cancelled, this part was not sent. Raises what
-        `WebSocket.send` raises, and `trio.ClosedResourceError` after the message is finished.
-        """
-        if not isinstance(part, (str, bytes, bytearray, memoryview)):
-            raise TypeError(f"a part must be str or bytes-like, not {type(part).__name__}")
-        if self._text is None:
-            self._text = isinstance(part, str)
-        if isinstance(part, str) is not self._text:
-            raise TypeError(f"this message is {'text' if self._text else 'binary'}, and so must be all of its parts")
-        link = self._ws._link
-        await link.carrier.wait_room()
-        link.check_open()
-        if self._ws._open_message is not self:
-            raise trio.ClosedResourceError("this message is finished already")
-        link.carrier.send_nowait(link.outgoing.part(part, False, compress=True))
-        self._started = True
-        await trio.lowlevel.cancel_shielded_checkpoint()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        ws = self._ws
-        if ws._open_message is not self:
-            return
-        try:
-            if error is None:
-                empty: str | bytes = "" if self._text else b""
-                ws._link.check_open()
-                ws._link.carrier.send_nowait(ws._link.outgoing.part(empty, True, compress=True))
-            elif self._started and not ws._link.is_over:  # else it has an end already, and others must hear of that
-                ws._leave(error)
-        finally:
-            ws._release_turn()
-
-
-class _IncomingParts:
-    """One message, in parts."""
-
-    __slots__ = ("_done", "_link", "_started")
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._started = False
-        self._done = False
-
-    def __aiter__(self) -> AsyncIterator[str | bytes]:
-        return self
-
-    async def __anext__(self) -> str | bytes:
-        link = self._link
-        session = link.session
-        if self._done:
-            await trio.lowlevel.checkpoint()
-            raise StopAsyncIteration
-        session.choose_parts()
-        link.resume()
-        if session.has_part or link.is_over:
-            await trio.lowlevel.checkpoint()
-        while True:
-            if session.taking and not session.skipping and not self._started:
-                link.skip_message()
-                continue
-            if session.has_part and not session.skipping and not link.closed:
-                break
-            if link.is_over:
-                raise link.end_error()
-            await link.wait()
-        self._started = True
-        part, self._done = session.take_part()
-        link.resume()
-        if self._done and not part:
-            raise StopAsyncIteration
-        return part

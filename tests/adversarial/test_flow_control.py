@@ -122,7 +122,7 @@ async def test_a_header_table_as_large_as_the_peer_likes_costs_us_nothing() -> N
         peer.serve()
         for n in range(300):
             await client.get("/", headers={"x-unique": f"{n}".rjust(500)})
-        table = connection_of(client).engine._h2.encoder.header_table
+        table = connection_of(client).engine._encoder.header_table
         assert table._current_size <= 16_384
 
 

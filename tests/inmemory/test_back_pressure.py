@@ -286,7 +286,7 @@ async def test_many_senders_all_get_their_turn() -> None:
             for _ in range(200):
                 await theirs.expect_message()
             nursery.cancel_scope.cancel()
-        assert min(sent) >= 10
+        assert max(sent) - min(sent) <= 2  # first come, first served
         ws.abort()
 
 

@@ -7,7 +7,7 @@ h2 keeps what belongs to the connection: the preface, both sides' SETTINGS with 
 HPACK contexts with their table sizes. Streams are ours. There h2 answers a fault of one stream by ending the
 connection (RFC 9113 says: reset that stream), credits the two kinds of window together, walks all streams to open
 one, and costs 8 to 25 microseconds a frame. So each frame is handled by the one of these methods that is named
-after its type, and only SETTINGS reaches h2.
+after its type, and only SETTINGS reaches h2 (`settings.py`).
 
 Three ways for a frame to be wrong:
 - `FrameError`: a connection error. GOAWAY with its code is queued, `fault` is set, nothing more is read.
@@ -16,8 +16,7 @@ Three ways for a frame to be wrong:
   data give back. Who spends it all gets GOAWAY(ENHANCE_YOUR_CALM).
 
 Streams that are over are forgotten at once. Frames that were in flight for them are credited to the connection
-and dropped; they are not answered (a RST_STREAM for each would look like an attack). Only a frame after the peer's
-own END_STREAM is answered, once, with STREAM_CLOSED.
+and dropped (`late.py`).
 
 Everything here is synchronous, so there is no moment in which two tasks could be in it: no lock.
 """
@@ -26,12 +25,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.exceptions import ProtocolError as H2ProtocolError
-from h2.settings import SettingCodes, Settings
-from hpack.exceptions import HPACKError, OversizedHeaderListError
 
 from .._allowance import Allowance
 from .._config import Limits
@@ -48,17 +41,15 @@ from .._errors import (
 from .._headers import RawFields
 from .._streamstate import StreamState
 from . import frames
+from .blocks import Fields, HeaderBlocks
 from .compression import BlockDecoder, BlockEncoder
 from .fields import Malformed, check_response, check_trailers, list_size, request_block
 from .flow import ReceiveWindow
 from .frames import FrameError
+from .late import Late, LateFrames
 from .sendqueue import SendQueue
+from .settings import SettingsExchange
 
-_ENDED_REMEMBERED = 256
-_LARGEST_FRAME = 64 * 1024  # a peer may allow 16 MiB, and then one upload's frame would hold up everybody
-_LATE_FRAMES = 8  # HEADERS, trailers, WINDOW_UPDATEs and a RST_STREAM may be in flight for a stream that we reset
-_KNOWN_SETTINGS = frozenset((1, 2, 3, 4, 5, 6, 8))
-_SETTINGS_SHOWN = 32
 _SETTINGS_WEIGHT = 192  # a SETTINGS frame with more than 32 settings counts as several frames
 _STATUS_WITHOUT_BODY = (204, 304)
 
@@ -80,21 +71,16 @@ class H2Engine:
         self._observer = observer
         self._limits = limits
         self._clock = clock
-        self._h2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
-        self._h2.encoder = self._encoder = BlockEncoder()
-        self._h2.decoder = self._decoder = BlockDecoder(limits.max_header_list_size)
+        self._encoder, decoder = BlockEncoder(), BlockDecoder(limits.max_header_list_size)
+        self._exchange = SettingsExchange(self._encoder, decoder)
+        self._blocks = HeaderBlocks(decoder, limits)
         self._splitter = frames.FrameSplitter()
         self._queue = SendQueue(lambda fields: self._encoder.encode_block([*fields]))
         self.streams: dict[int, StreamState] = {}
         self._next_id = 1
-        self._ended: dict[int, None] = {}  # closed by END_STREAM on both sides: further frames are an error
+        self._late_frames = LateFrames()
         self._window = ReceiveWindow(limits.connection_window, clock())
-        self._block: tuple[int, int, list[bytes]] | None = None  # stream id, flags, fragments: CONTINUATION follows
-        self._block_size = 0
         self._idle = Allowance(limits.max_idle_frames, limits.idle_frames_per_second, clock)
-        # What may still be in flight for streams that we reset: it is no flood.
-        self._late_bytes = 0
-        self._late_frames = 0
         self._owed = 0
         self._largest_last_id = frames.MAX_STREAM_ID
         self.initial_send_window = 65535
@@ -130,7 +116,7 @@ class H2Engine:
     @property
     def max_streams(self) -> int:
         """How many streams we may have open: the peer's MAX_CONCURRENT_STREAMS, and our own bound."""
-        theirs: int = self._h2.remote_settings.max_concurrent_streams
+        theirs = self._exchange.max_streams
         ours = self._limits.max_streams
         return theirs if ours is None else min(theirs, ours)
 
@@ -141,37 +127,18 @@ class H2Engine:
 
     def peer_settings(self) -> dict[str, int]:
         """The peer's settings in force, by their names in RFC 9113 and 8441."""
-        return {
-            (SettingCodes(code).name if code in SettingCodes._value2member_map_ else f"{int(code):#x}"): value
-            for code, value in self._h2.remote_settings.items()
-        }
+        return self._exchange.named()
 
     # What the connection says.
 
     def start(self) -> None:
-        """Queue the preface, our SETTINGS, and the connection's window (it has no setting)."""
-        limits = self._limits
-        # h2 sends what is among the initial values; a later assignment would be used but never sent.
-        # ENABLE_CONNECT_PROTOCOL is a server's setting: a client's 0 makes some servers refuse.
-        settings = Settings(
-            client=True,
-            initial_values={
-                SettingCodes.ENABLE_PUSH: 0,
-                SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
-                SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_header_list_size,
-            },
-        )
-        settings.pop(SettingCodes.ENABLE_CONNECT_PROTOCOL, None)
-        self._h2.local_settings = settings
-        self._h2.initiate_connection()
-        self._queue.control += self._h2.data_to_send()
-        if limits.connection_window > 65535:
-            self._queue.control += frames.window_update(0, limits.connection_window - 65535)
+        """Queue what a client says first."""
+        self._queue.control += self._exchange.preface(self._limits)
 
     def open(self, stream: StreamState, head: RequestHead, end_stream: bool) -> None:
         """Send a request's HEADERS on a new stream. The caller has seen to it that there is a slot."""
         block = request_block(*head)
-        allowed = self._h2.remote_settings.max_header_list_size
+        allowed = self._exchange.max_header_list_size
         if allowed is not None and (size := list_size(block)) > allowed:
             raise LocalProtocolError(f"the request's headers take {size} bytes, and the server allows {allowed}")
         stream.id = self._next_id
@@ -201,9 +168,7 @@ class H2Engine:
         """RST_STREAM: the stream is over now. Bytes that wait are dropped; unread ones cost nothing more."""
         if not stream.closed:
             self._queue.control += frames.rst_stream(stream.id, code)
-            self._late_frames += _LATE_FRAMES
-            if not stream.remote_ended:
-                self._late_bytes += max(0, stream.receive_window.left)
+            self._late_frames.expect(stream)
             self._close(stream)
 
     def consume(self, stream: StreamState, n: int) -> bool:
@@ -244,10 +209,10 @@ class H2Engine:
     def receive(self, data: bytes) -> None:
         """Handle what was read. Afterwards `fault` tells whether the connection must end, and why."""
         self.bytes_received += len(data)
-        handlers = self._handlers
+        handlers, blocks = self._handlers, self._blocks
         try:
             for kind, flags, stream_id, payload in self._splitter.feed(data):
-                if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block[0]):
+                if blocks.stream_id and (kind != frames.CONTINUATION or stream_id != blocks.stream_id):
                     raise FrameError(ErrorCode.PROTOCOL_ERROR, "another frame inside a header block")
                 if not self.settings_received and kind != frames.SETTINGS:
                     raise FrameError(ErrorCode.PROTOCOL_ERROR, "the server's first frame is not SETTINGS")
@@ -304,42 +269,16 @@ class H2Engine:
             self._remote_end(stream, None)
 
     def _headers(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id == 0 or not stream_id & 1:
-            raise FrameError(ErrorCode.PROTOCOL_ERROR, f"HEADERS on stream {stream_id}, which we did not open")
-        payload = frames.strip_padding(flags, payload)
-        if flags & frames.HAS_PRIORITY:
-            if len(payload) < 5:
-                raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS without room for its priority")
-            payload = payload[5:]
-        if flags & frames.END_HEADERS:
-            self._header_list(stream_id, flags, payload)
-        else:
-            self._block = (stream_id, flags, [payload])
-            self._block_size = len(payload)
+        block = self._blocks.headers(flags, stream_id, payload)
+        if block is not None:
+            self._header_list(stream_id, *block)
 
     def _continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if self._block is None:
-            raise FrameError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
-        _, first_flags, fragments = self._block
-        fragments.append(payload)
-        self._block_size += len(payload)
-        if len(fragments) > self._limits.max_continuation_frames + 1:
-            raise LimitExceeded("max_continuation_frames", self._limits.max_continuation_frames)
-        if self._block_size > self._limits.max_header_list_size:
-            raise LimitExceeded("max_header_list_size", self._limits.max_header_list_size)
-        if flags & frames.END_HEADERS:
-            self._block = None
-            self._header_list(stream_id, first_flags, b"".join(fragments))
+        block = self._blocks.continuation(flags, payload)
+        if block is not None:
+            self._header_list(stream_id, *block)
 
-    def _header_list(self, stream_id: int, flags: int, block: bytes) -> None:
-        # Decoded always, for a forgotten stream too: the HPACK context belongs to the connection.
-        try:
-            fields = self._decoder.decode_block(block)
-        except OversizedHeaderListError as error:
-            raise LimitExceeded("max_header_list_size", self._limits.max_header_list_size) from error
-        except HPACKError as error:
-            # hpack's own words may hold an address in memory, and ours go to the peer.
-            raise FrameError(ErrorCode.COMPRESSION_ERROR, "a header block that is not HPACK") from error
+    def _header_list(self, stream_id: int, flags: int, fields: Fields) -> None:
         stream = self.streams.get(stream_id)
         if stream is None:
             self._late(stream_id)
@@ -403,7 +342,7 @@ class H2Engine:
             raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM of a wrong length")
         stream = self.streams.get(stream_id)
         if stream is None:
-            self._late(stream_id, answer=False)
+            self._late(stream_id, harmless=True)
             return
         code = int.from_bytes(payload, "big")
         self._close(stream)
@@ -422,43 +361,24 @@ class H2Engine:
             if first:
                 raise FrameError(ErrorCode.PROTOCOL_ERROR, "the server acknowledges SETTINGS before sending its own")
             self._spend_idle()
-            self._to_h2(flags, payload)
+            self._exchange.acknowledged()
             return
-        kept: dict[int, int] = {}
-        for code, value in struct.iter_unpack(">HL", payload):
-            # h2 would keep every code for ever; of those that nobody knows we show a few.
-            if code in _KNOWN_SETTINGS or (first and len(kept) < _SETTINGS_SHOWN):
-                kept[code] = value
-            if code == SettingCodes.ENABLE_PUSH and value:
-                raise FrameError(ErrorCode.PROTOCOL_ERROR, "a server can't set ENABLE_PUSH")
-            if code == SettingCodes.ENABLE_CONNECT_PROTOCOL:
-                if value > 1 or (self.can_connect and not value):
-                    raise FrameError(ErrorCode.PROTOCOL_ERROR, f"ENABLE_CONNECT_PROTOCOL = {value}")
-                if first:
-                    self.can_connect = bool(value)
         for _ in range(len(payload) // _SETTINGS_WEIGHT + (not first)):
             self._spend_idle()
         self._owe(9)
-        self._to_h2(flags, b"".join(struct.pack(">HL", code, value) for code, value in kept.items()))
+        self._queue.control += self._exchange.receive(payload)
         self._apply_settings()
-        self.settings_received = True
+        if first:
+            self.settings_received = True
+            self.can_connect = self._exchange.can_connect
         self._observer.on_settings()
 
-    def _to_h2(self, flags: int, payload: bytes) -> None:
-        try:
-            self._h2.receive_data(frames.frame(frames.SETTINGS, flags, 0, payload))
-        except H2ProtocolError as error:
-            self._h2.clear_outbound_data_buffer()  # its GOAWAY; ours has the same code
-            raise FrameError(ErrorCode(error.error_code), f"SETTINGS: {error}") from error
-        self._queue.control += self._h2.data_to_send()
-
     def _apply_settings(self) -> None:
-        remote = self._h2.remote_settings
-        self._queue.frame_size = min(remote.max_frame_size, _LARGEST_FRAME)
-        delta = remote.initial_window_size - self.initial_send_window
+        self._queue.frame_size = self._exchange.frame_size
+        delta = self._exchange.initial_window - self.initial_send_window
         if delta:
             # The one walk over all streams: it changes the windows of all (RFC 9113, section 6.9.2).
-            self.initial_send_window = remote.initial_window_size
+            self.initial_send_window = self._exchange.initial_window
             for stream in self.streams.values():
                 stream.send_window += delta
                 if stream.send_window > frames.MAX_WINDOW:
@@ -513,7 +433,7 @@ class H2Engine:
             return
         stream = self.streams.get(stream_id)
         if stream is None:
-            self._late(stream_id, answer=False)
+            self._late(stream_id, harmless=True)
             return
         if increment == 0:
             raise _StreamError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
@@ -524,21 +444,15 @@ class H2Engine:
 
     # Faults and ends.
 
-    def _late(self, stream_id: int, size: int = 0, *, answer: bool = True) -> None:
-        """A frame for a stream that is not in the table: over, or never opened. `size` bytes of DATA were in it."""
-        if stream_id >= self._next_id or not stream_id & 1:
-            raise FrameError(ErrorCode.PROTOCOL_ERROR, f"a frame for stream {stream_id}, which we did not open")
-        if answer and stream_id in self._ended:
-            self._spend_idle()
-            del self._ended[stream_id]
+    def _late(self, stream_id: int, size: int = 0, *, harmless: bool = False) -> None:
+        """A frame for a stream that is not in the table."""
+        late = self._late_frames.arrived(stream_id, self._next_id, size, harmless)
+        if late is Late.EXPECTED:
+            return
+        self._spend_idle()
+        if late is Late.AFTER_END:
             self._owe(13)
             self._queue.control += frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED)
-        elif 0 < size <= self._late_bytes:
-            self._late_bytes -= size
-        elif self._late_frames:
-            self._late_frames -= 1
-        else:
-            self._spend_idle()
 
     def _fail(self, stream: StreamState, error: _StreamError) -> None:
         self.reset(stream, error.code)
@@ -559,9 +473,7 @@ class H2Engine:
 
     def _finish(self, stream: StreamState) -> None:
         """Both sides said END_STREAM."""
-        self._ended[stream.id] = None
-        if len(self._ended) > _ENDED_REMEMBERED:
-            del self._ended[next(iter(self._ended))]
+        self._late_frames.finished(stream)
         self._close(stream)
 
     def _close(self, stream: StreamState) -> None:
