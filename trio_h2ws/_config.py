@@ -40,7 +40,8 @@ class Timeouts:
     idle: float | None = 300.0
     """A connection without streams is closed after so long."""
     remember: float | None = 600.0
-    """How long it is remembered that an origin's WebSockets must go over HTTP/1.1, and why."""
+    """How long it is remembered that an origin's WebSockets (or, after HTTP_1_1_REQUIRED, its requests, too) must go
+    over HTTP/1.1, and why."""
 
     def __post_init__(self) -> None:
         _check(self, frozenset())

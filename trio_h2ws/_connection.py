@@ -35,7 +35,15 @@ from ._broken import ConnectionLost, ConnectionTerminated, ConnectionTimedOut
 from ._clock import Timers
 from ._config import Limits, Timeouts
 from ._engine import Engine, Observer, RequestHead
-from ._errors import ConnectFailed, ErrorCode, H2WSError, LocalProtocolError, RequestNotProcessed, fresh
+from ._errors import (
+    ConnectFailed,
+    ErrorCode,
+    H2WSError,
+    HTTP2NotAvailable,
+    LocalProtocolError,
+    RequestNotProcessed,
+    fresh,
+)
 from ._info import ConnectionInfo
 from ._stream import Stream
 from ._streamstate import StreamState
@@ -152,6 +160,8 @@ class Connection:
         await self._ready.wait()
         if not self.engine.settings_received:
             error = self.error or ConnectionLost("the connection was closed")
+            if isinstance(error, HTTP2NotAvailable):
+                raise fresh(error)
             raise ConnectFailed(f"the server did not start HTTP/2: {error}") from error
 
     def open(self, head: RequestHead, *, end_stream: bool, is_head: bool = False, is_connect: bool = False) -> Stream:
@@ -224,6 +234,8 @@ class Connection:
         return self.engine.round_trip
 
     def _close_if_unused(self) -> None:
+        if self._writer.broken:
+            return  # the reader goes on for a moment, and then tells what was wrong: see _write_failed
         if self.state is State.RETIRING and not self.engine.streams and not self.reserved:
             self.shut_down()
 

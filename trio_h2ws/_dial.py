@@ -20,7 +20,7 @@ import trio
 from ._config import Limits, Timeouts
 from ._connection import Connection
 from ._engine import Engine, Observer
-from ._errors import ConnectFailed
+from ._errors import ConnectFailed, HTTP2NotAvailable
 from ._h1.engine import H1Engine
 from ._h2.engine import H2Engine
 from ._proxy import ProxyChoice, connect_proxy, open_tunnel
@@ -114,6 +114,8 @@ class Dialer:
             raise trio.ClosedResourceError("the client is closed") from None
         try:
             await connection.wait_ready()
+        except HTTP2NotAvailable as error:
+            raise HTTP2NotAvailable(error.reason, f"{origin}: {error.message}") from None
         except ConnectFailed as error:
             raise ConnectFailed(f"{origin}: {error}") from error.__cause__
         except BaseException:

@@ -91,7 +91,8 @@ class HTTP2NotAvailable(ConnectFailed):
 
     `reason` is "alpn" (the origin did not choose h2 in the TLS handshake), "setting-absent" (it speaks HTTP/2
     but did not send SETTINGS_ENABLE_CONNECT_PROTOCOL = 1, RFC 8441 section 3, so it takes no WebSockets there),
-    or "refused" (it sent the setting, and then would not open a WebSocket).
+    or "refused" (it sent the setting, and then would not open a WebSocket; it said HTTP_1_1_REQUIRED, RFC 9113
+    section 7; or it answered HTTP/2 with prior knowledge in HTTP/1.1).
     """
 
     def __init__(self, reason: str, message: str = "") -> None:

@@ -2,7 +2,8 @@
 
 If the server says that it did nothing with the request (REFUSED_STREAM, GOAWAY), the same call walks again, a bounded
 number of times and with pauses, and the user sees nothing of it. A body that can't be sent again ends that with
-RequestNotProcessed.
+RequestNotProcessed. If the server wants HTTP/1.1 for it (HTTP_1_1_REQUIRED, RFC 9113, section 7), it walks there, and
+so do all calls to that origin for a while.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import TypeVar
 
 import trio
 
+from ._broken import ConnectionTerminated
 from ._call import HTTP2, Call
 from ._config import Limits
 from ._connection import Connection
 from ._dial import Speak
 from ._engine import RequestHead
-from ._errors import HTTP2NotAvailable, LimitExceeded, RequestNotProcessed
+from ._errors import ErrorCode, H2WSError, HTTP2NotAvailable, LimitExceeded, RequestNotProcessed, StreamReset
 from ._pool import Pool
 from ._redirect import redirected
 from ._response import Collector, Response
@@ -100,20 +102,40 @@ class Exchange:
 
     async def walk(self, call: Call, receive: Callable[[Stream], Awaitable[T]], http2: HTTP2) -> tuple[Stream, T]:
         """Send the call and `receive` what comes back, as often as it needs."""
+        origin = call.url.origin
         speak = speak_for(call, http2)
+        if speak is Speak.BEST and http2 == "auto" and self.pool.requests_over_http1.get(origin) is not None:
+            speak = Speak.HTTP1
 
         async def connect() -> Connection:
-            connection = await self.pool.acquire(call.url.origin, speak)
+            connection = await self.pool.acquire(origin, speak)
             if http2 == "require":
                 check_http2_spoken(connection, call)
             return connection
 
+        try:
+            return await self.attempts(call, connect, receive)
+        except H2WSError as error:
+            if not wants_http1(error):
+                raise
+            if http2 == "require":
+                raise HTTP2NotAvailable("refused", f"{origin} wants HTTP/1.1 for this") from error
+            self.pool.requests_over_http1.put(origin, "refused")
+            if not call.body.replayable:
+                raise
+        speak = Speak.HTTP1
         return await self.attempts(call, connect, receive)
 
     async def attempts(
-        self, call: Call, connect: Callable[[], Awaitable[Connection]], receive: Callable[[Stream], Awaitable[T]]
+        self,
+        call: Call,
+        connect: Callable[[], Awaitable[Connection]],
+        receive: Callable[[Stream], Awaitable[T]],
+        *,
+        refusals: int | None = None,
     ) -> tuple[Stream, T]:
-        tries = 0
+        """`Limits.max_retries` times again; less, if that many streams were refused on connections that go on."""
+        tries = refused = 0
         while True:
             stream: Stream | None = None
             try:
@@ -122,7 +144,8 @@ class Exchange:
                 return stream, await receive(stream)
             except RequestNotProcessed:
                 tries += 1
-                if not call.body.replayable or tries > self.limits.max_retries:
+                refused += stream is not None and stream.connection.is_open
+                if not call.body.replayable or tries > self.limits.max_retries or refused == refusals:
                     raise
             except BaseException:
                 if stream is not None:
@@ -163,6 +186,13 @@ def check_http2_spoken(connection: Connection, call: Call) -> None:
     if connection.engine.protocol != "HTTP/2":
         connection.release()
         raise HTTP2NotAvailable("alpn", f"{call.url.origin} chose HTTP/1.1 in the TLS handshake")
+
+
+def wants_http1(error: H2WSError) -> bool:
+    """Whether the server said HTTP_1_1_REQUIRED: it did nothing with this over HTTP/2, and never will."""
+    if isinstance(error, (StreamReset, ConnectionTerminated)):
+        return error.error_code == ErrorCode.HTTP_1_1_REQUIRED
+    return False
 
 
 def make_response(stream: Stream, call: Call, limit: int | None) -> Response:

@@ -3,8 +3,8 @@
 The browsers' choice, and better. On the origin's HTTP/2 connection, if its first SETTINGS said that the server takes
 WebSockets there (RFC 8441). If not, on a new connection with ALPN `http/1.1` alone, by Upgrade (RFC 6455), while
 requests stay where they are. A server that advertised and then does not do it (silence, HTTP_1_1_REQUIRED, 400, 405,
-421, 501, a page with 200, a reset) is tried once more over HTTP/1.1. A real refusal (401, 403, 404, a redirect) is
-the answer.
+421, 426, 501, a page with 200, a reset, streams that it refuses, a connection that it ends) is tried once more over
+HTTP/1.1. A real refusal (401, 403, 404, a redirect) is the answer.
 
 What was found out is remembered for the origin, for `Timeouts.remember` seconds.
 """
@@ -16,22 +16,22 @@ from typing import NamedTuple
 
 import trio
 
+from ._broken import ConnectionLost
 from ._call import HTTP2, Call
 from ._clock import Timer
 from ._config import Timeouts
 from ._connection import Connection
 from ._dial import Speak
 from ._errors import (
-    ErrorCode,
     H2WSError,
     HTTP2NotAvailable,
     LimitExceeded,
-    RemoteProtocolError,
+    RequestNotProcessed,
     StreamReset,
     WebSocketError,
     WebSocketRejected,
 )
-from ._exchange import Exchange, check_http2_spoken, make_response
+from ._exchange import Exchange, check_http2_spoken, make_response, wants_http1
 from ._link import Link
 from ._redirect import redirected
 from ._response import Response
@@ -43,7 +43,9 @@ from ._ws.handshake import check_answer, check_upgrade, new_key
 from ._ws.outgoing import Outgoing
 from ._ws.session import Session
 
-_NOT_DONE_OVER_HTTP2 = frozenset((400, 405, 421, 501))
+_NOT_DONE_OVER_HTTP2 = frozenset((400, 405, 421, 426, 501))
+_REFUSALS = 2  # REFUSED_STREAMs in a row, after which HTTP/1.1 is tried
+_PAGE_SECONDS = 0.25  # for the rest of an answer that will hardly be shown to anybody
 
 
 class Offer(NamedTuple):
@@ -89,43 +91,63 @@ class Handshakes:
         origin = offer.extended.url.origin
         if http2 == "require":
             return await self._over_http2(offer, Speak.BEST if origin.scheme == "https" else Speak.HTTP2)
-        known = self._pool.speaks_http1(origin) or self._pool.why_http1(origin) is not None
-        if http2 == "never" or origin.scheme == "http" or known:
+        if origin.scheme == "https" and self._pool.speaks_http1(origin):
+            self._pool.websockets_over_http1.put(origin, "alpn")
+        if http2 == "never" or origin.scheme == "http" or self._found_http1(origin):
             return await self._over_http1(offer)
         try:
-            return await self._over_http2(offer, Speak.BEST)
+            return await self._over_http2_or_again(offer)
         except HTTP2NotAvailable as error:
             if error.reason == "alpn":
-                self._pool.remember_http1(origin, "alpn")
+                self._pool.websockets_over_http1.put(origin, "alpn")
                 return await self._over_http1(offer)
             first: H2WSError = error
             reason = error.reason
         except WebSocketRejected as error:
             if error.status == 421 and self._unshare(origin):
-                return await self._over_http2(offer, Speak.BEST)
+                return await self.open(offer, http2)
             if error.status not in _NOT_DONE_OVER_HTTP2 and error.status >= 300:
                 raise
             first, reason = error, f"refused with {error.status}"
         except StreamReset as error:
             first, reason = error, f"reset with {error.error_code}"
+        except RequestNotProcessed as error:
+            first, reason = error, "refused"
+        except ConnectionLost as error:
+            first, reason = error, "connection lost"
         except WebSocketError as error:
             first, reason = error, "silent"
         try:
             ws = await self._over_http1(offer)
+        except LimitExceeded:
+            raise
         except WebSocketRejected as second:
             if isinstance(first, HTTP2NotAvailable) or second.status not in _NOT_DONE_OVER_HTTP2:
                 raise
             raise first from second
         except H2WSError as second:
+            if isinstance(first, HTTP2NotAvailable):
+                raise  # that it goes over HTTP/1.1 was settled; this is what was wrong there
             raise first from second
-        self._pool.remember_http1(origin, reason)
+        self._pool.websockets_over_http1.put(origin, reason)
         return ws
+
+    def _found_http1(self, origin: Origin) -> bool:
+        pool = self._pool
+        return (pool.websockets_over_http1.get(origin) or pool.requests_over_http1.get(origin)) is not None
+
+    async def _over_http2_or_again(self, offer: Offer) -> WebSocket:
+        """A connection that ends before the answer is tried again, once: mostly that was the network's doing."""
+        try:
+            return await self._over_http2(offer, Speak.BEST, _REFUSALS)
+        except ConnectionLost:
+            return await self._over_http2(offer, Speak.BEST, _REFUSALS)
 
     def _unshare(self, origin: Origin) -> bool:
         unshared = [self._pool.unshare(origin, connection) for connection in self._pool.serving(origin)]
         return any(unshared)
 
-    async def _over_http2(self, offer: Offer, speak: Speak) -> WebSocket:
+    async def _over_http2(self, offer: Offer, speak: Speak, refusals: int | None = None) -> WebSocket:
         call = offer.extended
 
         async def connect() -> Connection:
@@ -140,9 +162,9 @@ class Handshakes:
             return await self._answer(stream, offer, None)
 
         try:
-            _, ws = await self._exchange.attempts(call, connect, shake_hands)
-        except StreamReset as error:
-            if error.error_code == ErrorCode.HTTP_1_1_REQUIRED:
+            _, ws = await self._exchange.attempts(call, connect, shake_hands, refusals=refusals)
+        except H2WSError as error:
+            if wants_http1(error):
                 raise HTTP2NotAvailable("refused", f"{call.url.origin} wants HTTP/1.1 for this") from error
             raise
         return ws
@@ -172,7 +194,10 @@ class Handshakes:
         response = make_response(stream, call, self._exchange.limits.max_rejection_body)
         said_yes = status == 101 if key is not None else 200 <= status < 300 and not _is_a_page(stream, response)
         if not said_yes:
-            raise WebSocketRejected(status, response.headers, await self._rejection(stream))
+            seconds = self._timeouts.handshake
+            if key is None and (status in _NOT_DONE_OVER_HTTP2 or status < 300):
+                seconds = _PAGE_SECONDS
+            raise WebSocketRejected(status, response.headers, await self._rejection(stream, seconds))
         if key is not None:
             check_upgrade(response.headers, key)
         agreement = check_answer(response.headers, offer.subprotocols, offer.compression)
@@ -190,16 +215,15 @@ class Handshakes:
         message = f"{call.url.origin} did not answer the WebSocket handshake in {seconds} s (Timeouts.handshake)"
         return stream.connection.timers.add(seconds, lambda: stream.fail(WebSocketError(message)))
 
-    async def _rejection(self, stream: Stream) -> bytes:
-        """The body of a refusal, as much of it as came: a server may cut it with RST_STREAM, or never end it."""
+    async def _rejection(self, stream: Stream, seconds: float | None) -> bytes:
+        """The body of a refusal, as much of it as came: a server may cut it off in any way, or never end it."""
         limit = self._exchange.limits.max_rejection_body
-        seconds = self._timeouts.handshake
         body = b""
         try:
             with trio.move_on_after(seconds if seconds is not None else float("inf")):
                 while len(body) < limit and (data := await stream.receive()):
                     body += data
-        except (StreamReset, RemoteProtocolError):
+        except H2WSError:
             pass  # what came before is the body; the refusal itself is what the user must hear of
         return body[:limit]
 
@@ -213,6 +237,8 @@ def _is_a_page(stream: Stream, response: Response) -> bool:
     headers = response.headers
     if "sec-websocket-extensions" in headers or "sec-websocket-protocol" in headers:
         return False
+    if headers.get("content-type", "").lower().startswith("text/html"):
+        return True
     if headers.get("content-length", "0").strip("0") and "content-type" in headers:
         return True
     if not stream.remote_ended:

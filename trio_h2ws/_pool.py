@@ -28,6 +28,7 @@ from ._connection import Connection, State
 from ._dial import Dialer, Speak
 from ._errors import ConnectFailed, ErrorCode, H2WSError, LimitExceeded, RequestNotProcessed, fresh
 from ._info import ConnectionInfo
+from ._memory import Memory
 from ._url import Origin
 
 
@@ -107,7 +108,8 @@ class Pool:
         self._sites: dict[tuple[Origin, Speak], _Site] = {}
         # A connection serves one site; several, if origins share it; none, if it is one WebSocket over HTTP/1.1.
         self._sites_of: dict[Connection, list[_Site]] = {}
-        self._over_http1: dict[Origin, tuple[str, float]] = {}  # why WebSockets go over HTTP/1.1, and until when
+        self.websockets_over_http1 = Memory(timeouts.remember)  # why
+        self.requests_over_http1 = Memory(timeouts.remember)  # why, though HTTP/2 was negotiated
         self._dialer: Dialer | None = None
         self._nursery: trio.Nursery | None = None
         self._dials: set[trio.CancelScope] = set()
@@ -127,8 +129,9 @@ class Pool:
         result = []
         for connection, sites in self._sites_of.items():
             info = connection.info()
-            reason = next((self.why_http1(o) for o in list(self._over_http1) if str(o) == info.origin), None)
-            if reason is not None and sites:
+            origins = (info.origin, *(str(site.origin) for site in sites))
+            reason = next(filter(None, map(self.websockets_over_http1.get, origins)), None)
+            if reason is not None:
                 info = replace(info, websockets=f"HTTP/1.1 ({reason})")
             result.append(info)
         return result
@@ -176,7 +179,13 @@ class Pool:
 
     def _advance(self, site: _Site) -> None:
         waiters = site.waiters
-        most = self._limits.max_connections_per_origin
+        # The bound is the origin's, however it is spoken to; but who waits for one way must not wait for the other.
+        others = sum(
+            len(other.connections) + other.dialling
+            for speak in Speak
+            if speak is not site.speak and (other := self._sites.get((site.origin, speak))) is not None
+        )
+        most = max(1, self._limits.max_connections_per_origin - others)
         while waiters:
             if not waiters[0].waiting:
                 waiters.popleft()
@@ -233,7 +242,10 @@ class Pool:
             return None
         if site.origin.scheme != "https" or site.connections:
             return None
-        return await find_shared(site.origin, self.connections)
+        seconds = self._timeouts.connect
+        with trio.move_on_after(seconds if seconds is not None else float("inf")):
+            return await find_shared(site.origin, self.connections)
+        raise ConnectFailed(f"{site.origin}: its name was not resolved within {seconds} s (Timeouts.connect)")
 
     def serving(self, origin: Origin) -> list[Connection]:
         """The connections that calls to this origin may use."""
@@ -300,21 +312,6 @@ class Pool:
             connection.engine.protocol == "HTTP/1.1" and connection.state is State.OPEN
             for connection in site.connections
         )
-
-    def why_http1(self, origin: Origin) -> str | None:
-        """Why this origin's WebSockets go over HTTP/1.1, if that was found out not too long ago."""
-        known = self._over_http1.get(origin)
-        if known is None:
-            return None
-        if known[1] < trio.current_time():
-            del self._over_http1[origin]
-            return None
-        return known[0]
-
-    def remember_http1(self, origin: Origin, reason: str) -> None:
-        seconds = self._timeouts.remember
-        if seconds is not None:
-            self._over_http1[origin] = (reason, trio.current_time() + seconds)
 
     # The end.
 

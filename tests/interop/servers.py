@@ -228,8 +228,8 @@ SERVERS = [
         source="pip zttp",
         command=_python(*_UVICORN, "--http", "zttp", "--http2", *_UVICORN_APP),
         version=_python("-c", "import importlib.metadata as m; print(m.version('zttp'))"),
-        known='Advertises the setting, and takes CONNECT for a request like any other. With `http2="never"` its '
-        "WebSockets work.",
+        known="Advertises the setting, and takes CONNECT for a request like any other: its 404 is taken for the "
+        'refusal that it looks like. With `http2="never"` its WebSockets work.',
     ),
     Server(
         name="granian",

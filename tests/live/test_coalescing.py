@@ -205,3 +205,35 @@ async def test_many_at_once() -> None:
                 nursery.start_soon(get, "b.test")
         assert done == [200] * 40
         assert server.listener.accepted == 1
+
+
+async def test_a_name_that_resolves_slowly_is_no_longer_wait_than_the_bound() -> None:
+    class Slow(Names):
+        async def getaddrinfo(self, host: Any, *rest: Any, **options: Any) -> Any:
+            if host in ("b.test", b"b.test"):
+                await trio.sleep_forever()
+            return await super().getaddrinfo(host, *rest, **options)
+
+    async with open_both_names() as server:
+        trio.socket.set_custom_hostname_resolver(Slow(ADDRESSES))
+        timeouts = trio_h2ws.Timeouts(connect=0.2)
+        async with server.listener.open_client(coalesce=True, timeouts=timeouts) as client:
+            await client.get(url(server, "a.test"))
+            with trio.fail_after(1), pytest.raises(trio_h2ws.ConnectFailed, match=r"b\.test.*0\.2 s"):
+                await client.get(url(server, "b.test"))
+
+
+async def test_after_a_421_the_own_connection_leads_where_any_would() -> None:
+    """Its own connection does not take WebSockets over HTTP/2 either: so it goes over HTTP/1.1."""
+    answers = [status(421)]
+
+    def connect(h2: Any, stream: int) -> None:
+        (answers.pop(0) if answers else status(501))(h2, stream)
+
+    async with open_both_names(connect=connect) as server, server.listener.open_client(coalesce=True) as client:
+        await client.get(url(server, "a.test"))
+        await client.get(url(server, "b.test"))
+        assert server.listener.accepted == 1
+        async with client.websocket(url(server, "b.test")) as ws:
+            assert ws.http_version == "HTTP/1.1"
+        assert server.connects == 2

@@ -9,11 +9,17 @@ import trio
 
 import trio_h2ws
 from servers.http1 import Peer, Request
-from servers.http2 import Answer, Both, open_both, reset, silence, status
+from servers.http2 import Answer, Both, goaway, hang_up, open_both, reset, silence, status
 from servers.listener import until
 
+REFUSED_STREAM = 7
 HTTP_1_1_REQUIRED = 13
 QUICK = trio_h2ws.Timeouts(handshake=0.2)
+
+
+def page_without_length(h2: Any, stream: int) -> None:
+    h2.send_headers(stream, [(":status", "200"), ("content-type", "text/html; charset=utf-8")])
+    h2.send_data(stream, b"<html>")
 
 
 def accept(h2: Any, stream: int) -> None:
@@ -69,8 +75,10 @@ async def test_without_the_setting_they_go_over_http1_and_requests_stay(request_
         (status(400), "refused with 400"),
         (status(405, b"method not allowed"), "refused with 405"),
         (status(421), "refused with 421"),
+        (status(426), "refused with 426"),
         (status(501), "refused with 501"),
         (status(200, b"<html>"), "refused with 200"),
+        (page_without_length, "refused with 200"),
     ],
 )
 async def test_advertised_and_not_done(answer: Answer, reason: str) -> None:
@@ -87,7 +95,46 @@ async def test_advertised_and_not_done(answer: Answer, reason: str) -> None:
         assert (server.connects, server.upgrades) == (1, 2)
         # Requests never left HTTP/2, and the connection is well.
         assert (await client.get("/")).http_version == "HTTP/2"
-        assert server.listener.accepted == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "tries"),
+    [
+        (reset(REFUSED_STREAM), "refused", 2),
+        (hang_up, "connection lost", 2),
+        (goaway(2, seen=True), "connection lost", 2),
+        (goaway(HTTP_1_1_REQUIRED, seen=False), "refused", 1),
+        (goaway(HTTP_1_1_REQUIRED, seen=True), "refused", 1),
+    ],
+)
+async def test_what_may_be_chance_is_tried_twice(answer: Answer, reason: str, tries: int) -> None:
+    async with open_both(answer) as server, server.listener.open_client(timeouts=QUICK) as client:
+        for upgrades in (1, 2, 3):
+            with trio.fail_after(1):
+                assert await echoes(await client.connect_websocket("/"))
+            assert (server.connects, server.upgrades) == (tries, upgrades)
+        assert ("HTTP/1.1", f"HTTP/1.1 ({reason})") in ways(client)
+        assert (await client.get("/")).http_version == "HTTP/2"
+
+
+async def test_a_connection_that_breaks_once_is_no_reason_for_http1() -> None:
+    answers = [hang_up, accept]
+    async with (
+        open_both(lambda h2, stream: answers.pop(0)(h2, stream)) as server,
+        server.listener.open_client() as client,
+    ):
+        ws = await client.connect_websocket("/")
+        assert (ws.http_version, await ws.receive()) == ("HTTP/2", "hi")
+        assert server.upgrades == 0
+
+
+async def test_a_server_that_does_not_end_its_no_costs_no_time() -> None:
+    def never_ends(h2: Any, stream: int) -> None:
+        h2.send_headers(stream, [(":status", "501")])
+
+    async with open_both(never_ends) as server, server.listener.open_client() as client:
+        with trio.fail_after(2):
+            assert await echoes(await client.connect_websocket("/"))
 
 
 async def test_what_is_remembered_expires() -> None:
@@ -243,3 +290,50 @@ async def test_a_group_and_the_browsers_choice() -> None:
         async with client.open_websocket_group([server.ws_url] * 5) as group:
             assert server.upgrades == 5
             assert group is not None
+
+
+async def test_the_way_found_by_alpn_is_told() -> None:
+    async with (
+        open_both(alpn=["http/1.1"]) as server,
+        server.listener.open_client() as client,
+    ):
+        await client.get("/")
+        async with client.websocket("/"):
+            assert ("HTTP/1.1", "HTTP/1.1 (alpn)") in ways(client)
+
+
+async def wrong_accept(peer: Peer, request: Request) -> None:
+    await peer.send(
+        b"HTTP/1.1 101 S\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: no\r\n\r\n"
+    )
+
+
+async def hangs_up(peer: Peer, request: Request) -> None:
+    await peer.stream.aclose()
+
+
+@pytest.mark.parametrize("over_http1", [wrong_accept, hangs_up])
+async def test_an_error_over_http1_is_told_and_not_that_the_setting_is_absent(over_http1: Any) -> None:
+    async with (
+        open_both(extended_connect=False, over_http1=over_http1) as server,
+        server.listener.open_client() as client,
+    ):
+        errors = []
+        for _ in range(2):
+            with pytest.raises(trio_h2ws.H2WSError) as caught:
+                await client.connect_websocket("/")
+            errors.append((type(caught.value), str(caught.value)))
+        assert errors[0] == errors[1]
+        assert errors[0][0] is not trio_h2ws.HTTP2NotAvailable
+
+
+async def test_the_bound_on_websockets_over_http1_is_told() -> None:
+    limits = trio_h2ws.Limits(max_http1_websockets=1)
+    async with (
+        open_both(extended_connect=False) as server,
+        server.listener.open_client(limits=limits, timeouts=trio_h2ws.Timeouts(remember=None)) as client,
+    ):
+        async with client.websocket("/"):
+            with pytest.raises(trio_h2ws.LimitExceeded):
+                await client.connect_websocket("/")
+        assert server.upgrades == 1

@@ -38,6 +38,7 @@ FLOORS: dict[str, int] = {
     # 3: connections: choose, dial, retire
     "_coalesce.py": 3,
     "_dial.py": 3,
+    "_memory.py": 3,
     "_pool.py": 3,
     "_proxy.py": 3,
     # 2: one connection, and its IO

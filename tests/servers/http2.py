@@ -39,6 +39,25 @@ def reset(code: int) -> Answer:
     return lambda h2, stream: h2.reset_stream(stream, code)
 
 
+class HangUp(Exception):
+    """Raised by an answer: what is queued leaves, and the connection ends."""
+
+
+def hang_up(h2: H2Connection, stream: int) -> None:
+    """End the connection without a word."""
+    raise HangUp
+
+
+def goaway(code: int, *, seen: bool) -> Answer:
+    """End the connection with GOAWAY; `seen`: with this stream as the last that was looked at."""
+
+    def answer(h2: H2Connection, stream: int) -> None:
+        h2.close_connection(code, last_stream_id=stream if seen else 0)
+        raise HangUp
+
+    return answer
+
+
 def silence(h2: H2Connection, stream: int) -> None:
     """Do not answer."""
 
@@ -89,18 +108,25 @@ async def open_both(
         h2.local_settings = Settings(client=False, initial_values=first)
         h2.initiate_connection()
         await stream.send_all(h2.data_to_send())
-        while data := await stream.receive_some(65536):
-            for event in h2.receive_data(bytes(data)):
-                if isinstance(event, RequestReceived):
-                    fields = {name.decode(): value.decode() for name, value in event.headers or ()}
-                    both.asked.append((number, fields[":authority"]))
-                    if fields[":method"] == "CONNECT":
-                        both.connects += 1
-                        connect(h2, event.stream_id)
-                    else:
-                        both.requests.append(f"HTTP/2 {fields[':path']}")
-                        (request or status(200, b"over HTTP/2"))(h2, event.stream_id)
+        going_on = True
+        while going_on and (data := await stream.receive_some(65536)):
+            try:
+                for event in h2.receive_data(bytes(data)):
+                    if isinstance(event, RequestReceived):
+                        answer(h2, number, event)
+            except HangUp:
+                going_on = False
             await stream.send_all(h2.data_to_send())
+
+    def answer(h2: H2Connection, number: int, event: RequestReceived) -> None:
+        fields = {name.decode(): value.decode() for name, value in event.headers or ()}
+        both.asked.append((number, fields[":authority"]))
+        if fields[":method"] == "CONNECT":
+            both.connects += 1
+            connect(h2, event.stream_id)
+        else:
+            both.requests.append(f"HTTP/2 {fields[':path']}")
+            (request or status(200, b"over HTTP/2"))(h2, event.stream_id)
 
     async def serve_http1(peer: Peer) -> None:
         while (request := await peer.request()) is not None:

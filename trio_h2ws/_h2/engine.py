@@ -32,6 +32,7 @@ from .._engine import Observer, RequestHead
 from .._errors import (
     ErrorCode,
     H2WSError,
+    HTTP2NotAvailable,
     LimitExceeded,
     LocalProtocolError,
     RemoteProtocolError,
@@ -209,6 +210,9 @@ class H2Engine:
     def receive(self, data: bytes) -> None:
         """Handle what was read. Afterwards `fault` tells whether the connection must end, and why."""
         self.bytes_received += len(data)
+        if not self.settings_received and data.startswith(b"HTTP/"):
+            self.fault = HTTP2NotAvailable("refused", "the server answered in HTTP/1.1")
+            return
         handlers, blocks = self._handlers, self._blocks
         try:
             for kind, flags, stream_id, payload in self._splitter.feed(data):
@@ -413,7 +417,11 @@ class H2Engine:
         # Ids grow, so those that were not processed stand at the table's end.
         for stream in [s for s in self.streams.values() if s.id > last_id]:
             self._close(stream)
-            self._lose(stream, RequestNotProcessed("the server went away (GOAWAY) before it looked at this stream"))
+            if code == ErrorCode.HTTP_1_1_REQUIRED:  # nor will it ever look at it over HTTP/2
+                self._lose(stream, StreamReset(code))
+            else:
+                message = "the server went away (GOAWAY) before it looked at this stream"
+                self._lose(stream, RequestNotProcessed(message))
 
     def _window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
