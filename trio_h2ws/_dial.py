@@ -115,7 +115,7 @@ class Dialer:
         try:
             await connection.wait_ready()
         except HTTP2NotAvailable as error:
-            raise HTTP2NotAvailable(error.reason, f"{origin}: {error.message}") from None
+            raise HTTP2NotAvailable(error.reason, f"{origin}: {error.message}") from error
         except ConnectFailed as error:
             raise ConnectFailed(f"{origin}: {error}") from error.__cause__
         except BaseException:

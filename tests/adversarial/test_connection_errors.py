@@ -169,7 +169,8 @@ async def test_the_first_frame_is_not_settings(first: bytes) -> None:
         await peer.expect_preface()
         await peer.raw(first)
         # Nothing was sent, so it is a failed dial: a retry is safe.
-        error = await call.error(trio_h2ws.ConnectFailed)
+        speaks_http1 = first.startswith(b"HTTP/1.")
+        error = await call.error(trio_h2ws.HTTP2NotAvailable if speaks_http1 else trio_h2ws.ConnectFailed)
         assert error.__cause__ is not None
         await peer.expect_goaway()
         await peer.expect_eof()

@@ -211,6 +211,7 @@ class H2Engine:
         """Handle what was read. Afterwards `fault` tells whether the connection must end, and why."""
         self.bytes_received += len(data)
         if not self.settings_received and data.startswith(b"HTTP/"):
+            self.goaway(ErrorCode.PROTOCOL_ERROR)
             self.fault = HTTP2NotAvailable("refused", "the server answered in HTTP/1.1")
             return
         handlers, blocks = self._handlers, self._blocks
