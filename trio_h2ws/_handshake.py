@@ -69,6 +69,9 @@ class Handshakes:
         self._exchange = exchange
         self._pool = exchange.pool
         self._timeouts = timeouts
+        # Where WebSockets went over HTTP/2 once: there, a lost connection is the network's fault and no reason to
+        # give every feed a connection of its own.
+        self._proved: set[Origin] = set()
 
     async def open_following(self, offer: Offer, http2: HTTP2, follow: bool) -> WebSocket:
         """`open`, behind any redirects if that was asked for."""
@@ -111,10 +114,10 @@ class Handshakes:
             first, reason = error, f"refused with {error.status}"
         except StreamReset as error:
             first, reason = error, f"reset with {error.error_code}"
-        except RequestNotProcessed as error:
-            first, reason = error, "refused"
-        except ConnectionLost as error:
-            first, reason = error, "connection lost"
+        except (RequestNotProcessed, ConnectionLost) as error:
+            if origin in self._proved:
+                raise
+            first, reason = error, "connection lost" if isinstance(error, ConnectionLost) else "refused"
         except WebSocketError as error:
             first, reason = error, "silent"
         try:
@@ -138,10 +141,11 @@ class Handshakes:
 
     async def _over_http2_or_again(self, offer: Offer) -> WebSocket:
         """A connection that ends before the answer is tried again, once: mostly that was the network's doing."""
+        refusals = None if offer.extended.url.origin in self._proved else _REFUSALS
         try:
-            return await self._over_http2(offer, Speak.BEST, _REFUSALS)
+            return await self._over_http2(offer, Speak.BEST, refusals)
         except ConnectionLost:
-            return await self._over_http2(offer, Speak.BEST, _REFUSALS)
+            return await self._over_http2(offer, Speak.BEST, refusals)
 
     def _unshare(self, origin: Origin) -> bool:
         unshared = [self._pool.unshare(origin, connection) for connection in self._pool.serving(origin)]
@@ -167,6 +171,7 @@ class Handshakes:
             if wants_http1(error):
                 raise HTTP2NotAvailable("refused", f"{call.url.origin} wants HTTP/1.1 for this") from error
             raise
+        self._proved.add(call.url.origin)
         return ws
 
     async def _over_http1(self, offer: Offer) -> WebSocket:

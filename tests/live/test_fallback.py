@@ -337,3 +337,20 @@ async def test_the_bound_on_websockets_over_http1_is_told() -> None:
             with pytest.raises(trio_h2ws.LimitExceeded):
                 await client.connect_websocket("/")
         assert server.upgrades == 1
+
+
+@pytest.mark.parametrize("fault", [hang_up, reset(REFUSED_STREAM)])
+async def test_where_they_went_over_http2_once_chance_is_never_a_reason_for_http1(fault: Answer) -> None:
+    """Hundreds of feeds on a bad network must not get a connection each."""
+    answers = [accept, *[fault] * 100]
+    limits = trio_h2ws.Limits(max_retries=2)
+    async with (
+        open_both(lambda h2, stream: answers.pop(0)(h2, stream)) as server,
+        server.listener.open_client(limits=limits) as client,
+    ):
+        await client.connect_websocket("/")
+        with pytest.raises((trio_h2ws.ConnectionLost, trio_h2ws.RequestNotProcessed)):
+            await client.connect_websocket("/")
+        answers[:] = [accept]
+        assert (await client.connect_websocket("/")).http_version == "HTTP/2"
+        assert server.upgrades == 0
