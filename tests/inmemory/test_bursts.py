@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -37,6 +38,11 @@ async def backlog(ws: trio_h2ws.WebSocket) -> None:
     assert len(ws._link.session.messages) == BURST
 
 
+def work() -> None:
+    """What an application does with a message, without a checkpoint."""
+    time.sleep(0.002)
+
+
 class Passes:
     """Counts the passes of Trio's scheduler, as a task beside others sees them."""
 
@@ -62,6 +68,18 @@ async def test_who_receives_a_backlog_lets_others_run() -> None:
             since = 0 if passes.seen != before else since + 1
             longest = max(longest, since)
         assert 0 < longest < MOST
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_works_hard_for_each_message_lets_others_run_sooner() -> None:
+    async with open_echo() as ws, trio.open_nursery() as nursery:
+        await backlog(ws)
+        passes = Passes()
+        nursery.start_soon(passes.run)
+        for _ in range(40):
+            await ws.receive()
+            work()
+        assert passes.seen >= 10
         nursery.cancel_scope.cancel()
 
 
