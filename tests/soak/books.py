@@ -18,8 +18,8 @@ import trio_h2ws
 from trio_h2ws.testing import H2ServerConnection, ServerWebSocket
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-OF_A_CLIENT = "Client _OpenClient Pool Dialer DialConfig ProxyChoice Exchange Handshakes Defaults Limits Timeouts"
-MAY_STAY = frozenset((*OF_A_CLIENT.split(), "URL", "Origin", "DeflateOptions"))
+OF_A_CLIENT = "Client _OpenClient Pool Memory Dialer DialConfig ProxyChoice Exchange Handshakes Defaults Limits"
+MAY_STAY = frozenset((*OF_A_CLIENT.split(), "Timeouts", "URL", "Origin", "DeflateOptions"))
 """Instances of these belong to a client, to the memory of URLs, which has a bound, or to a default. Instances of all
 our other classes belong to a call or to a connection, and must go with it."""
 
