@@ -55,6 +55,32 @@ async def test_the_head_of_a_request() -> None:
     assert empty.headers["content-length"] == "0"
 
 
+async def test_names_are_written_as_everybody_writes_them() -> None:
+    """They have no case, but some servers look for `Sec-WebSocket-Key` as browsers write it."""
+    seen = []
+
+    async def keep(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            seen.append(request.raw_names)
+            if request.headers.get("upgrade") == "websocket":
+                await (await peer.accept_websocket(request)).echo()
+                return
+            await peer.respond(200)
+
+    async with open_http1(keep) as server, server.open_client() as client:
+        await client.get("/", headers={"te": "trailers", "dnt": "1", "x-my-own": "1", "if-none-match": '"a"'})
+        async with client.websocket("/", subprotocols=["a"], compression=trio_h2ws.DeflateOptions()):
+            pass
+    request, handshake = seen
+    assert {b"Host", b"TE", b"DNT", b"X-My-Own", b"If-None-Match", b"User-Agent", b"Accept-Encoding"} <= {*request}
+    assert {name for name in handshake if name.lower().startswith(b"sec-")} == {
+        b"Sec-WebSocket-Key",
+        b"Sec-WebSocket-Version",
+        b"Sec-WebSocket-Protocol",
+        b"Sec-WebSocket-Extensions",
+    }
+
+
 async def test_a_body_of_unknown_length_goes_in_chunks_with_trailers() -> None:
     seen = []
 

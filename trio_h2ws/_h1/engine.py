@@ -327,6 +327,12 @@ class H1Engine:
         stream.on_error(error)
 
 
+# Names that `title` would not write as everybody does.
+_NAMES = b"DNT ETag TE WWW-Authenticate Sec-WebSocket-Accept Sec-WebSocket-Extensions Sec-WebSocket-Key "
+_NAMES += b"Sec-WebSocket-Protocol Sec-WebSocket-Version"
+_CASED = {name.lower(): name for name in _NAMES.split()}
+
+
 def _cased(name: bytes) -> bytes:
     """`content-type` as `Content-Type`: names have no case, and some old servers do not know."""
-    return name.title()
+    return _CASED.get(name) or name.title()
