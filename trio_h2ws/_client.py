@@ -315,8 +315,8 @@ def open_client(
     - `ssl_context`: whom to trust, and client certificates. Yours is used itself, not a copy: its ALPN protocols are
       set before each handshake, and nothing else in it is touched. The default trusts what the system trusts.
     - `server_hostname`: the name in the certificate, if it is not the URL's host.
-    - `proxy`: `http://`, `https://` or `socks5://` (extra `socks`), with `user:password@` if it wants that. Without
-      it, and with `trust_env`, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment count.
+    - `proxy`: `http://`, `https://` or `socks5://`, with `user:password@` if it wants that. Without it, and with
+      `trust_env`, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment count.
     - `uds`: the path of a Unix socket to connect to, whatever host the URL names.
     - `http2`: "auto" (HTTP/2 where the origin can, else HTTP/1.1), "require" (else `HTTP2NotAvailable`; `http://` is
       then HTTP/2 with prior knowledge, RFC 9113 section 3.3), "never" (HTTP/1.1).

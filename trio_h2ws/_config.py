@@ -80,7 +80,7 @@ class Limits:
     max_continuation_frames: int = 64
     """CONTINUATION frames of one header block."""
     max_informational: int = 64
-    """1xx responses before the final one."""
+    """1xx responses before the final one; also those of a proxy before it opens a tunnel."""
     max_owed_bytes: int = 32 * KIB
     """Bytes of answers (PING and SETTINGS acknowledgements, resets) that a peer may make us owe unsent."""
     max_idle_frames: int = 2000

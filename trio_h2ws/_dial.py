@@ -21,11 +21,13 @@ from ._config import Limits, Timeouts
 from ._connection import Connection
 from ._engine import Engine, Observer
 from ._errors import ConnectFailed, HTTP2NotAvailable
-from ._h1.engine import H1Engine
+from ._h1.engine import Forward, H1Engine
 from ._h2.engine import H2Engine
-from ._proxy import ProxyChoice, connect_proxy, open_tunnel
-from ._tls import TLSTransport, default_context
-from ._transport import BROKEN, SocketTransport, Transport, transport_for
+from ._proxy import ProxyChoice
+from ._reach import Step, close, connect_tcp, connecting, secure
+from ._tls import default_context
+from ._transport import SocketTransport, Transport, transport_for
+from ._tunnel import Way
 from ._url import Origin
 
 OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]
@@ -67,38 +69,46 @@ class Dialer:
         Raises ConnectFailed. Cancelled, it leaves nothing open.
         """
         seconds = self._config.timeouts.connect
+        step = Step()
         try:
             with trio.fail_after(seconds if seconds is not None else float("inf")):
-                return await self._dial(origin, speak, tunnel)
+                return await self._dial(origin, speak, tunnel, step)
         except trio.TooSlowError:
-            raise ConnectFailed(f"{origin}: no connection within {seconds} s (Timeouts.connect)") from None
+            message = f"{origin}: no connection within {seconds} s (Timeouts.connect); it waited for {step.waits_for}"
+            raise ConnectFailed(message) from None
 
-    async def _dial(self, origin: Origin, speak: Speak, tunnel: bool) -> Connection:
+    async def _dial(self, origin: Origin, speak: Speak, tunnel: bool, step: Step) -> Connection:
         config = self._config
         try:
             proxy = config.proxies.for_origin(origin) if config.open_stream is None and config.uds is None else None
         except ValueError as error:
             raise ConnectFailed(f"{origin}: in the environment, {error}") from error
+        name = str(origin) if proxy is None else f"{origin} through proxy {proxy}"
         forward = None
         if proxy is None:
-            transport: Transport = await self._open(origin)
-        elif origin.scheme == "http" and speak is Speak.HTTP1 and not tunnel and proxy.scheme in ("http", "https"):
-            transport = await connect_proxy(proxy, self._default_context)
-            forward = proxy.authorization
+            transport = await self._open(origin, step)
         else:
-            transport = await open_tunnel(proxy, origin, self._default_context)
+            way = Way(proxy, self._default_context, config.limits.max_informational, step)
+            if origin.scheme == "http" and speak is Speak.HTTP1 and not tunnel and not proxy.speaks_socks:
+                transport = await way.to_proxy()
+                forward = Forward(str(origin).encode(), proxy.authorization)
+            else:
+                transport = await way.to_origin(origin, may_speak_first=speak is Speak.HTTP2)
         http2 = speak is Speak.HTTP2
         peer = transport.peer if isinstance(transport, SocketTransport) and proxy is None else None
         certificate = None
-        try:
-            if origin.scheme == "https":
-                tls = await self._secure(transport, origin, speak)
-                http2 = tls.alpn == "h2"
-                certificate = tls.certificate
-                transport = tls
-        except BaseException:
-            await _close(transport)
-            raise
+        if origin.scheme == "https":
+            alpn = ["http/1.1"] if speak is Speak.HTTP1 else ["h2", "http/1.1"]
+            host = config.server_hostname or origin.host
+            try:
+                tls = await secure(name, transport, self._default_context(), host, alpn, step)
+            except BaseException:
+                await close(transport)
+                raise
+            http2 = tls.alpn == "h2"
+            certificate = tls.certificate
+            transport = tls
+        step.waits_for = f"the first SETTINGS of {name}"
 
         def make_engine(observer: Observer) -> Engine:
             if http2:
@@ -110,55 +120,32 @@ class Dialer:
         try:
             connection.start(self._nursery)
         except RuntimeError:  # the nursery has ended: this dial belongs to a task outside of the client's block
-            await _close(transport)
+            await close(transport)
             raise trio.ClosedResourceError("the client is closed") from None
         try:
             await connection.wait_ready()
         except HTTP2NotAvailable as error:
-            raise HTTP2NotAvailable(error.reason, f"{origin}: {error.message}") from error
+            raise HTTP2NotAvailable(error.reason, f"{name}: {error.message}") from error
         except ConnectFailed as error:
-            raise ConnectFailed(f"{origin}: {error}") from error.__cause__
+            raise ConnectFailed(f"{name}: {error}") from error.__cause__
         except BaseException:
-            connection.abort(ConnectFailed(f"{origin}: the dial was given up"))
+            connection.abort(ConnectFailed(f"{name}: the dial was given up"))
             raise
         return connection
 
-    async def _open(self, origin: Origin) -> Transport:
+    async def _open(self, origin: Origin, step: Step) -> Transport:
         config = self._config
-        try:
-            if config.uds is not None:
-                stream: trio.abc.Stream = await trio.open_unix_socket(config.uds)
-            else:
-                stream = await (config.open_stream or trio.open_tcp_stream)(origin.host, origin.port)
-        except (OSError, trio.BrokenResourceError) as error:
-            cause = error
-            while isinstance(cause.__cause__, BaseExceptionGroup):  # one attempt an address: the first says enough
-                cause = cause.__cause__.exceptions[0]  # type: ignore[assignment]
-            raise ConnectFailed(f"{origin}: could not connect: {cause}") from cause
-        return transport_for(stream)
+        if config.uds is not None:
+            step.waits_for = f"the Unix socket {config.uds!r}"
+            with connecting(f"{origin} at {step.waits_for}"):
+                return transport_for(await trio.open_unix_socket(config.uds))
+        if config.open_stream is not None:
+            step.waits_for = "open_stream"
+            with connecting(str(origin)):
+                return transport_for(await config.open_stream(origin.host, origin.port))
+        return await connect_tcp(str(origin), origin.host, origin.port, step)
 
     def _default_context(self) -> ssl.SSLContext:
         if self._context is None:
             self._context = default_context()
         return self._context
-
-    async def _secure(self, transport: Transport, origin: Origin, speak: Speak) -> TLSTransport:
-        context = self._default_context()
-        host = self._config.server_hostname or origin.host
-        alpn = ["http/1.1"] if speak is Speak.HTTP1 else ["h2", "http/1.1"]
-        try:
-            tls = TLSTransport(transport, context, host, alpn)
-            await tls.handshake()
-        except ssl.SSLCertVerificationError as error:
-            raise ConnectFailed(
-                f"{origin}: the server's certificate was not accepted: {error.verify_message}. If it is your own, "
-                f"give open_client an ssl_context that trusts it."
-            ) from error
-        except (*BROKEN, ValueError) as error:
-            raise ConnectFailed(f"{origin}: TLS handshake failed: {error}") from error
-        return tls
-
-
-async def _close(transport: Transport) -> None:
-    with trio.CancelScope(shield=True):
-        await transport.aclose()

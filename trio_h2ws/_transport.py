@@ -44,6 +44,10 @@ class Transport(Protocol):
         """Send what `write` could not. Only who is about to close the transport may cancel it."""
         ...
 
+    def unread(self, data: bytes) -> None:
+        """Give back what was read too far, before anybody waits in `receive`: it comes first there."""
+        ...
+
     async def aclose(self) -> None:
         """Close at once, without a goodbye. Who waits in `receive` or `drain` gets trio.ClosedResourceError."""
         ...
@@ -52,7 +56,7 @@ class Transport(Protocol):
 class SocketTransport:
     """A connected, non-blocking socket."""
 
-    __slots__ = ("_buffer", "_full", "_rest", "_socket", "_view", "blocked")
+    __slots__ = ("_buffer", "_early", "_full", "_rest", "_socket", "_view", "blocked")
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -60,6 +64,7 @@ class SocketTransport:
         self._buffer = bytearray(_RECEIVE)
         self._view = memoryview(self._buffer)
         self._full = False
+        self._early = b""
         self._rest = b""
         self.blocked = False
 
@@ -74,6 +79,8 @@ class SocketTransport:
 
     @property
     def has_news(self) -> bool:
+        if self._early:
+            return True
         try:
             self._socket.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
@@ -83,6 +90,10 @@ class SocketTransport:
         return True
 
     async def receive(self) -> bytes:
+        if self._early:
+            await trio.lowlevel.checkpoint()
+            early, self._early = self._early, b""
+            return early
         while True:
             # After a read that filled the buffer there is probably more; else asking the kernel first costs a call.
             if self._full:
@@ -115,6 +126,9 @@ class SocketTransport:
                 continue
         self.blocked = False
 
+    def unread(self, data: bytes) -> None:
+        self._early = data + self._early
+
     async def aclose(self) -> None:
         if self._socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self._socket)
@@ -125,18 +139,23 @@ class SocketTransport:
 class StreamTransport:
     """Any trio.abc.Stream: memory streams in tests, or a tunnel that somebody else made."""
 
-    __slots__ = ("_rest", "_stream", "blocked")
+    __slots__ = ("_early", "_rest", "_stream", "blocked")
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
+        self._early = b""
         self._rest = b""
         self.blocked = False
 
     @property
     def has_news(self) -> bool:
-        return False  # no Trio stream can tell
+        return bool(self._early)  # beyond that no Trio stream can tell
 
     async def receive(self) -> bytes:
+        if self._early:
+            await trio.lowlevel.checkpoint()
+            early, self._early = self._early, b""
+            return early
         return bytes(await self._stream.receive_some(_RECEIVE))
 
     def write(self, data: bytes) -> None:
@@ -148,6 +167,9 @@ class StreamTransport:
         data, self._rest = self._rest, b""
         await self._stream.send_all(data)
         self.blocked = bool(self._rest)
+
+    def unread(self, data: bytes) -> None:
+        self._early = data + self._early
 
     async def aclose(self) -> None:
         await trio.aclose_forcefully(self._stream)

@@ -128,6 +128,24 @@ async def test_a_trio_socket_stream_becomes_a_socket() -> None:
 # Timers.
 
 
+async def test_what_is_given_back_is_read_first() -> None:
+    left, right = socket.socketpair()
+    stream, other = lockstep_stream_pair()
+    for ours in (SocketTransport(left), StreamTransport(stream)):
+        assert not ours.has_news
+        ours.unread(b"too far")
+        assert ours.has_news
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await ours.receive()
+        assert scope.cancelled_caught  # and nothing is lost with it
+        assert await ours.receive() == b"too far"
+        assert not ours.has_news
+        await ours.aclose()
+    right.close()
+    await other.aclose()
+
+
 async def run(timers: Timers, seconds: float) -> None:
     """As the reader does: sleep until something is due, then run it."""
     with trio.move_on_after(seconds):

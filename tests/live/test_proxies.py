@@ -50,7 +50,6 @@ def careful_tinyproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]
 @pytest.fixture(scope="module")
 def microsocks() -> Iterator[int]:
     """Its port. It wants to know who comes."""
-    pytest.importorskip("python_socks", reason="SOCKS needs python-socks")
     program = need("microsocks", "microsocks")
     port = free_port()
     with running([program, "-i", "127.0.0.1", "-p", str(port), "-u", USER, "-P", PASSWORD], port):
@@ -198,7 +197,6 @@ async def test_wrong_credentials(kind: str, login: str, server: Server, request:
 
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
 async def test_a_proxy_that_is_not_there(scheme: str, server: Server) -> None:
-    pytest.importorskip("python_socks")
     port = free_port()
     async with trio_h2ws.open_client(
         ssl_context=trusting(server), proxy=f"{scheme}://127.0.0.1:{port}", base_url=server.url

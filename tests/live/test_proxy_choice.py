@@ -260,7 +260,6 @@ async def socks_refuse(stream: trio.abc.Stream) -> None:
 async def test_a_socks_proxy_that_misbehaves(
     answer: Callable[[trio.abc.Stream], Awaitable[None]], message: str
 ) -> None:
-    pytest.importorskip("python_socks", reason="SOCKS needs python-socks")
 
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
         await stream.receive_some(1000)

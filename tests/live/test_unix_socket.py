@@ -63,8 +63,15 @@ async def test_the_environments_proxy_does_not_count(path: str, monkeypatch: pyt
 
 async def test_no_such_socket(path: str) -> None:
     async with trio_h2ws.open_client(uds=path) as client:
-        with pytest.raises(trio_h2ws.ConnectFailed, match=r"http://anything\.test.*could not connect"):
+        with pytest.raises(
+            trio_h2ws.ConnectFailed, match=r"http://anything\.test at the Unix socket 'socket': could not"
+        ):
             await client.get("http://anything.test/")
+
+
+async def test_a_path_of_pathlib(path: str) -> None:
+    async with open_http1(hello, tls=False, uds=path), trio_h2ws.open_client(uds=pathlib.Path(path)) as client:  # type: ignore[arg-type]
+        assert (await client.get("http://anything.test/")).status == 200
 
 
 def test_one_way_only() -> None:

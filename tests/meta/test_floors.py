@@ -40,7 +40,8 @@ FLOORS: dict[str, int] = {
     "_dial.py": 3,
     "_memory.py": 3,
     "_pool.py": 3,
-    "_proxy.py": 3,
+    "_reach.py": 3,
+    "_tunnel.py": 3,
     # 2: one connection, and its IO
     "_broken.py": 2,
     "_burst.py": 2,
@@ -66,6 +67,7 @@ FLOORS: dict[str, int] = {
     "_h2/late.py": 1,
     "_h2/sendqueue.py": 1,
     "_h2/settings.py": 1,
+    "_socks.py": 1,
     "_streamstate.py": 1,
     "_ws/__init__.py": 1,
     "_ws/deflate.py": 1,
@@ -78,6 +80,8 @@ FLOORS: dict[str, int] = {
     "_errors.py": 0,
     "_headers.py": 0,
     "_info.py": 0,
+    "_noproxy.py": 0,
+    "_proxy.py": 0,
     "_url.py": 0,
     "_util.py": 0,
     "_version.py": 0,
@@ -96,7 +100,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "hpack": ("_h2/blocks.py", "_h2/compression.py"),
     "wsproto": ("_ws/", "testing/"),
     # A proxy's CONNECT is one small HTTP/1.1 exchange, before there is a connection of ours.
-    "h11": ("_h1/engine.py", "_proxy.py", "testing/"),
+    "h11": ("_h1/engine.py", "_tunnel.py", "testing/"),
 }
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

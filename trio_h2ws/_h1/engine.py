@@ -16,6 +16,7 @@ section 9.2.2).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import h11
 
@@ -35,6 +36,15 @@ from .._streamstate import StreamState
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 
 
+class Forward(NamedTuple):
+    """A proxy is at the other end, and sends on what it gets to one origin (RFC 9112, section 3.2.2)."""
+
+    origin: bytes
+    """`http://host:port`, with which every target begins. A Host header of the user's own is not it."""
+    fields: RawFields
+    """What to tell the proxy."""
+
+
 class H1Engine:
     """One HTTP/1.1 client connection."""
 
@@ -44,9 +54,9 @@ class H1Engine:
     settings_received = True
     max_streams = 1
 
-    def __init__(self, observer: Observer, limits: Limits, forward: RawFields | None = None) -> None:
+    def __init__(self, observer: Observer, limits: Limits, forward: Forward | None = None) -> None:
         self._observer = observer
-        self._forward = forward  # a proxy is at the other end: what to tell it, and targets in absolute form
+        self._forward = forward
         self._limits = limits
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.max_header_list_size)
         self.streams: dict[int, StreamState] = {}
@@ -114,8 +124,8 @@ class H1Engine:
             fields.append((b"Transfer-Encoding", b"chunked"))
         target = head.target
         if self._forward is not None:
-            target = head.scheme + b"://" + head.authority + target
-            fields += self._forward
+            target = self._forward.origin + target
+            fields += self._forward.fields
         try:
             self._emit(h11.Request(method=method, target=target, headers=fields))
             if end_stream or head.protocol is not None:

@@ -1,0 +1,144 @@
+"""The way through a proxy.
+
+A tunnel (HTTP CONNECT, RFC 9110 section 9.3.6, or SOCKS5, RFC 1928) gives a transport to the origin itself: TLS and
+HTTP/2 go on top, and one connection through a proxy multiplexes as always. Only plain `http://` requests over
+HTTP/1.1 go without a tunnel, in absolute form (RFC 9112, section 3.2.2): many proxies allow CONNECT to few ports.
+
+What comes behind the proxy's answer is the origin's. Only a server of HTTP/2 in clear may speak first (RFC 9113,
+section 3.4); from any other such bytes are the proxy's own, or answer what nobody has asked.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import h11
+
+from ._errors import ConnectFailed
+from ._proxy import Proxy
+from ._reach import Step, close, connect_tcp, secure
+from ._socks import GRANTED, LOGIN, NO_LOGIN, VERSION, connect_request, greeting, login_request, reason, rest_of_reply
+from ._transport import BROKEN, Transport
+from ._url import Origin
+
+_MAX_ANSWER = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One dial's way through one proxy."""
+
+    proxy: Proxy
+    context: Callable[[], ssl.SSLContext]
+    max_informational: int
+    step: Step
+
+    async def to_proxy(self) -> Transport:
+        """A transport to the proxy itself, inside TLS if it is an https:// one. Raises ConnectFailed."""
+        proxy, step, name = self.proxy, self.step, f"proxy {self.proxy}"
+        transport = await connect_tcp(name, proxy.host, proxy.port, step)
+        if proxy.scheme != "https":
+            return transport
+        try:
+            return await secure(name, transport, self.context(), proxy.host, ["http/1.1"], step)
+        except BaseException:
+            await close(transport)
+            raise
+
+    async def to_origin(self, origin: Origin, *, may_speak_first: bool) -> Transport:
+        """A transport to the origin. Raises ConnectFailed."""
+        transport = await self.to_proxy()
+        try:
+            try:
+                early = await (self._socks if self.proxy.speaks_socks else self._connect)(transport, origin)
+            except BROKEN as error:
+                raise ConnectFailed(f"proxy {self.proxy} broke the connection: {error}") from error
+            if early:
+                if not may_speak_first:
+                    raise ConnectFailed(f"proxy {self.proxy} sent bytes before the origin could")
+                transport.unread(early)
+        except BaseException:
+            await close(transport)
+            raise
+        return transport
+
+    async def _connect(self, transport: Transport, origin: Origin) -> bytes:
+        """CONNECT. Gives what came behind the answer."""
+        proxy = self.proxy
+        self.step.waits_for = f"the answer of proxy {proxy} to CONNECT"
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        target = f"{host}:{origin.port}".encode()
+        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_ANSWER)
+        request = h11.Request(method=b"CONNECT", target=target, headers=[(b"Host", target), *proxy.authorization])
+        await _send(transport, (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
+        informational = 0
+        try:
+            while not isinstance(event := connection.next_event(), h11.Response):
+                if event is h11.NEED_DATA:
+                    connection.receive_data(await self._receive(transport))
+                    continue
+                informational += 1  # nothing else comes before the answer
+                if informational > self.max_informational:
+                    bound = f"max_informational: {self.max_informational}"
+                    raise ConnectFailed(f"proxy {proxy} sent too many 1xx responses before its answer ({bound})")
+        except h11.RemoteProtocolError as error:
+            raise ConnectFailed(f"proxy {proxy} broke HTTP/1.1: {error}") from error
+        if not 200 <= event.status_code < 300:
+            hint = "; it wants other credentials in the proxy URL" if event.status_code == 407 else ""
+            raise ConnectFailed(f"proxy {proxy} refused a tunnel to {origin} with status {event.status_code}{hint}")
+        return connection.trailing_data[0]
+
+    async def _socks(self, transport: Transport, origin: Origin) -> bytes:
+        """SOCKS5. Gives what came behind the answer."""
+        proxy = self.proxy
+        self.step.waits_for = f"the answer of proxy {proxy}"
+        arrived = bytearray()
+
+        async def take(n: int) -> bytes:
+            while len(arrived) < n:
+                arrived.extend(await self._receive(transport))
+            taken = bytes(arrived[:n])
+            del arrived[:n]
+            return taken
+
+        await _send(transport, greeting(has_login=proxy.user is not None))
+        version, method = await take(2)
+        if version != VERSION:
+            raise ConnectFailed(f"proxy {proxy} does not speak SOCKS5")
+        if method == LOGIN and proxy.user is not None:
+            await _send(transport, login_request(proxy.user, proxy.password))
+            _, answer = await take(2)
+            if answer != GRANTED:
+                raise ConnectFailed(f"proxy {proxy} wants other credentials in the proxy URL")
+        elif method != NO_LOGIN:
+            hint = "other credentials" if proxy.user is not None else "credentials"
+            raise ConnectFailed(f"proxy {proxy} wants {hint} in the proxy URL")
+        try:
+            request = connect_request(origin.host, origin.port)
+        except ValueError as error:
+            raise ConnectFailed(f"proxy {proxy} can't be asked for {origin}: {error}") from error
+        await _send(transport, request)
+        version, reply, _ = await take(3)
+        if version != VERSION:
+            raise ConnectFailed(f"proxy {proxy} broke SOCKS5")
+        if reply != GRANTED:
+            raise ConnectFailed(f"proxy {proxy} gave no way to {origin}: {reason(reply)}")
+        rest = rest_of_reply(*await take(2))
+        if rest is None:
+            raise ConnectFailed(f"proxy {proxy} broke SOCKS5")
+        await take(rest)
+        return bytes(arrived)
+
+    async def _receive(self, transport: Transport) -> bytes:
+        data = await transport.receive()
+        if not data:
+            raise ConnectFailed(f"proxy {self.proxy} closed the connection before it had answered")
+        return data
+
+
+async def _send(transport: Transport, data: bytes) -> None:
+    transport.write(data)
+    if transport.blocked:
+        await transport.drain()
