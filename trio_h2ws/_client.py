@@ -312,8 +312,9 @@ def open_client(
 
     - `base_url`: what relative URLs are relative to.
     - `headers`: sent with every request and handshake, unless the call gives the same name.
-    - `ssl_context`: whom to trust, and client certificates. Yours is used itself, not a copy: its ALPN protocols are
-      set before each handshake, and nothing else in it is touched. The default trusts what the system trusts.
+    - `ssl_context`: whom to trust, and client certificates. Yours is used itself, not a copy, and is left untouched,
+      but for an ALPN list that you have set in it yourself: that is gone after the first handshake. The default is
+      what the system trusts.
     - `server_hostname`: the name in the certificate, if it is not the URL's host.
     - `proxy`: `http://`, `https://` or `socks5://`, with `user:password@` if it wants that. Without it, and with
       `trust_env`, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment count.

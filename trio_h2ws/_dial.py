@@ -108,6 +108,10 @@ class Dialer:
             http2 = tls.alpn == "h2"
             certificate = tls.certificate
             transport = tls
+            if http2 and tls.too_old_for_http2:
+                # Only the user's own context allows such a TLS. HTTP/1.1 may go over it, and that is agreed on anew.
+                await close(transport)
+                return await self._dial(origin, Speak.HTTP1, tunnel, step)
         step.waits_for = f"the first SETTINGS of {name}"
 
         def make_engine(observer: Observer) -> Engine:

@@ -21,6 +21,7 @@ import trio
 
 from ._transport import Transport
 
+_TOO_OLD_FOR_HTTP2 = ("SSLv3", "TLSv1", "TLSv1.1")  # RFC 9113, section 9.2
 _RECORD = 16384  # RFC 8446, section 5.1: the most that one record carries
 
 
@@ -46,6 +47,13 @@ def default_context() -> ssl.SSLContext:
     return context
 
 
+def _forget_alpn(context: ssl.SSLContext) -> None:
+    try:
+        context.set_alpn_protocols([])
+    except MemoryError:
+        pass  # OpenSSL 1.1.1 has dropped the list, too, and then takes an empty one for a lack of memory
+
+
 class TLSTransport:
     """A client's TLS session. `await handshake()` first; after it, a transport like any other."""
 
@@ -59,9 +67,13 @@ class TLSTransport:
         self._broken: ssl.SSLError | None = None
         self.truncated = False  # the peer ended TCP without a close_notify (RFC 8446, section 6.1)
         self._early = b""
-        # ALPN belongs to the context, but counts when an object is made of it: nothing may await in between.
+        # ALPN belongs to the context, but counts when an object is made of it: nothing may await in between. Then it
+        # is taken out again: who shares the context with us may not speak what we offer.
         context.set_alpn_protocols(alpn)
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        try:
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        finally:
+            _forget_alpn(context)
 
     @property
     def blocked(self) -> bool:
@@ -75,6 +87,10 @@ class TLSTransport:
     def alpn(self) -> str | None:
         """What the server chose (RFC 7301); None if it chose nothing."""
         return self._tls.selected_alpn_protocol()
+
+    @property
+    def too_old_for_http2(self) -> bool:
+        return self._tls.version() in _TOO_OLD_FOR_HTTP2
 
     @property
     def certificate(self) -> dict[str, Any] | None:
