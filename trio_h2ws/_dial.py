@@ -9,6 +9,7 @@ when the caller requires that (RFC 9113, section 3.3).
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -52,6 +53,31 @@ class DialConfig:
     proxies: ProxyChoice
     limits: Limits
     timeouts: Timeouts
+
+    def __post_init__(self) -> None:
+        """Raises TypeError or ValueError for what no dial could use."""
+        if self.ssl_context is not None and self.ssl_context.protocol is ssl.PROTOCOL_TLS_SERVER:
+            raise ValueError("ssl_context is a server's; make a client's with ssl.create_default_context()")
+        if self.open_stream is not None and not callable(self.open_stream):
+            raise TypeError(f"open_stream must be a function, not {type(self.open_stream).__name__}")
+        if self.uds is not None:
+            if not isinstance(self.uds, (str, bytes, os.PathLike)):
+                raise TypeError(f"uds must be a path, not {type(self.uds).__name__}")
+            if not os.fspath(self.uds):
+                raise ValueError("uds must be the path of a Unix socket, not empty")
+        if self.server_hostname is not None:
+            if not isinstance(self.server_hostname, str):
+                raise TypeError(f"server_hostname must be a str, not {type(self.server_hostname).__name__}")
+            if not _is_host_name(self.server_hostname):
+                raise ValueError(f"server_hostname {self.server_hostname!r} is no name of a host")
+
+
+def _is_host_name(name: str) -> bool:
+    """Whether it can be looked up, and be sent as SNI."""
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 class Dialer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -246,6 +247,16 @@ def test_proxies(proxy: Any) -> None:
         {"proxy": "http://p.test", "open_stream": never},
         {"uds": "/socket", "open_stream": never},
         {"ssl_context": True},
+        {"ssl_context": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)},
+        {"open_stream": "tcp"},
+        {"uds": 5},
+        {"uds": ""},
+        {"server_hostname": 5},
+        {"server_hostname": b"a.test"},
+        {"server_hostname": ""},
+        {"server_hostname": "a..test"},
+        {"server_hostname": ".test"},
+        {"server_hostname": "a" * 64 + ".test"},
         {"limits": 5},
         {"timeouts": 5},
         {"nonsense": 1},
