@@ -72,11 +72,12 @@ FLOORS: dict[str, int] = {
     "_ws/handshake.py": 1,
     "_ws/outgoing.py": 1,
     "_ws/session.py": 1,
-    # 0: the standard library only
+    # 0: the standard library only (and `idna`, which is tables)
     "_allowance.py": 0,
     "_config.py": 0,
     "_errors.py": 0,
     "_headers.py": 0,
+    "_host.py": 0,
     "_info.py": 0,
     "_url.py": 0,
     "_util.py": 0,
@@ -97,6 +98,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "wsproto": ("_ws/", "testing/"),
     # A proxy's CONNECT is one small HTTP/1.1 exchange, before there is a connection of ours.
     "h11": ("_h1/engine.py", "_proxy.py", "testing/"),
+    "idna": ("_host.py",),
 }
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
