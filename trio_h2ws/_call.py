@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from ._body import Content, RequestBody
 from ._content import ACCEPT
-from ._headers import HeaderTypes, RawFields, prepare
+from ._headers import HeaderTypes, RawFields, prepare, prepare_trailers
 from ._url import URL, parse_url
 from ._version import __version__
 
@@ -17,6 +18,18 @@ _OWN: RawFields = [
     (b"accept", b"*/*"),
     (b"accept-encoding", ACCEPT),
 ]
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 9.1: any token
+# What is made here, and what a request without a body can't have (it would be malformed, RFC 9113, section 8.1.1).
+_NOT_IN_HANDSHAKES = frozenset(
+    (
+        b"sec-websocket-key",
+        b"sec-websocket-accept",
+        b"sec-websocket-version",
+        b"sec-websocket-protocol",
+        b"sec-websocket-extensions",
+        b"content-length",
+    )
+)
 
 
 class ContentOptions(TypedDict, total=False):
@@ -88,7 +101,7 @@ class Defaults:
         parsed = self.url(url)
         if not isinstance(method, str):
             raise TypeError(f"a method must be str, not {type(method).__name__}")
-        if not method.isascii() or not method.replace("-", "").replace("_", "").isalnum():
+        if not _METHOD.fullmatch(method):
             raise ValueError(f"{method!r} is not a method (RFC 9110, section 9.1)")
         method = method.upper()
         if method == "CONNECT":
@@ -99,15 +112,15 @@ class Defaults:
             implied = [*implied, (b"content-length", b"0")]
         authority, fields = self._merge(parsed, headers, implied)
         body.declare(fields)
-        end = prepare(trailers) if trailers is not None else None
+        end = prepare_trailers(trailers) if trailers is not None else None
         return Call(method, parsed, authority, fields, body, end)
 
     def websocket(self, url: str, headers: HeaderTypes, offered: RawFields) -> Call:
         parsed = self.url(url)
-        made_here = {b"sec-websocket-key", b"sec-websocket-accept", *(name for name, _ in offered)}
-        for name, _ in prepare(headers):
-            if name in made_here:
-                raise ValueError(f"header {name.decode()!r} is part of the handshake, which trio_h2ws makes itself")
+        own = {name for name, _ in prepare(headers)}
+        given_twice = own & {name for name, _ in offered}
+        for name in sorted(given_twice | (_NOT_IN_HANDSHAKES & (own | {name for name, _ in self._fields}))):
+            raise ValueError(f"header {name.decode()!r} is up to trio_h2ws in a handshake: leave it out")
         authority, fields = self._merge(parsed, headers, offered)
         return Call("CONNECT", parsed, authority, fields, RequestBody(None), protocol=b"websocket")
 

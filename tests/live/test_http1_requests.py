@@ -9,6 +9,7 @@ import trio
 
 import trio_h2ws
 from servers.http1 import Peer, open_http1
+from trio_h2ws.testing import open_server
 
 
 async def echo(peer: Peer) -> None:
@@ -53,6 +54,23 @@ async def test_the_head_of_a_request() -> None:
     assert post.headers["content-type"] == "application/json"
     assert host.headers["host"] == "other.test"
     assert empty.headers["content-length"] == "0"
+
+
+@pytest.mark.parametrize("method", ["FOO!", "A.B", "M-SEARCH", "!#$%&'*+-.^_`|~1", "patch"])
+async def test_a_method_that_is_a_token_was_refused(method: str) -> None:
+    """RFC 9110, section 9.1."""
+    seen = []
+
+    async def keep(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            seen.append(request.method)
+            await peer.respond(200)
+
+    async with open_http1(keep) as server, server.open_client() as client:
+        assert (await client.request(method, "/")).method == method.upper()
+    async with open_server() as server, trio_h2ws.open_client(ssl_context=server.ssl_context) as client:
+        assert (await client.request(method, f"{server.url}/json")).json()["method"] == method.upper()
+    assert seen == [method.upper()]
 
 
 async def test_a_body_of_unknown_length_goes_in_chunks_with_trailers() -> None:
