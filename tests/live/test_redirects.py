@@ -229,6 +229,15 @@ async def test_retry_after_is_shown_and_not_obeyed() -> None:
         assert [(await client.get("/")).retry_after for _ in range(3)] == [120.0, 0.0, None]
 
 
+async def test_a_refused_websocket_says_when_to_come_back() -> None:
+    async with open_both(status(503, b"", **{"retry-after": "7"})) as server:
+        async with server.listener.open_client() as client:
+            with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+                await client.connect_websocket("/", http2="require")
+            assert caught.value.retry_after == 7.0
+    assert trio_h2ws.WebSocketRejected(403, trio_h2ws.Headers()).retry_after is None
+
+
 # WebSockets.
 
 

@@ -79,6 +79,7 @@ FLOORS: dict[str, int] = {
     "_headers.py": 0,
     "_host.py": 0,
     "_info.py": 0,
+    "_retry_after.py": 0,
     "_url.py": 0,
     "_util.py": 0,
     "_version.py": 0,
