@@ -122,7 +122,7 @@ class Response(metaclass=PrivateConstructor):
         """The status code, 200 to 599 and beyond."""
         self.headers = Headers(fields)
         self.http_version = http_version
-        """ "HTTP/2" or "HTTP/1.1"."""
+        """ "HTTP/2" or "HTTP/1.1", which is also said of a server that answers in HTTP/1.0."""
         self.method = method
         """The method of the request that this answers; a redirect may have changed it."""
         self.url = url
