@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from ._body import Content, RequestBody
 from ._content import ACCEPT
-from ._headers import HeaderTypes, RawFields, prepare
+from ._headers import HeaderTypes, RawFields, prepare, prepare_trailers
 from ._url import URL, parse_url
 from ._version import __version__
 
@@ -17,6 +18,18 @@ _OWN: RawFields = [
     (b"accept", b"*/*"),
     (b"accept-encoding", ACCEPT),
 ]
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 9.1: any token
+# What is made here, and what a request without a body can't have (it would be malformed, RFC 9113, section 8.1.1).
+_NOT_IN_HANDSHAKES = frozenset(
+    (
+        b"sec-websocket-key",
+        b"sec-websocket-accept",
+        b"sec-websocket-version",
+        b"sec-websocket-protocol",
+        b"sec-websocket-extensions",
+        b"content-length",
+    )
+)
 
 
 class ContentOptions(TypedDict, total=False):
@@ -66,7 +79,7 @@ class Defaults:
         if base_url is not None:
             parse_url(base_url)
         self._base_url = base_url
-        own = prepare(headers)
+        self._host, own = _take_host(prepare(headers))
         names = {name for name, _ in own}
         self._fields = [field for field in _OWN if field[0] not in names] + own
         self.http2: HTTP2 = check_http2(http2)
@@ -88,7 +101,7 @@ class Defaults:
         parsed = self.url(url)
         if not isinstance(method, str):
             raise TypeError(f"a method must be str, not {type(method).__name__}")
-        if not method.isascii() or not method.replace("-", "").replace("_", "").isalnum():
+        if not _METHOD.fullmatch(method):
             raise ValueError(f"{method!r} is not a method (RFC 9110, section 9.1)")
         method = method.upper()
         if method == "CONNECT":
@@ -97,37 +110,39 @@ class Defaults:
         implied = body.fields
         if body.whole == b"" and method in ("POST", "PUT", "PATCH"):
             implied = [*implied, (b"content-length", b"0")]
-        authority, fields = self._merge(parsed, headers, implied)
+        authority, fields = self._merge(parsed, prepare(headers), implied)
         body.declare(fields)
-        end = prepare(trailers) if trailers is not None else None
+        end = prepare_trailers(trailers) if trailers is not None else None
         return Call(method, parsed, authority, fields, body, end)
 
     def websocket(self, url: str, headers: HeaderTypes, offered: RawFields) -> Call:
         parsed = self.url(url)
-        made_here = {b"sec-websocket-key", b"sec-websocket-accept", *(name for name, _ in offered)}
-        for name, _ in prepare(headers):
-            if name in made_here:
-                raise ValueError(f"header {name.decode()!r} is part of the handshake, which trio_h2ws makes itself")
-        authority, fields = self._merge(parsed, headers, offered)
+        given = prepare(headers)
+        names = {name for name, _ in given}
+        given_twice = names & {name for name, _ in offered}
+        for name in sorted(given_twice | (_NOT_IN_HANDSHAKES & (names | {name for name, _ in self._fields}))):
+            raise ValueError(f"header {name.decode()!r} is up to trio_h2ws in a handshake: leave it out")
+        authority, fields = self._merge(parsed, given, offered)
         return Call("CONNECT", parsed, authority, fields, RequestBody(None), protocol=b"websocket")
 
-    def _merge(self, url: URL, headers: HeaderTypes, implied: RawFields) -> tuple[bytes, RawFields]:
+    def _merge(self, url: URL, given: RawFields, implied: RawFields) -> tuple[bytes, RawFields]:
         """The call's headers over the implied ones over the client's; a Host becomes the authority."""
-        if headers is None and not implied and url.authorization is None:
-            return url.authority, self._fields
-        own = prepare(headers)
+        if not given and not implied and url.authorization is None:
+            return self._host or url.authority, self._fields
+        host, own = _take_host(given)
         names = {name for name, _ in own}
         if url.authorization is not None and b"authorization" not in names:
             own.append((b"authorization", url.authorization))
         own += [field for field in implied if field[0] not in names]
         names = {name for name, _ in own}
         fields = [field for field in self._fields if field[0] not in names] + own
-        authority = url.authority
-        if b"host" in names or any(name == b"host" for name, _ in fields):
-            # RFC 9113, section 8.3.1: :authority says it.
-            authority = next(value for name, value in fields if name == b"host")
-            fields = [field for field in fields if field[0] != b"host"]
-        return authority, fields
+        return host or self._host or url.authority, fields
+
+
+def _take_host(fields: RawFields) -> tuple[bytes | None, RawFields]:
+    """The Host, and the rest: it becomes `:authority`, or the first line of an HTTP/1.1 request's fields."""
+    host = next((value for name, value in fields if name == b"host"), None)
+    return host, [field for field in fields if field[0] != b"host"]
 
 
 def check_http2(http2: HTTP2) -> HTTP2:

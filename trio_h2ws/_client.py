@@ -179,7 +179,7 @@ class Client(metaclass=PrivateConstructor):
         - `ping_interval`, `ping_timeout`: seconds. With an interval, a Ping is sent so often, and this one WebSocket
           ends when one is not answered in time (None: in any time). The connection is watched anyway, see `Timeouts`.
         - `http2`: "auto", "require" or "never", for this call. Default: the client's.
-        - `follow_redirects`: whether a redirect is followed; else it is a `WebSocketRejected`.
+        - `follow_redirects`: whether a redirect is followed (never wss to ws); else it is a `WebSocketRejected`.
 
         Its connection lives in the client; the WebSocket is an `AsyncResource`, and closing it is up to you.
         Raises `WebSocketRejected` (the server said no), `HTTP2NotAvailable` (with `http2="require"`: the origin takes

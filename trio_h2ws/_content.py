@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from ._errors import RemoteProtocolError
 
 _PIECE = 256 * 1024
+_STEP = 16 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
 _MAX_CHAIN = 2  # more than two encodings on top of each other is an attack, not a need
 ACCEPT = b"gzip, deflate"
 
@@ -18,38 +20,65 @@ class _Inflater:
     def __init__(self, name: str) -> None:
         self._name = name
         self._begun = name == "gzip"
-        self._held = b""
+        self._held = b""  # too few bytes to tell what begins with them
         self._fed = False
+        self._over = False  # what still comes is no part of it
         self._zlib = zlib.decompressobj(31 if name == "gzip" else 15)
 
     @property
     def unfinished(self) -> bool:
         """Whether it was fed something and has not come to its end."""
-        return self._fed and not self._zlib.eof
+        return self._fed and (not self._zlib.eof or bool(self._held))
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         self._fed = self._fed or bool(data)
+        # zlib copies what it has not used yet at each step: of a large body, it must not get all at once.
+        for start in range(0, len(data), _STEP):
+            yield from self._feed(data[start : start + _STEP])
+
+    def _feed(self, data: bytes) -> Iterator[bytes]:
         if not self._begun:
-            # RFC 9110, section 8.4.1.2: some senders leave out the zlib header (RFC 1950, section 2.2: two bytes).
-            data = self._held = self._held + data
-            if len(data) < 2:
-                return
-            self._begun = True
-            if data[0] & 0x0F != 8 or (data[0] << 8 | data[1]) % 31:
-                self._zlib = zlib.decompressobj(-15)
+            data = self._begin(data)
         while data:
+            if self._zlib.eof:
+                data = self._begin_member(data)
+                continue
             try:
                 piece = self._zlib.decompress(data, _PIECE)
             except zlib.error as error:
                 raise RemoteProtocolError(f"the body is not valid {self._name}: {error}") from error
-            data = self._zlib.unconsumed_tail
-            if self._zlib.eof:
-                # RFC 1952, section 2.2: a gzip file may have several members.
-                data = self._zlib.unused_data if self._name == "gzip" else b""
-                if data:
-                    self._zlib = zlib.decompressobj(31)
+            data = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
             if piece:
                 yield piece
+
+    def _begin(self, data: bytes) -> bytes:
+        """RFC 9110, section 8.4.1.2: some senders leave out the zlib header (RFC 1950, section 2.2: two bytes)."""
+        data, self._held = self._held + data, b""
+        if len(data) < 2:
+            self._held = data
+            return b""
+        self._begun = True
+        if data[0] & 0x0F != 8 or (data[0] << 8 | data[1]) % 31:
+            self._zlib = zlib.decompressobj(-15)
+        return data
+
+    def _begin_member(self, data: bytes) -> bytes:
+        """The next gzip member, if that is what follows the last one (RFC 1952, section 2.2); b"" if not, or not yet.
+
+        Zeros are padding. Anything else is overlooked with all behind it, as browsers do; but what begins like a
+        member must be one, and whole.
+        """
+        if self._name != "gzip" or self._over:
+            return b""
+        data, self._held = (self._held + data).lstrip(b"\0"), b""
+        if data.startswith(_GZIP_MAGIC):
+            self._zlib = zlib.decompressobj(31)
+            return data
+        if data and _GZIP_MAGIC.startswith(data):
+            self._held = data
+        else:
+            self._over = bool(data)
+        return b""
 
 
 class Decoder:

@@ -29,6 +29,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._retry_after import retry_after
+
 if TYPE_CHECKING:
     from ._headers import Headers
 
@@ -185,8 +187,9 @@ class WebSocketError(H2WSError):
 class WebSocketRejected(WebSocketError):
     """The server answered the WebSocket handshake with something other than yes.
 
-    `status`, `headers` and `body` are its answer; the body is cut at `Limits.max_rejection_body` bytes.
-    A retry is safe; whether it helps depends on the status (a 401, 403 or 404 will be the same again).
+    `status`, `headers` and `body` are its answer; the body is cut at `Limits.max_rejection_body` bytes. With a 503 or
+    429, `retry_after` may say when to come back. A retry is safe; whether it helps depends on the status (a 401, 403
+    or 404 will be the same again).
     """
 
     def __init__(self, status: int, headers: Headers, body: bytes = b"", message: str = "") -> None:
@@ -195,6 +198,11 @@ class WebSocketRejected(WebSocketError):
         self.headers = headers
         self.body = body
         self.message = message
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that Retry-After asks to wait (RFC 9110, section 10.2.3); None without one. It is not obeyed."""
+        return retry_after(self.headers)
 
     def __str__(self) -> str:
         return f"the server refused the WebSocket with status {self.status}" + (

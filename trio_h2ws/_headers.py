@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias, cast, overload
 
+from ._host import check_host_field
+
 RawFields: TypeAlias = list[tuple[bytes, bytes]]
 HeaderTypes: TypeAlias = "Headers | Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]] | None"
 
@@ -15,6 +17,12 @@ _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 # RFC 9113, section 8.2.2: they speak about a connection, and the connection is ours.
 _CONNECTION_SPECIFIC = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings")
+)
+# RFC 9110, section 6.5.1: framing, routing, modifiers, authentication, and what tells how to read the content. Who
+# meets them behind the body has acted without them already.
+_NOT_IN_TRAILERS = re.compile(
+    rb"content-(length|type|encoding|range|language|location)|host|trailer|te|expect|range|max-forwards|if-.*"
+    rb"|cache-control|pragma|authorization|proxy-authorization|cookie"
 )
 
 
@@ -102,24 +110,52 @@ def prepare(headers: HeaderTypes) -> RawFields:
         pairs = headers.raw
     elif isinstance(headers, Mapping):
         pairs = cast("Mapping[str, str]", headers).items()
-    elif isinstance(headers, (str, bytes)):
-        raise TypeError("headers must be a mapping or pairs of (name, value), not a string")
+    elif isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):
+        raise TypeError(f"headers must be a mapping or pairs of (name, value), not {type(headers).__name__}")
     else:
         pairs = headers
     fields: RawFields = []
+    hosts = 0
     for pair in pairs:
         try:
             name, value = pair
         except (TypeError, ValueError):
             raise TypeError(f"a header must be a pair (name, value), not {pair!r}") from None
-        fields.append((_name(name), _value(name, value)))
+        lowered = _name(name)
+        raw = _value(name, value)
+        if lowered == b"te" and raw.lower() != b"trailers":  # RFC 9113, section 8.2.2
+            raise ValueError('header "te" may only say "trailers" in HTTP/2')
+        if lowered == b"host":
+            hosts += 1
+            _check_host(name, raw, hosts)
+        fields.append((lowered, raw))
     return fields
+
+
+def prepare_trailers(trailers: HeaderTypes) -> RawFields:
+    """`prepare` for the fields that follow a body. Raises ValueError also for those that only work in front of it."""
+    fields = prepare(trailers)
+    for name, _ in fields:
+        if _NOT_IN_TRAILERS.fullmatch(name):
+            raise ValueError(
+                f"{name.decode()!r} can't be among the trailers: it is a header (RFC 9110, section 6.5.1)"
+            )
+    return fields
+
+
+def _check_host(name: object, value: bytes, number: int) -> None:
+    if number > 1:
+        raise ValueError(f"header {name!r} is the second Host: a request has one (RFC 9112, section 3.2)")
+    try:
+        check_host_field(value)
+    except ValueError as error:
+        raise ValueError(f"header {name!r}: {error}") from None
 
 
 def _name(name: str | bytes) -> bytes:
     if not isinstance(name, (str, bytes)):
         raise TypeError(f"a header name must be str or bytes, not {type(name).__name__}")
-    raw = (name.encode("utf-8") if isinstance(name, str) else name).lower()
+    raw = _encoded(name, name).lower()
     if raw.startswith(b":"):
         raise ValueError(f"header {name!r}: pseudo-headers are made from the method and the URL")
     if not _TOKEN.fullmatch(raw):
@@ -129,12 +165,17 @@ def _name(name: str | bytes) -> bytes:
     return raw
 
 
+def _encoded(name: object, text: str | bytes) -> bytes:
+    try:
+        return text.encode() if isinstance(text, str) else text
+    except UnicodeEncodeError:
+        raise ValueError(f"header {name!r} has half a character in it (a surrogate)") from None
+
+
 def _value(name: object, value: str | bytes) -> bytes:
     if not isinstance(value, (str, bytes)):
         raise TypeError(f"the value of header {name!r} must be str or bytes, not {type(value).__name__}")
-    raw = (value.encode("utf-8") if isinstance(value, str) else value).strip(b" \t")
-    if name in ("te", b"te", "TE") and raw.lower() != b"trailers":  # RFC 9113, section 8.2.2
-        raise ValueError('header "te" may only say "trailers" in HTTP/2')
+    raw = _encoded(name, value).strip(b" \t")
     if not _VALUE.fullmatch(raw):
         raise ValueError(f"the value of header {name!r} has a control character (a line break?): not sent")
     return raw

@@ -84,8 +84,11 @@ def parse_proxy(url: str) -> Proxy:
     proxy = Proxy(
         scheme, name, int(port or _PORTS[scheme]), unquote_to_bytes(user) if at else None, unquote_to_bytes(password)
     )
-    if proxy.speaks_socks and max(len(proxy.user or b""), len(proxy.password)) > _MOST_SOCKS:
-        raise ValueError(f"{shown}: SOCKS5 takes no user or password of more than {_MOST_SOCKS} bytes")
+    if proxy.speaks_socks and proxy.user is not None:
+        for word in (proxy.user, proxy.password):
+            if not (word and word.isascii() and len(word) <= _MOST_SOCKS):
+                most = f"each in 1 to {_MOST_SOCKS} characters of ASCII"
+                raise ValueError(f"{shown}: SOCKS5 takes a user and a password, {most}, or neither")
     return proxy
 
 

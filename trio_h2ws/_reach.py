@@ -33,10 +33,15 @@ def connecting(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, trio.BrokenResourceError, UnicodeError) as error:  # UnicodeError: no name of a host
-        cause: BaseException = error
-        while isinstance(cause.__cause__, BaseExceptionGroup):  # one attempt an address: the first says enough
-            cause = cause.__cause__.exceptions[0]
+        cause = root_cause(error)
         raise ConnectFailed(f"{name}: could not connect: {cause}") from cause
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Trio makes one attempt an address, and a group of what they raised: the first says enough."""
+    while isinstance(error.__cause__, BaseExceptionGroup):
+        error = error.__cause__.exceptions[0]
+    return error
 
 
 async def connect_tcp(name: str, host: str, port: int, step: Step) -> Transport:

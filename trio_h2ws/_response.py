@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import json as _json
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from ._content import Decoder
 from ._errors import HTTPStatusError, LimitExceeded
 from ._headers import Headers, RawFields
 from ._info import ConnectionInfo
+from ._retry_after import retry_after
 from ._util import PrivateConstructor
 
 
@@ -122,7 +122,7 @@ class Response(metaclass=PrivateConstructor):
         """The status code, 200 to 599 and beyond."""
         self.headers = Headers(fields)
         self.http_version = http_version
-        """ "HTTP/2" or "HTTP/1.1"."""
+        """ "HTTP/2" or "HTTP/1.1", which is also said of a server that answers in HTTP/1.0."""
         self.method = method
         """The method of the request that this answers; a redirect may have changed it."""
         self.url = url
@@ -190,15 +190,7 @@ class Response(metaclass=PrivateConstructor):
     @property
     def retry_after(self) -> float | None:
         """Seconds that Retry-After asks to wait (RFC 9110, section 10.2.3); None without one. It is not obeyed."""
-        value = (self.headers.get("retry-after") or "").strip()
-        if value.isascii() and value.isdigit():
-            return float(value)
-        from email.utils import parsedate_to_datetime  # slow to import, and rarely needed
-
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time()) if value else None
-        except ValueError:
-            return None
+        return retry_after(self.headers)
 
     def raise_for_status(self) -> Response:
         """Raise HTTPStatusError for 4xx and 5xx; return the response otherwise."""

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import h11
+import trio
 
 from ._errors import ConnectFailed
 from ._proxy import Proxy
-from ._reach import Step, close, connect_tcp, secure
-from ._socks import GRANTED, LOGIN, NO_LOGIN, VERSION, connect_request, greeting, login_request, reason, rest_of_reply
-from ._transport import BROKEN, Transport
+from ._reach import Step, close, connect_tcp, root_cause, secure
+from ._transport import BROKEN, Transport, transport_for
 from ._url import Origin
 
 _MAX_ANSWER = 64 * 1024
@@ -49,10 +49,12 @@ class Way:
 
     async def to_origin(self, origin: Origin, *, may_speak_first: bool) -> Transport:
         """A transport to the origin. Raises ConnectFailed."""
+        if self.proxy.speaks_socks:
+            return await self._socks(origin)
         transport = await self.to_proxy()
         try:
             try:
-                early = await (self._socks if self.proxy.speaks_socks else self._connect)(transport, origin)
+                early = await self._connect(transport, origin)
             except BROKEN as error:
                 raise ConnectFailed(f"proxy {self.proxy} broke the connection: {error}") from error
             if early:
@@ -90,46 +92,26 @@ class Way:
             raise ConnectFailed(f"proxy {proxy} refused a tunnel to {origin} with status {event.status_code}{hint}")
         return connection.trailing_data[0]
 
-    async def _socks(self, transport: Transport, origin: Origin) -> bytes:
-        """SOCKS5. Gives what came behind the answer."""
+    async def _socks(self, origin: Origin) -> Transport:
+        """SOCKS5, by python-socks."""
+        # Few programs need it, and it takes long to import.
+        from python_socks import ProxyConnectionError, ProxyError, ProxyType
+        from python_socks.async_.trio import Proxy as SocksProxy
+
         proxy = self.proxy
-        self.step.waits_for = f"the answer of proxy {proxy}"
-        arrived = bytearray()
-
-        async def take(n: int) -> bytes:
-            while len(arrived) < n:
-                arrived.extend(await self._receive(transport))
-            taken = bytes(arrived[:n])
-            del arrived[:n]
-            return taken
-
-        await _send(transport, greeting(has_login=proxy.user is not None))
-        version, method = await take(2)
-        if version != VERSION:
-            raise ConnectFailed(f"proxy {proxy} does not speak SOCKS5")
-        if method == LOGIN and proxy.user is not None:
-            await _send(transport, login_request(proxy.user, proxy.password))
-            _, answer = await take(2)
-            if answer != GRANTED:
-                raise ConnectFailed(f"proxy {proxy} wants other credentials in the proxy URL")
-        elif method != NO_LOGIN:
-            hint = "other credentials" if proxy.user is not None else "credentials"
-            raise ConnectFailed(f"proxy {proxy} wants {hint} in the proxy URL")
+        self.step.waits_for = f"proxy {proxy}, or the way behind it"
+        user, password = (None, None) if proxy.user is None else (proxy.user.decode(), proxy.password.decode())
+        # socks5h leaves the name to the proxy, and so does socks5 here: names that only the proxy knows then work.
+        socks = SocksProxy(ProxyType.SOCKS5, proxy.host, proxy.port, user, password, rdns=True)
         try:
-            request = connect_request(origin.host, origin.port)
-        except ValueError as error:
-            raise ConnectFailed(f"proxy {proxy} can't be asked for {origin}: {error}") from error
-        await _send(transport, request)
-        version, reply, _ = await take(3)
-        if version != VERSION:
-            raise ConnectFailed(f"proxy {proxy} broke SOCKS5")
-        if reply != GRANTED:
-            raise ConnectFailed(f"proxy {proxy} gave no way to {origin}: {reason(reply)}")
-        rest = rest_of_reply(*await take(2))
-        if rest is None:
-            raise ConnectFailed(f"proxy {proxy} broke SOCKS5")
-        await take(rest)
-        return bytes(arrived)
+            sock = await socks.connect(origin.host, origin.port, timeout=float("inf"))  # the dial has its own time
+        except ProxyConnectionError as error:
+            raise ConnectFailed(
+                f"proxy {proxy}: could not connect: {root_cause(error.__cause__ or error)}"
+            ) from error
+        except (ProxyError, OSError, ValueError) as error:
+            raise ConnectFailed(f"proxy {proxy} gave no way to {origin}: {error}") from error
+        return transport_for(trio.SocketStream(sock))
 
     async def _receive(self, transport: Transport) -> bytes:
         data = await transport.receive()

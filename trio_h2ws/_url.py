@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 
+from ._host import split_authority
+
 _DEFAULT_PORT = {"http": 80, "https": 443}
 _HTTP_OF = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
@@ -63,8 +65,10 @@ def _parse(url: str, base_url: str | None) -> URL:
         url = _join(base_url, url)
     url = url.strip(" ")
     try:
+        url.encode()
         parts = urlsplit(url)
-        port = parts.port
+    except UnicodeEncodeError:
+        raise ValueError(f"URL {url!r} has half a character in it (a surrogate)") from None
     except ValueError as error:
         raise ValueError(f"URL {url!r}: {error}") from None
     scheme = parts.scheme.lower()
@@ -73,11 +77,18 @@ def _parse(url: str, base_url: str | None) -> URL:
         raise ValueError(f"URL {url!r}: scheme {scheme!r} is not supported; {hint}")
     if not parts.hostname:
         raise ValueError(f"URL {url!r} has no host")
+    if "\\" in parts.netloc:  # for a browser it ends the host
+        raise ValueError(f"URL {url!r} has a backslash before its path")
+    try:
+        host, port = split_authority(parts.netloc.rpartition("@")[2])
+    except ValueError as error:
+        raise ValueError(f"URL {url!r}: {error}") from None
     if port == 0:
         raise ValueError(f"URL {url!r}: port 0 can't be connected to")
     http = _HTTP_OF[scheme]
-    origin = Origin(http, _host(parts.hostname, url), port or _DEFAULT_PORT[http])
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    origin = Origin(http, host, port or _DEFAULT_PORT[http])
+    # A zone (RFC 6874) says which of our interfaces to use: it is not sent.
+    host = f"[{host.partition('%')[0]}]" if ":" in host else host
     authority = host if origin.port == _DEFAULT_PORT[http] else f"{host}:{origin.port}"
     path = quote(parts.path, safe=_SAFE) or "/"
     if not path.startswith("/"):
@@ -93,19 +104,6 @@ def _join(base_url: str, url: str) -> str:
         return url
     joined = urljoin(f"http://{rest}", url)
     return scheme + joined.removeprefix("http")
-
-
-def _host(host: str, url: str) -> str:
-    host = host.rstrip(".") or host
-    if ":" in host:  # an IPv6 literal; urlsplit has checked the brackets
-        return host
-    try:
-        ascii_host = host if host.isascii() else host.encode("idna").decode()
-    except UnicodeError:
-        raise ValueError(f"URL {url!r}: {host!r} is not a valid host name") from None
-    if not re.fullmatch(r"[A-Za-z0-9._~!$&'()*+,;=%-]+", ascii_host):
-        raise ValueError(f"URL {url!r}: {host!r} is not a valid host name")
-    return ascii_host.lower()
 
 
 def _authorization(parts: SplitResult) -> bytes | None:

@@ -59,6 +59,17 @@ BAD_URLS: list[Any] = [
     "https://a.test\t.evil.test/",
     "https://a<b>.test/",
     "https://" + "ä" * 300 + ".test/",
+    "https://a..test/",
+    "https://.test/",
+    "https://...",
+    "https://" + "a" * 64 + ".test/",
+    "https://" + "a." * 130 + "test/",
+    "https://[::1]x/",
+    "https://[v1.a]/",
+    "https://a%41.test/",
+    "https://☃.test/",
+    "https://good.test\\@evil.test/",
+    "https://a.test/\ud800",
     b"https://a.test/",
     None,
     5,
@@ -99,6 +110,12 @@ BAD_HEADERS: list[Any] = [
     {"connection": "close"},
     {"transfer-encoding": "chunked"},
     {"upgrade": "websocket"},
+    {"Te": "gzip"},
+    {"Host": ""},
+    {"Host": "a b"},
+    {"Host": "a/b"},
+    {"Host": "u@b"},
+    [("Host", "a"), ("host", "b")],
     {"x": None},
     {"x": 5},
     {5: "x"},
@@ -131,8 +148,28 @@ async def test_a_host_header_with_a_line_break() -> None:
             await client.get(URL, headers={"host": "a\nb"})
 
 
+@pytest.mark.parametrize("name", ["content-length", "Content-Type", "host", "authorization"])
+async def test_trailers_that_belong_in_front(name: str) -> None:
+    async with trio_h2ws.open_client(open_stream=never) as client:
+        with pytest.raises(ValueError, match="trailers"):
+            await client.post(URL, content=b"x", trailers={name: "1"})
+
+
 @pytest.mark.parametrize(
-    "method", ["", "GE T", "GET\n", "G\x00", "GÉT", "CONNECT", "connect", b"GET", None, 5], ids=short
+    "name", ["Content-Length", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol", "sec-websocket-accept"]
+)
+async def test_headers_that_a_handshake_makes_itself_or_can_not_have(name: str) -> None:
+    """A content-length made the CONNECT malformed; a subprotocol was then one that nobody had offered."""
+    async with trio_h2ws.open_client(open_stream=never) as client:
+        with pytest.raises(ValueError, match=name.lower()):
+            await client.connect_websocket(URL, headers={name: "1"})
+    async with trio_h2ws.open_client(open_stream=never, headers={name: "1"}) as client:
+        with pytest.raises(ValueError, match=name.lower()):
+            await client.connect_websocket(URL)
+
+
+@pytest.mark.parametrize(
+    "method", ["", "GE T", "GET\n", "G\x00", "GÉT", "CONNECT", "connect", "G(T", "G:T", b"GET", None, 5], ids=short
 )
 async def test_methods(method: Any) -> None:
     async with trio_h2ws.open_client(open_stream=never) as client:

@@ -9,6 +9,7 @@ import trio
 
 import trio_h2ws
 from servers.http1 import Peer, open_http1
+from trio_h2ws.testing import open_server
 
 
 async def echo(peer: Peer) -> None:
@@ -53,6 +54,55 @@ async def test_the_head_of_a_request() -> None:
     assert post.headers["content-type"] == "application/json"
     assert host.headers["host"] == "other.test"
     assert empty.headers["content-length"] == "0"
+
+
+async def test_a_host_for_all_calls_was_sent_beside_the_other() -> None:
+    """RFC 9112, section 3.2: who gets two answers 400. Calls without any header of their own sent both."""
+    seen = []
+
+    async def keep(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            seen.append([value for name, value in request.fields if name == "host"])
+            await peer.respond(200)
+
+    async with open_http1(keep) as server, server.open_client(headers={"Host": "mine.test"}) as client:
+        await client.get("/")
+        await client.get("/", headers={"x": "y"})
+        await client.get("/", headers={"host": "other.test"})
+    assert seen == [["mine.test"], ["mine.test"], ["other.test"]]
+
+
+async def test_headers_from_a_generator_were_lost_in_a_handshake() -> None:
+    """They were gone through twice: once to check them."""
+    seen = []
+
+    async def keep(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            seen.append(request.headers.get("x-mine"))
+            await peer.respond(403)
+
+    async with open_http1(keep) as server, server.open_client() as client:
+        await client.get("/", headers=(pair for pair in [("x-mine", "1")]))
+        with pytest.raises(trio_h2ws.WebSocketRejected):
+            await client.connect_websocket("/", headers=(pair for pair in [("x-mine", "1")]))
+    assert seen == ["1", "1"]
+
+
+@pytest.mark.parametrize("method", ["FOO!", "A.B", "M-SEARCH", "!#$%&'*+-.^_`|~1", "patch"])
+async def test_a_method_that_is_a_token_was_refused(method: str) -> None:
+    """RFC 9110, section 9.1."""
+    seen = []
+
+    async def keep(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            seen.append(request.method)
+            await peer.respond(200)
+
+    async with open_http1(keep) as server, server.open_client() as client:
+        assert (await client.request(method, "/")).method == method.upper()
+    async with open_server() as server, trio_h2ws.open_client(ssl_context=server.ssl_context) as client:
+        assert (await client.request(method, f"{server.url}/json")).json()["method"] == method.upper()
+    assert seen == [method.upper()]
 
 
 async def test_names_are_written_as_everybody_writes_them() -> None:

@@ -3,55 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 import trio
 
 import trio_h2ws
-from servers.http1 import Peer, Request, open_http1
+from servers.http1 import Peer, open_http1
 from servers.http2 import open_both, status
-from servers.listener import Listener
+from servers.redirects import open_site
 from trio_h2ws.testing import open_server
-
-
-class Site:
-    """A server that redirects as it is told, and notes what comes."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.listener = listener
-        self.seen: list[Request] = []
-        self.redirects: dict[str, tuple[int, str]] = {}
-
-    @property
-    def url(self) -> str:
-        return self.listener.url
-
-    @property
-    def lines(self) -> list[str]:
-        return [f"{request.method} {request.target}" for request in self.seen]
-
-
-@asynccontextmanager
-async def open_site(**redirects: tuple[int, str]) -> AsyncIterator[Site]:
-    """`open_site(a=(302, "/b"))` redirects /a to /b."""
-
-    async def serve(peer: Peer) -> None:
-        while (request := await peer.request()) is not None:
-            site.seen.append(request)
-            code, location = site.redirects.get(request.target.strip("/"), (200, ""))
-            if code != 200:
-                await peer.respond(code, b"elsewhere", [("location", location)])
-            elif request.headers.get("upgrade") == "websocket":
-                await (await peer.accept_websocket(request)).echo()
-                return
-            else:
-                await peer.respond(200, b"here")
-
-    async with open_http1(serve) as listener:
-        site = Site(listener)
-        site.redirects.update(redirects)
-        yield site
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
@@ -227,6 +187,15 @@ async def test_retry_after_is_shown_and_not_obeyed() -> None:
 
     async with open_http1(serve) as server, server.open_client() as client:
         assert [(await client.get("/")).retry_after for _ in range(3)] == [120.0, 0.0, None]
+
+
+async def test_a_refused_websocket_says_when_to_come_back() -> None:
+    async with open_both(status(503, b"", **{"retry-after": "7"})) as server:
+        async with server.listener.open_client() as client:
+            with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+                await client.connect_websocket("/", http2="require")
+            assert caught.value.retry_after == 7.0
+    assert trio_h2ws.WebSocketRejected(403, trio_h2ws.Headers()).retry_after is None
 
 
 # WebSockets.

@@ -67,21 +67,22 @@ FLOORS: dict[str, int] = {
     "_h2/late.py": 1,
     "_h2/sendqueue.py": 1,
     "_h2/settings.py": 1,
-    "_socks.py": 1,
     "_streamstate.py": 1,
     "_ws/__init__.py": 1,
     "_ws/deflate.py": 1,
     "_ws/handshake.py": 1,
     "_ws/outgoing.py": 1,
     "_ws/session.py": 1,
-    # 0: the standard library only
+    # 0: the standard library only (and `idna`, which is tables)
     "_allowance.py": 0,
     "_config.py": 0,
     "_errors.py": 0,
     "_headers.py": 0,
+    "_host.py": 0,
     "_info.py": 0,
     "_noproxy.py": 0,
     "_proxy.py": 0,
+    "_retry_after.py": 0,
     "_url.py": 0,
     "_util.py": 0,
     "_version.py": 0,
@@ -101,6 +102,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "wsproto": ("_ws/", "testing/"),
     # A proxy's CONNECT is one small HTTP/1.1 exchange, before there is a connection of ours.
     "h11": ("_h1/engine.py", "_tunnel.py", "testing/"),
+    "idna": ("_host.py",),
+    "python_socks": ("_tunnel.py",),
 }
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

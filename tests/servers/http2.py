@@ -14,6 +14,7 @@ import trio
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived
+from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from .http1 import Peer
@@ -93,10 +94,12 @@ async def open_both(
     over_http1: Callable[[Peer, Any], Awaitable[None]] | None = None,
     request: Answer | None = None,
     http1: bool = True,
+    prior_knowledge: bool = False,
     **options: Any,
 ) -> AsyncIterator[Both]:
     """`connect` answers every extended CONNECT; `over_http1(peer, request)` every Upgrade, in place of an echo.
-    Without `http1` a client that comes without h2 is shown the door."""
+    Without `http1` a client that comes without h2 is shown the door. With `prior_knowledge` HTTP/2 is all it speaks,
+    without TLS too, and who begins with something else is hung up on."""
     both: Both
 
     async def serve_http2(stream: trio.abc.Stream) -> None:
@@ -115,6 +118,10 @@ async def open_both(
                     if isinstance(event, RequestReceived):
                         answer(h2, number, event)
             except HangUp:
+                going_on = False
+            except ProtocolError:
+                if not prior_knowledge:
+                    raise
                 going_on = False
             await stream.send_all(h2.data_to_send())
 
@@ -142,7 +149,7 @@ async def open_both(
             return
 
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
-        if alpn == "h2":
+        if alpn == "h2" or prior_knowledge:
             await serve_http2(stream)
         elif http1:
             await serve_http1(Peer(stream, alpn))

@@ -18,12 +18,11 @@ GOOD = [
     ("socks5h://[::1]:9", Proxy("socks5h", "::1", 9, None, b"")),
     ("http://bücher.test", Proxy("http", "xn--bcher-kva.test", 80, None, b"")),
     ("http://user@proxy.test", Proxy("http", "proxy.test", 80, b"user", b"")),
-    ("socks5://user:@proxy.test", Proxy("socks5", "proxy.test", 1080, b"user", b"")),
     ("http://user:p:w@proxy.test", Proxy("http", "proxy.test", 80, b"user", b"p:w")),
     ("http://user:p@ss@proxy.test", Proxy("http", "proxy.test", 80, b"user", b"p@ss")),
     ("http://us%20er:p%3A%40%2Fw@proxy.test", Proxy("http", "proxy.test", 80, b"us er", b"p:@/w")),
     # Bytes are what they are, whatever their encoding; a character is its UTF-8.
-    ("socks5://%ff:%E9@proxy.test", Proxy("socks5", "proxy.test", 1080, b"\xff", b"\xe9")),
+    ("socks5://us%40er:p@proxy.test", Proxy("socks5", "proxy.test", 1080, b"us@er", b"p")),
     ("http://ü:é@proxy.test", Proxy("http", "proxy.test", 80, "ü".encode(), "é".encode())),
     # Letters that Unicode calls compatible with a sign of URLs are letters.
     ("http://user:p℀ss@proxy.test", Proxy("http", "proxy.test", 80, b"user", "p℀ss".encode())),
@@ -87,7 +86,13 @@ def test_no_error_tells_the_password(url: str, environment: bool, monkeypatch: p
         ("http://user:12/34@h.test:1", r"proxy 'http://h\.test:1': percent-encode / \? # and @"),
         ("http://user:se", r"proxy 'http://user': its port is no number; percent-encode"),
         ("http://h.test:99999", "proxy 'http://h.test:99999': there is no such port"),
-        ("socks5://" + "u" * 256 + "@h.test:1", "proxy 'socks5://h.test:1': SOCKS5 takes no .* more than 255 bytes"),
+        *(
+            (
+                f"socks5://{login}@h.test:1",
+                "proxy 'socks5://h.test:1': SOCKS5 takes a user and a password, .*, or neither",
+            )
+            for login in ("u" * 256 + ":p", "u:" + "p" * 256, "u", "u:", ":p", "ü:p", "u:%ff")
+        ),
     ],
 )
 def test_errors_say_what_to_do(url: str, said: str) -> None:

@@ -20,6 +20,18 @@ class CommandError(Exception):
         self.code = code
 
 
+def explain(error: Exception) -> str:
+    """What went wrong, in the words of the command line."""
+    cause = error.__cause__
+    if isinstance(error, trio_h2ws.ConnectFailed) and isinstance(cause, ssl.SSLCertVerificationError):
+        # The library's own words speak of an ssl_context; here there are options. Whose certificate it was (of the
+        # origin, or of a proxy) stands in front.
+        whose = str(error).partition(": ")[0]
+        reason = cause.verify_message.rstrip(".")
+        return f"{whose}: its certificate was not accepted: {reason} (see --cafile and --insecure)"
+    return str(error)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse says what is wrong below the whole usage; here it is one line, like every other error."""
 

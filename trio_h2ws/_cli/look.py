@@ -22,6 +22,9 @@ _PING_WAIT = 1.0
 _NOT_SUPPORTED = 505  # HTTP Version Not Supported
 _EXCERPT = 200
 
+NOTHING = "nothing was answered"
+OTHER_MODE = "in clear, --http2 auto takes HTTP/1.1, which was not answered; see --http2 require"
+
 
 @contextmanager
 def tapped() -> Iterator[list[ssl.SSLObject]]:
@@ -106,6 +109,9 @@ async def look(client: trio_h2ws.Client, tls: bool, http2: HTTP2, timeout: float
         found.add_connection(client.connections[-1])
     if sessions:
         found.add_tls(sessions[-1])  # the last one: a proxy's came before
+    if found.status is None and found.protocol != "HTTP/2":
+        # HTTP/2 begins with the server's SETTINGS. HTTP/1.1 is only what we began to speak, but for what ALPN says.
+        found.protocol = "HTTP/1.1" if found.chosen == "http/1.1" else None
     return found
 
 
@@ -133,7 +139,7 @@ def expected(found: Look, tls: bool, http2: HTTP2) -> Opening:
     if http2 == "never":
         return Opening("HTTP/1.1", "--http2 never")
     if found.protocol is None:
-        return Opening(None, "the connection ended too early to tell")
+        return Opening(None, NOTHING)
     if found.protocol == "HTTP/2" and found.extended_connect:
         return Opening("HTTP/2", "the server sent ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441): on the same connection")
     if http2 == "require":
@@ -163,7 +169,8 @@ async def open_websocket(
     opening.opened = True
     opening.seconds = trio.current_time() - start
     if ws.http_version != opening.over:
-        opening.over, opening.why = ws.http_version, _reason(client)
+        opening.why = _reason(client) if opening.over is not None else "nothing was known, so it was tried"
+        opening.over = ws.http_version
     opening.stream_id = ws.stream_id
     opening.subprotocol = ws.subprotocol
     opening.extensions = ws.response.headers.get("sec-websocket-extensions")

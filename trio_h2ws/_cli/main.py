@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import ssl
 import sys
 from collections.abc import Sequence
 
@@ -25,7 +24,7 @@ import trio
 import trio_h2ws
 
 from . import connect, demo, get, probe
-from .common import CommandError, Parser
+from .common import CommandError, Parser, explain
 from .output import abandon, standard_error, visible
 
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
@@ -79,20 +78,12 @@ async def _run(args: argparse.Namespace) -> int:
     except CommandError as error:
         return await _complain(str(error), error.code)
     except trio_h2ws.H2WSError as error:
-        return await _complain(_explain(error), FAILED)
+        return await _complain(explain(error), FAILED)
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         return await _complain(where + (error.strerror or str(error)), FAILED)
     except ValueError as error:  # the library's word for a bad URL, header or option; nothing was dialled
         return await _complain(str(error), USAGE)
-
-
-def _explain(error: trio_h2ws.H2WSError) -> str:
-    cause = error.__cause__
-    if isinstance(error, trio_h2ws.ConnectFailed) and isinstance(cause, ssl.SSLCertVerificationError):
-        # The library's own words speak of an ssl_context; here there are options.
-        return f"the server's certificate was not accepted: {cause.verify_message} (see --cafile and --insecure)"
-    return str(error)
 
 
 async def _complain(message: str, code: int) -> int:

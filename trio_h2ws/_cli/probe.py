@@ -6,10 +6,12 @@ The JSON object (its keys stay; new ones may come). Times are seconds; null: not
 |--------------|-----------------------------------------------------------------------------------------------|
 | `version`    | of trio_h2ws                                                                                  |
 | `url`        | what was probed                                                                               |
-| `ok`         | true: there was a connection, and the WebSocket, if one was asked for, was opened             |
-| `error`      | why there was no connection                                                                   |
+| `ok`         | true: it is known what is spoken there, by an answer or by what was agreed before one, and    |
+|              | the WebSocket, if one was asked for, was opened                                               |
+| `error`      | why there was no connection, or none that was answered, or what is wrong with the call        |
 | `connection` | the one that requests use:                                                                    |
-|              | `offered`, `chosen`: ALPN; `tls`, `cipher`; `protocol`: "HTTP/2" or "HTTP/1.1";               |
+|              | `offered`, `chosen`: ALPN; `tls`, `cipher`; `protocol`: "HTTP/2", "HTTP/1.1", or null if      |
+|              | nothing told;                                                                                 |
 |              | `status`, `seconds`: of the answer to HEAD, or `error`; `speaks`: there was one, and not 505; |
 |              | `round_trip`: of a PING; `settings`: in force, so with the initial values of what was not     |
 |              | sent; `streams_allowed`; `extended_connect`: RFC 8441                                         |
@@ -22,15 +24,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import ssl
 from typing import Any
 
 import trio_h2ws
 
-from .common import CommandError, add_connection, seconds, ssl_context, with_scheme
-from .look import HTTP2, Look, Opening, expected, look, open_websocket
+from .common import CommandError, add_connection, explain, seconds, ssl_context, with_scheme
+from .look import HTTP2, OTHER_MODE, Look, Opening, expected, look, open_websocket
 from .output import standard_output
 from .probe_page import page
 
+_FAILED = 1
 _CLOSE = 2.0
 _HANDSHAKE = 5.0
 
@@ -40,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "probe", help="see what an origin speaks",
         description="Connect, make one HEAD request, and say what the origin speaks: ALPN, SETTINGS, RFC 8441 or "
         "not, and how its WebSocket is opened and why.",
-        epilog="Exit code 0 if there was a connection, and the WebSocket, if one was asked for, was opened.",
+        epilog="Exit code 0 if the origin showed what it speaks, and a WebSocket, if one was asked for, was opened.",
     )  # fmt: skip
     parser.add_argument("url", metavar="URL", help="https:// if it has no scheme")
     parser.add_argument("--websocket", metavar="PATH", help="really open a WebSocket there")
@@ -71,25 +75,43 @@ class _Probe:
         self.other: Look | None = None
         self.websocket: Opening | None = None
         self._args = args
-        self._context = ssl_context(args)
+        self._context: ssl.SSLContext | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known of anything that it is spoken there. A connection alone tells nothing."""
+        looks = [look for look in (self.connection, self.other) if look is not None]
+        opened = self.websocket is not None and self.websocket.opened is True
+        return opened or any(look.protocol is not None for look in looks)
 
     @property
     def ok(self) -> bool:
-        return self.connection is not None and (self.websocket is None or self.websocket.opened is not False)
+        return self.known and (self.websocket is None or self.websocket.opened is not False)
 
     async def run(self) -> None:
+        """Find out what there is. Raises what the command ends with, and `error` is why."""
+        try:
+            await self._run()
+            if self.connection is not None and not self.known:
+                raise CommandError(f"{self.url}: {self.connection.error}", _FAILED)
+        except (CommandError, ValueError, trio_h2ws.H2WSError) as error:
+            self.error = explain(error)
+            raise
+
+    async def _run(self) -> None:
         args = self._args
+        if args.websocket is not None and not args.websocket.startswith("/"):
+            raise CommandError(f"the path {args.websocket!r} does not begin with a slash")
+        self._context = ssl_context(args)
         async with self._client() as client:
-            try:
-                found = self.connection = await look(client, self.tls, self.http2, args.timeout)
-            except trio_h2ws.ConnectFailed as error:
-                self.error = str(error)
-                raise
+            found = self.connection = await look(client, self.tls, self.http2, args.timeout)
             self.websocket = expected(found, self.tls, self.http2)
             if args.websocket is not None:
                 await open_websocket(client, self.websocket, args.websocket, args.subprotocols, self.tls, self.http2)
         if self.http2 == "auto" and (not self.tls or found.protocol == "HTTP/2"):
             self.other = await self._look_at_the_other()
+            if found.protocol is None and self.other.protocol is not None and not self.websocket.opened:
+                self.websocket.why = OTHER_MODE
 
     async def _look_at_the_other(self) -> Look:
         http2: HTTP2 = "never" if self.tls else "require"
@@ -118,18 +140,13 @@ class _Probe:
 
 
 async def run(args: argparse.Namespace) -> int:
-    if args.websocket is not None and not args.websocket.startswith("/"):
-        raise CommandError(f"the path {args.websocket!r} does not begin with a slash")
     probe = _Probe(args)
     out = standard_output()
     try:
         await probe.run()
-    except trio_h2ws.ConnectFailed:
+    finally:
         if args.json:
             await out.write(probe.as_json())
-        raise
-    if args.json:
-        await out.write(probe.as_json())
-    else:
-        await out.write(page(out, probe.url, probe.connection, probe.other, probe.websocket))
-    return 0 if probe.ok else 1
+        elif probe.connection is not None:
+            await out.write(page(out, probe.url, probe.connection, probe.other, probe.websocket))
+    return 0 if probe.ok else _FAILED

@@ -8,7 +8,7 @@ from typing import Any
 import trio_h2ws
 
 from .common import milliseconds
-from .look import Look, Opening
+from .look import NOTHING, Look, Opening
 from .output import Output, visible
 
 # RFC 9113, section 6.5.2, and RFC 8441, section 3: what holds without being sent. ENABLE_PUSH: of a server.
@@ -68,7 +68,7 @@ def _also(out: Output, other: Look) -> str:
 
 
 def _websocket(out: Output, opening: Opening) -> Iterator[tuple[str, str]]:
-    over = f"over {opening.over}" if opening.over is not None else "not at all"
+    over = f"over {opening.over}" if opening.over else "not known" if opening.why == NOTHING else "not in this mode"
     yield "WebSocket", f"{out.bold(over)}: {visible(opening.why)}"
     if opening.opened:
         assert opening.seconds is not None
