@@ -57,7 +57,7 @@ def _forget_alpn(context: ssl.SSLContext) -> None:
 class TLSTransport:
     """A client's TLS session. `await handshake()` first; after it, a transport like any other."""
 
-    __slots__ = ("_broken", "_early", "_ended", "_incoming", "_inner", "_outgoing", "_tls", "truncated")
+    __slots__ = ("_broken", "_ended", "_incoming", "_inner", "_outgoing", "_tls", "truncated")
 
     def __init__(self, inner: Transport, context: ssl.SSLContext, host: str, alpn: list[str]) -> None:
         self._inner = inner
@@ -66,7 +66,6 @@ class TLSTransport:
         self._ended = False
         self._broken: ssl.SSLError | None = None
         self.truncated = False  # the peer ended TCP without a close_notify (RFC 8446, section 6.1)
-        self._early = b""
         # ALPN belongs to the context, but counts when an object is made of it: nothing may await in between. Then it
         # is taken out again: who shares the context with us may not speak what we offer.
         context.set_alpn_protocols(alpn)
@@ -81,7 +80,7 @@ class TLSTransport:
 
     @property
     def has_news(self) -> bool:
-        return bool(self._early) or self._incoming.pending > 0 or self._inner.has_news
+        return self._incoming.pending > 0 or self._inner.has_news
 
     @property
     def alpn(self) -> str | None:
@@ -124,10 +123,6 @@ class TLSTransport:
             await self._inner.drain()
 
     async def receive(self) -> bytes:
-        if self._early:
-            await trio.lowlevel.checkpoint()
-            early, self._early = self._early, b""
-            return early
         while not self._ended:
             data = self._decrypt()
             if data:
@@ -176,9 +171,6 @@ class TLSTransport:
     async def drain(self) -> None:
         await self._inner.drain()
         await self._send_pending()
-
-    def unread(self, data: bytes) -> None:
-        self._early = data + self._early
 
     def say_goodbye(self) -> None:
         """Queue the close_notify (RFC 8446, section 6.1), so that the peer knows our end from a cut."""

@@ -44,10 +44,6 @@ class Transport(Protocol):
         """Send what `write` could not. Only who is about to close the transport may cancel it."""
         ...
 
-    def unread(self, data: bytes) -> None:
-        """Give back what was read too far, before anybody waits in `receive`: it comes first there."""
-        ...
-
     async def aclose(self) -> None:
         """Close at once, without a goodbye. Who waits in `receive` or `drain` gets trio.ClosedResourceError."""
         ...
@@ -56,7 +52,7 @@ class Transport(Protocol):
 class SocketTransport:
     """A connected, non-blocking socket."""
 
-    __slots__ = ("_buffer", "_early", "_full", "_rest", "_socket", "_view", "blocked")
+    __slots__ = ("_buffer", "_full", "_rest", "_socket", "_view", "blocked")
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -64,7 +60,6 @@ class SocketTransport:
         self._buffer = bytearray(_RECEIVE)
         self._view = memoryview(self._buffer)
         self._full = False
-        self._early = b""
         self._rest = b""
         self.blocked = False
 
@@ -79,8 +74,6 @@ class SocketTransport:
 
     @property
     def has_news(self) -> bool:
-        if self._early:
-            return True
         try:
             self._socket.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
@@ -90,10 +83,6 @@ class SocketTransport:
         return True
 
     async def receive(self) -> bytes:
-        if self._early:
-            await trio.lowlevel.checkpoint()
-            early, self._early = self._early, b""
-            return early
         while True:
             # After a read that filled the buffer there is probably more; else asking the kernel first costs a call.
             if self._full:
@@ -126,9 +115,6 @@ class SocketTransport:
                 continue
         self.blocked = False
 
-    def unread(self, data: bytes) -> None:
-        self._early = data + self._early
-
     async def aclose(self) -> None:
         if self._socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self._socket)
@@ -139,23 +125,18 @@ class SocketTransport:
 class StreamTransport:
     """Any trio.abc.Stream: memory streams in tests, or a tunnel that somebody else made."""
 
-    __slots__ = ("_early", "_rest", "_stream", "blocked")
+    __slots__ = ("_rest", "_stream", "blocked")
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
-        self._early = b""
         self._rest = b""
         self.blocked = False
 
     @property
     def has_news(self) -> bool:
-        return bool(self._early)  # beyond that no Trio stream can tell
+        return False  # no Trio stream can tell
 
     async def receive(self) -> bytes:
-        if self._early:
-            await trio.lowlevel.checkpoint()
-            early, self._early = self._early, b""
-            return early
         return bytes(await self._stream.receive_some(_RECEIVE))
 
     def write(self, data: bytes) -> None:
@@ -168,11 +149,42 @@ class StreamTransport:
         await self._stream.send_all(data)
         self.blocked = bool(self._rest)
 
-    def unread(self, data: bytes) -> None:
-        self._early = data + self._early
-
     async def aclose(self) -> None:
         await trio.aclose_forcefully(self._stream)
+
+
+class EarlyBytes:
+    """A transport of which a piece was read too far: that piece comes first."""
+
+    __slots__ = ("_early", "_inner")
+
+    def __init__(self, inner: Transport, early: bytes) -> None:
+        self._inner = inner
+        self._early = early
+
+    @property
+    def blocked(self) -> bool:
+        return self._inner.blocked
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self._early) or self._inner.has_news
+
+    async def receive(self) -> bytes:
+        if not self._early:
+            return await self._inner.receive()
+        await trio.lowlevel.checkpoint()
+        early, self._early = self._early, b""
+        return early
+
+    def write(self, data: bytes) -> None:
+        self._inner.write(data)
+
+    async def drain(self) -> None:
+        await self._inner.drain()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 def transport_for(stream: trio.abc.Stream) -> Transport:

@@ -20,7 +20,7 @@ import trio
 from ._errors import ConnectFailed
 from ._proxy import Proxy
 from ._reach import Step, close, connect_tcp, root_cause, secure
-from ._transport import BROKEN, Transport, transport_for
+from ._transport import BROKEN, EarlyBytes, Transport, transport_for
 from ._url import Origin
 
 _MAX_ANSWER = 64 * 1024
@@ -60,7 +60,7 @@ class Way:
             if early:
                 if not may_speak_first:
                     raise ConnectFailed(f"proxy {self.proxy} sent bytes before the origin could")
-                transport.unread(early)
+                transport = EarlyBytes(transport, early)
         except BaseException:
             await close(transport)
             raise

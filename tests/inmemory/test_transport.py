@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock, lockstep_stream_pair
 
 from trio_h2ws._clock import Timers
-from trio_h2ws._transport import SocketTransport, StreamTransport, transport_for
+from trio_h2ws._transport import EarlyBytes, SocketTransport, StreamTransport, transport_for
 
 
 async def test_a_socket_takes_what_it_can_and_keeps_the_rest() -> None:
@@ -125,25 +125,25 @@ async def test_a_trio_socket_stream_becomes_a_socket() -> None:
     await listener.aclose()
 
 
-# Timers.
-
-
-async def test_what_is_given_back_is_read_first() -> None:
+async def test_what_was_read_too_far_comes_first() -> None:
     left, right = socket.socketpair()
-    stream, other = lockstep_stream_pair()
-    for ours in (SocketTransport(left), StreamTransport(stream)):
-        assert not ours.has_news
-        ours.unread(b"too far")
-        assert ours.has_news
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            await ours.receive()
-        assert scope.cancelled_caught  # and nothing is lost with it
-        assert await ours.receive() == b"too far"
-        assert not ours.has_news
-        await ours.aclose()
+    ours = EarlyBytes(SocketTransport(left), b"too far")
+    assert ours.has_news
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await ours.receive()
+    assert scope.cancelled_caught  # and nothing is lost with it
+    assert await ours.receive() == b"too far"
+    assert not ours.has_news
+    right.send(b"and on")
+    assert await ours.receive() == b"and on"
+    ours.write(b"there")
+    assert right.recv(100) == b"there"
+    await ours.aclose()
     right.close()
-    await other.aclose()
+
+
+# Timers.
 
 
 async def run(timers: Timers, seconds: float) -> None:
