@@ -322,7 +322,7 @@ class Connection:
             error: H2WSError = ConnectionTerminated("the server ended the connection with GOAWAY", code, debug)
             error.__cause__ = cause
         elif cause is None:
-            error = ConnectionLost("the server closed the connection")
+            error = ConnectionLost("the server closed the connection" + self.engine.end_hint)
         else:
             error = _lost_by(f"the connection broke: {cause}", cause)
         self.abort(error)

@@ -53,6 +53,7 @@ class Engine(Protocol):
     fault: H2WSError | None  # the connection must end with this
     bytes_received: int
     round_trip: float
+    end_hint: str  # what else to say when the transport has ended
 
     @property
     def has_output(self) -> bool: ...

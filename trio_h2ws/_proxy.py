@@ -50,7 +50,8 @@ class Proxy(NamedTuple):
     def authorization(self) -> RawFields:
         if self.user is None:
             return []
-        return [(b"proxy-authorization", basic_authorization(self.user, self.password))]
+        # As browsers write it: there is a proxy that knows no other way (pproxy).
+        return [(b"Proxy-Authorization", basic_authorization(self.user, self.password))]
 
 
 def parse_proxy(url: str) -> Proxy:

@@ -51,7 +51,7 @@ def parse_url(url: str, base_url: str | None = None) -> URL:
     if not isinstance(url, str):
         raise TypeError(f"a URL must be str, not {type(url).__name__}")
     plain = _PLAIN.fullmatch(url)
-    if plain is None:
+    if plain is None or "/." in plain[2]:
         return _parse(url, base_url)
     base = _parse(plain[1], None)
     return URL(url, base.scheme, base.origin, base.authority, plain[2].encode(), None)
@@ -93,8 +93,24 @@ def _parse(url: str, base_url: str | None) -> URL:
     path = quote(parts.path, safe=_SAFE) or "/"
     if not path.startswith("/"):
         path = "/" + path
+    if "/." in path:
+        path = _without_dots(path)
     query = "?" + quote(parts.query, safe=_SAFE) if parts.query else ""
     return URL(url, scheme, origin, authority.encode(), (path + query).encode(), _authorization(parts))
+
+
+def _without_dots(path: str) -> str:
+    """RFC 3986, section 5.2.4, as every browser does it before it asks."""
+    segments = path.split("/")[1:]
+    kept: list[str] = []
+    for segment in segments:
+        if segment == "..":
+            kept = kept[:-1]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
 
 
 def _join(base_url: str, url: str) -> str:

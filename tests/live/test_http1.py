@@ -63,6 +63,7 @@ async def test_a_lone_caller_makes_no_second_connection_after_a_crowd() -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(6):
                 nursery.start_soon(client.get, "/")
+        await until(lambda: not client._pool._dials)  # some were begun, and then there was a free connection sooner
         before = server.accepted
         for _ in range(10):
             await client.get("/")

@@ -86,7 +86,7 @@ async def test_such_a_body_cut_without_close_notify_is_an_error() -> None:
         await peer.stream.transport_stream.aclose()
 
     async with open_http1(serve) as server, server.open_client() as client:
-        with pytest.raises(trio_h2ws.ConnectionLost):
+        with pytest.raises(trio_h2ws.ConnectionLost, match="close_notify"):
             await client.get("/")
 
 

@@ -51,7 +51,7 @@ async def test_who_shares_the_context_is_not_handed_h2() -> None:
 async def test_a_handshake_that_can_not_begin_leaves_nothing_behind() -> None:
     async with open_both() as server:
         context = server.listener.ssl_context
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"label|host"):
             TLSTransport(transport_for(trio.testing.memory_stream_pair()[0]), context, "a" * 70 + ".test", ["h2"])
         assert await offered_by_the_standard_library(context, server.listener) == ([], None)
 

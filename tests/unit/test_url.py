@@ -30,6 +30,20 @@ from trio_h2ws._url import Origin, parse_url
         ("https://example.org/a b", ("https", "example.org", 443), b"example.org", b"/a%20b"),
         ("https://example.org./", ("https", "example.org", 443), b"example.org", b"/"),
         ("https://example.org//double//", ("https", "example.org", 443), b"example.org", b"//double//"),
+        ("https://example.org/a/../b", ("https", "example.org", 443), b"example.org", b"/b"),
+        (
+            "https://example.org/../../a/./b/.?c=/../d",
+            ("https", "example.org", 443),
+            b"example.org",
+            b"/a/b/?c=/../d",
+        ),
+        ("https://example.org/a/..", ("https", "example.org", 443), b"example.org", b"/"),
+        (
+            "https://example.org/.well-known/..a/b...",
+            ("https", "example.org", 443),
+            b"example.org",
+            b"/.well-known/..a/b...",
+        ),
         ("  https://example.org/  ", ("https", "example.org", 443), b"example.org", b"/"),
     ],
 )

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import trio
 
@@ -26,15 +26,24 @@ NOTHING = "nothing was answered"
 OTHER_MODE = "in clear, --http2 auto takes HTTP/1.1, which was not answered; see --http2 require"
 
 
+class Session(NamedTuple):
+    """What a TLS handshake agreed on. Noted at its end: of a session that is over, Python tells nothing."""
+
+    alpn: str | None
+    version: str | None
+    cipher: str | None
+
+
 @contextmanager
-def tapped() -> Iterator[list[ssl.SSLObject]]:
+def tapped() -> Iterator[list[Session]]:
     """Every TLS session that is begun meanwhile, once its handshake is over."""
-    sessions: list[ssl.SSLObject] = []
+    sessions: list[Session] = []
 
     class Tapped(ssl.SSLObject):
         def do_handshake(self) -> None:
             super().do_handshake()
-            sessions.append(self)
+            cipher = self.cipher()
+            sessions.append(Session(self.selected_alpn_protocol(), self.version(), cipher[0] if cipher else None))
 
     original = ssl.SSLContext.sslobject_class
     ssl.SSLContext.sslobject_class = Tapped
@@ -68,11 +77,8 @@ class Look:
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "speaks": self.speaks}
 
-    def add_tls(self, session: ssl.SSLObject) -> None:
-        self.chosen = session.selected_alpn_protocol()
-        self.tls = session.version()
-        cipher = session.cipher()
-        self.cipher = cipher[0] if cipher is not None else None
+    def add_tls(self, session: Session) -> None:
+        self.chosen, self.tls, self.cipher = session
 
     def add_connection(self, connection: trio_h2ws.ConnectionInfo) -> None:
         self.protocol = connection.protocol

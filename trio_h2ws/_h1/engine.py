@@ -34,6 +34,7 @@ from .._headers import RawFields
 from .._streamstate import StreamState
 
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
+_SETTINGS = b"\x04\x00"  # type and flags of the first frame of a server that speaks HTTP/2
 
 
 class Forward(NamedTuple):
@@ -71,6 +72,7 @@ class H1Engine:
         self._trailers: RawFields = []
         self._unread = 0
         self._over = False
+        self.end_hint = ""
         self.fault: H2WSError | None = None
         self.bytes_received = 0
         self.bytes_sent = 0
@@ -211,7 +213,6 @@ class H1Engine:
 
     def receive(self, data: bytes) -> None:
         self.bytes_received += len(data)
-        self._silent = False
         stream = self._stream
         if self._switched:
             if stream is not None:
@@ -221,6 +222,11 @@ class H1Engine:
         if stream is None:
             self.fault = RemoteProtocolError("the server sent something that was not asked for")
             return
+        if self._silent and data[3:5] == _SETTINGS:
+            hint = 'for HTTP/2 with prior knowledge give http2="require"'
+            self.fault = RemoteProtocolError(f"the server speaks HTTP/2, and was not asked to: {hint}")
+            return
+        self._silent = False
         try:
             self._h11.receive_data(data)
             self._events(stream)
@@ -239,6 +245,8 @@ class H1Engine:
             stream.on_end(None)
             return
         if truncated or self._silent:
+            if truncated and stream.responded:
+                self.end_hint = " without TLS's close_notify, in the middle of a body: it may have been cut"
             return  # the connection's own error says it
         try:
             self._h11.receive_data(b"")

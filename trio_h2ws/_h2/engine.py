@@ -67,6 +67,7 @@ class H2Engine:
     protocol = "HTTP/2"
     can_ping = True
     paused = False  # streams have windows of their own
+    end_hint = ""
 
     def __init__(self, observer: Observer, limits: Limits, clock: Callable[[], float]) -> None:
         self._observer = observer
