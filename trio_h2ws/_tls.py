@@ -10,8 +10,6 @@ OpenSSL wants to send by itself while we read (a KeyUpdate) leave the same way.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import ssl
 import sys
@@ -34,15 +32,19 @@ def default_context() -> ssl.SSLContext:
     """The system's trust, TLS 1.2 or newer (RFC 9113, section 9.2), SSLKEYLOGFILE heeded.
 
     On Windows and macOS the system's own verifier is asked (truststore); elsewhere OpenSSL's store, and where that
-    is empty (a slim container) certifi's, if it is installed.
+    is empty (a slim container, a Python that was built elsewhere) certifi's.
     """
     context = ssl.create_default_context()
     if sys.platform == "win32" or sys.platform == "darwin":  # type checkers know only this form
         import truststore
 
         context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    elif not _has_system_store() and importlib.util.find_spec("certifi") is not None:
-        context.load_verify_locations(cafile=importlib.import_module("certifi").where())
+        if (keys := os.environ.get("SSLKEYLOGFILE")) and not sys.flags.ignore_environment:
+            context.keylog_filename = keys
+    elif not _has_system_store():
+        import certifi
+
+        context.load_verify_locations(cafile=certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 

@@ -18,6 +18,7 @@ import trio_h2ws
 from servers.http1 import Peer, open_http1
 from servers.http2 import open_both
 from servers.listener import Listener, authority, client_context, listening, server_context
+from trio_h2ws._tls import default_context
 from trio_h2ws.testing import open_server
 
 
@@ -255,3 +256,22 @@ async def test_a_name_that_does_not_exist() -> None:
     async with trio_h2ws.open_client(trust_env=False) as client:
         error = await get_fails(client, "https://does-not-exist.invalid/")
         assert "does-not-exist.invalid" in str(error)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there, the system's own verifier decides")
+def test_without_a_store_of_the_system_there_is_certifis(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    import certifi
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    context = default_context()
+    assert context.cert_store_stats()["x509_ca"] == certifi.contents().count("BEGIN CERTIFICATE")
+
+
+def test_the_keys_are_logged_if_the_environment_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
+    assert default_context().keylog_filename == str(tmp_path / "keys.log")
