@@ -24,6 +24,7 @@ from ._engine import Engine, Observer
 from ._errors import ConnectFailed, HTTP2NotAvailable
 from ._h1.engine import Forward, H1Engine
 from ._h2.engine import H2Engine
+from ._host import as_dialled
 from ._proxy import ProxyChoice
 from ._reach import Step, close, connect_tcp, connecting, secure
 from ._tls import default_context
@@ -68,16 +69,10 @@ class DialConfig:
         if self.server_hostname is not None:
             if not isinstance(self.server_hostname, str):
                 raise TypeError(f"server_hostname must be a str, not {type(self.server_hostname).__name__}")
-            if not _is_host_name(self.server_hostname):
-                raise ValueError(f"server_hostname {self.server_hostname!r} is no name of a host")
-
-
-def _is_host_name(name: str) -> bool:
-    """Whether it can be looked up, and be sent as SNI."""
-    try:
-        return bool(name.encode("idna"))
-    except UnicodeError:
-        return False
+            try:
+                as_dialled(self.server_hostname)
+            except ValueError as error:
+                raise ValueError(f"server_hostname: {error}") from None
 
 
 class Dialer:

@@ -29,6 +29,13 @@ def split_authority(authority: str) -> tuple[str, int | None]:
     return (_name(match["name"]) if match["literal"] is None else _literal(match["literal"])), port
 
 
+def as_dialled(host: str) -> str:
+    """A host as a resolver takes it: a name, or an address, IPv6 with brackets or without. Raises ValueError."""
+    if ":" not in host:
+        return _name(host)
+    return _literal(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+
+
 def check_host_field(value: bytes) -> None:
     """What may stand in a Host header (RFC 9112, section 3.2), and so in `:authority`. Raises ValueError."""
     if not value.isascii():

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from ._host import as_dialled
+
 _WITH_PORT = re.compile(r"(\[.*\]|[^:]*)(?::([0-9]+))?")
 
 
@@ -38,10 +40,10 @@ def _names(name: str, host: str) -> bool:
     below_only = name.startswith("*.")
     name = name.removeprefix("*").strip(".")
     try:
-        name = name.encode("idna").decode()
-    except UnicodeError:
+        name = as_dialled(name)
+    except ValueError:
         return False  # no host has such a name
-    return bool(name) and (host.endswith(f".{name}") or (host == name and not below_only))
+    return host.endswith(f".{name}") or (host == name and not below_only)
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

@@ -6,7 +6,6 @@ and no exception of a parser that would quote what it did not understand.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from ._headers import RawFields
+from ._host import as_dialled
 from ._noproxy import bypasses
 from ._url import Origin, basic_authorization
 
@@ -21,7 +21,6 @@ _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # Behind the last "@": a host, perhaps a port, and what should not be there.
 _PLACE = re.compile(r"(\[[^\]]*\]|[^:/?#\[\]]*)(?::([^/?#]*))?(.*)")
-_HOST = re.compile(r"[^\s/\\@<>\"]+")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _MOST_SOCKS = 255  # RFC 1929, section 2: one octet says how long a user or password is
 _ENCODE = "percent-encode / ? # and @ in a user or password"
@@ -78,9 +77,10 @@ def parse_proxy(url: str) -> Proxy:
         raise ValueError(f"{shown}: give scheme://host:port, and nothing after it")
     if port and not 0 < int(port[:6]) < 65536:
         raise ValueError(f"{shown}: there is no such port")
-    name = _host_name(host)
-    if name is None:
-        raise ValueError(f"{shown}: that is no host to connect to")
+    try:
+        name = as_dialled(host)
+    except ValueError:
+        raise ValueError(f"{shown}: that is no host to connect to") from None
     user, _, password = login.partition(":")
     proxy = Proxy(
         scheme, name, int(port or _PORTS[scheme]), unquote_to_bytes(user) if at else None, unquote_to_bytes(password)
@@ -91,18 +91,6 @@ def parse_proxy(url: str) -> Proxy:
                 most = f"each in 1 to {_MOST_SOCKS} characters of ASCII"
                 raise ValueError(f"{shown}: SOCKS5 takes a user and a password, {most}, or neither")
     return proxy
-
-
-def _host_name(host: str) -> str | None:
-    """As it is looked up; None if no lookup can find it."""
-    try:
-        if host.startswith("["):
-            ipaddress.IPv6Address(host[1:-1])
-            return host[1:-1].lower()
-        name = host.encode("idna").decode().lower()  # it may make a "/" of a letter
-        return name if _HOST.fullmatch(name) else None
-    except ValueError:  # a UnicodeError is one
-        return None
 
 
 @dataclass(frozen=True, slots=True)
