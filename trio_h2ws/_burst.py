@@ -21,18 +21,19 @@ _SECONDS = 0.001
 
 
 class Burst:
-    """Counts one task's calls that had no need to wait."""
+    """Counts the calls that had no need to wait, of one WebSocket and one direction."""
 
     __slots__ = ("_calls", "_since")
 
     def __init__(self) -> None:
         self._calls = 0
-        self._since = 0.0  # the first call after the last that yielded; 0: that was the last one
+        self._since = 0.0  # when the first call after the last that yielded was made; 0: it was not made yet
 
     def yields(self, busy: bool) -> bool:
         """Whether this call is a schedule point. `busy`: there was more to do already."""
         if not busy:
             self._calls = 0
+            self._since = 0.0
             return True
         self._calls += 1
         if self._calls <= _FIRST:

@@ -7,6 +7,7 @@ ExceptionGroup.
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -301,7 +302,7 @@ def open_client(
     server_hostname: str | None = None,
     proxy: str | None = None,
     trust_env: bool = True,
-    uds: str | None = None,
+    uds: str | bytes | os.PathLike[str] | None = None,
     http2: HTTP2 = "auto",
     coalesce: bool = False,
     limits: Limits | None = None,

@@ -50,7 +50,7 @@ class DialConfig:
     ssl_context: ssl.SSLContext | None
     server_hostname: str | None
     open_stream: OpenStream | None
-    uds: str | None
+    uds: str | bytes | os.PathLike[str] | None
     proxies: ProxyChoice
     limits: Limits
     timeouts: Timeouts
@@ -70,9 +70,10 @@ class DialConfig:
             if not isinstance(self.server_hostname, str):
                 raise TypeError(f"server_hostname must be a str, not {type(self.server_hostname).__name__}")
             try:
-                as_dialled(self.server_hostname)
+                name = as_dialled(self.server_hostname)
             except ValueError as error:
                 raise ValueError(f"server_hostname: {error}") from None
+            object.__setattr__(self, "server_hostname", name)  # as it is sent and compared
 
 
 class Dialer:
@@ -112,7 +113,7 @@ class Dialer:
             way = Way(proxy, self._default_context, config.limits.max_informational, step)
             if origin.scheme == "http" and speak is Speak.HTTP1 and not tunnel and not proxy.speaks_socks:
                 transport = await way.to_proxy()
-                forward = Forward(str(origin).encode(), proxy.authorization)
+                forward = Forward(f"{origin.scheme}://{origin.authority}".encode(), proxy.authorization)
             else:
                 transport = await way.to_origin(origin, may_speak_first=speak is Speak.HTTP2)
         http2 = speak is Speak.HTTP2
@@ -167,7 +168,12 @@ class Dialer:
         if config.open_stream is not None:
             step.waits_for = "open_stream"
             with connecting(str(origin)):
-                return transport_for(await config.open_stream(origin.host, origin.port))
+                try:
+                    return transport_for(await config.open_stream(origin.host, origin.port))
+                except (OSError, trio.BrokenResourceError):
+                    raise
+                except Exception as error:
+                    raise ConnectFailed(f"{origin}: open_stream failed: {error!r}") from error
         return await connect_tcp(str(origin), origin.host, origin.port, step)
 
     def _default_context(self) -> ssl.SSLContext:

@@ -13,6 +13,9 @@ from ._errors import H2WSError
 from ._headers import RawFields
 from ._streamstate import StreamState
 
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
+"""Methods that may be sent again when nobody knows what became of them (RFC 9110, section 9.2.2)."""
+
 
 class RequestHead(NamedTuple):
     """What begins a request. `protocol` is b"websocket" for a WebSocket's handshake."""

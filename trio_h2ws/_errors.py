@@ -114,6 +114,13 @@ class RequestNotProcessed(H2WSError):
     """
 
 
+class HTTP1Required(RequestNotProcessed):
+    """The same, and the server wants HTTP/1.1 for it (HTTP_1_1_REQUIRED, RFC 9113, section 7).
+
+    Not public: what can be sent again goes there by itself.
+    """
+
+
 class StreamReset(H2WSError):
     """The server ended this one stream with RST_STREAM (RFC 9113, section 6.4). The connection is well.
 

@@ -19,8 +19,8 @@ from ._call import HTTP2, Call
 from ._config import Limits
 from ._connection import Connection
 from ._dial import Speak
-from ._engine import RequestHead
-from ._errors import ErrorCode, H2WSError, HTTP2NotAvailable, LimitExceeded, RequestNotProcessed, StreamReset
+from ._engine import IDEMPOTENT, RequestHead
+from ._errors import ErrorCode, H2WSError, HTTP1Required, HTTP2NotAvailable, LimitExceeded, RequestNotProcessed
 from ._pool import Pool
 from ._redirect import redirected
 from ._response import Collector, Response
@@ -116,15 +116,19 @@ class Exchange:
         try:
             return await self.attempts(call, connect, receive)
         except H2WSError as error:
-            if not wants_http1(error):
+            if not wants_http1(error, call):
                 raise
             if http2 == "require":
+                if isinstance(error, HTTP2NotAvailable):
+                    raise
                 raise HTTP2NotAvailable("refused", f"{origin} wants HTTP/1.1 for this") from error
-            self.pool.requests_over_http1.put(origin, "refused")
             if not call.body.replayable:
+                self.pool.requests_over_http1.put(origin, "refused")
                 raise
         speak = Speak.HTTP1
-        return await self.attempts(call, connect, receive)
+        result = await self.attempts(call, connect, receive)
+        self.pool.requests_over_http1.put(origin, "refused")
+        return result
 
     async def attempts(
         self,
@@ -142,6 +146,8 @@ class Exchange:
                 connection = await connect()
                 stream = self._begin(connection, call)
                 return stream, await receive(stream)
+            except HTTP1Required:
+                raise
             except RequestNotProcessed:
                 tries += 1
                 refused += stream is not None and stream.connection.is_open
@@ -185,14 +191,16 @@ def check_http2_spoken(connection: Connection, call: Call) -> None:
     """Raises HTTP2NotAvailable, and gives the slot back, if the dial ended in HTTP/1.1."""
     if connection.engine.protocol != "HTTP/2":
         connection.release()
-        raise HTTP2NotAvailable("alpn", f"{call.url.origin} chose HTTP/1.1 in the TLS handshake")
+        raise HTTP2NotAvailable("alpn", f"HTTP/1.1 was agreed on with {call.url.origin} in the TLS handshake")
 
 
-def wants_http1(error: H2WSError) -> bool:
-    """Whether the server said HTTP_1_1_REQUIRED: it did nothing with this over HTTP/2, and never will."""
-    if isinstance(error, (StreamReset, ConnectionTerminated)):
-        return error.error_code == ErrorCode.HTTP_1_1_REQUIRED
-    return False
+def wants_http1(error: H2WSError, call: Call) -> bool:
+    """Whether the call may be sent again, over HTTP/1.1: the server wants that, and did nothing with it yet, as far
+    as it says; or the connection ended for that, and sending it twice does no harm."""
+    if isinstance(error, ConnectionTerminated):
+        harmless = call.protocol is not None or call.method.encode() in IDEMPOTENT
+        return error.error_code == ErrorCode.HTTP_1_1_REQUIRED and harmless
+    return isinstance(error, HTTP1Required) or (isinstance(error, HTTP2NotAvailable) and error.reason == "refused")
 
 
 def make_response(stream: Stream, call: Call, limit: int | None) -> Response:

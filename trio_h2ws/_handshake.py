@@ -33,6 +33,7 @@ from ._errors import (
 )
 from ._exchange import Exchange, check_http2_spoken, make_response, wants_http1
 from ._link import Link
+from ._memory import Memory
 from ._redirect import redirected
 from ._response import Response
 from ._stream import Stream
@@ -44,8 +45,8 @@ from ._ws.outgoing import Outgoing
 from ._ws.session import Session
 
 _NOT_DONE_OVER_HTTP2 = frozenset((400, 405, 421, 426, 501))
-_REFUSALS = 2  # REFUSED_STREAMs in a row, after which HTTP/1.1 is tried
-_PAGE_SECONDS = 0.25  # for the rest of an answer that will hardly be shown to anybody
+_REFUSALS = 2  # REFUSED_STREAMs, after which HTTP/1.1 is tried
+_PAGE_SECONDS = 0.25
 
 
 class Offer(NamedTuple):
@@ -69,9 +70,9 @@ class Handshakes:
         self._exchange = exchange
         self._pool = exchange.pool
         self._timeouts = timeouts
-        # Where WebSockets went over HTTP/2 once: there, a lost connection is the network's fault and no reason to
-        # give every feed a connection of its own.
-        self._proved: set[Origin] = set()
+        # Where WebSockets went over HTTP/2 lately: there, a lost connection or a slow answer is the moment's fault,
+        # and no reason to give every feed a connection of its own.
+        self._proved = Memory(timeouts.remember)
 
     async def open_following(self, offer: Offer, http2: HTTP2, follow: bool) -> WebSocket:
         """`open`, behind any redirects if that was asked for."""
@@ -98,8 +99,9 @@ class Handshakes:
             self._pool.websockets_over_http1.put(origin, "alpn")
         if http2 == "never" or origin.scheme == "http" or self._found_http1(origin):
             return await self._over_http1(offer)
+        proved = self._proved.get(origin) is not None
         try:
-            return await self._over_http2_or_again(offer)
+            return await self._over_http2_or_again(offer, None if proved else _REFUSALS)
         except HTTP2NotAvailable as error:
             if error.reason == "alpn":
                 self._pool.websockets_over_http1.put(origin, "alpn")
@@ -115,7 +117,7 @@ class Handshakes:
         except StreamReset as error:
             first, reason = error, f"reset with {error.error_code}"
         except (RequestNotProcessed, ConnectionLost) as error:
-            if origin in self._proved:
+            if proved:
                 raise
             first, reason = error, "connection lost" if isinstance(error, ConnectionLost) else "refused"
         except WebSocketError as error:
@@ -132,26 +134,31 @@ class Handshakes:
             if isinstance(first, HTTP2NotAvailable):
                 raise  # that it goes over HTTP/1.1 was settled; this is what was wrong there
             raise first from second
-        self._pool.websockets_over_http1.put(origin, reason)
+        if not proved:  # else it was this one, or this moment
+            self._pool.websockets_over_http1.put(origin, reason)
         return ws
 
     def _found_http1(self, origin: Origin) -> bool:
         pool = self._pool
         return (pool.websockets_over_http1.get(origin) or pool.requests_over_http1.get(origin)) is not None
 
-    async def _over_http2_or_again(self, offer: Offer) -> WebSocket:
+    async def _over_http2_or_again(self, offer: Offer, refusals: int | None) -> WebSocket:
         """A connection that ends before the answer is tried again, once: mostly that was the network's doing."""
-        refusals = None if offer.extended.url.origin in self._proved else _REFUSALS
         try:
-            return await self._over_http2(offer, Speak.BEST, refusals)
-        except ConnectionLost:
-            return await self._over_http2(offer, Speak.BEST, refusals)
+            return await self._over_http2(offer, Speak.BEST, refusals, _PAGE_SECONDS)
+        except ConnectionLost as error:
+            if wants_http1(error, offer.extended):
+                raise
+            return await self._over_http2(offer, Speak.BEST, refusals, _PAGE_SECONDS)
 
     def _unshare(self, origin: Origin) -> bool:
         unshared = [self._pool.unshare(origin, connection) for connection in self._pool.serving(origin)]
         return any(unshared)
 
-    async def _over_http2(self, offer: Offer, speak: Speak, refusals: int | None = None) -> WebSocket:
+    async def _over_http2(
+        self, offer: Offer, speak: Speak, refusals: int | None = None, page_seconds: float | None = None
+    ) -> WebSocket:
+        """`page_seconds`: for the body of a refusal that HTTP/1.1 will probably make good."""
         call = offer.extended
 
         async def connect() -> Connection:
@@ -163,15 +170,16 @@ class Handshakes:
             return connection
 
         async def shake_hands(stream: Stream) -> WebSocket:
-            return await self._answer(stream, offer, None)
+            return await self._answer(stream, offer, None, page_seconds)
 
         try:
             _, ws = await self._exchange.attempts(call, connect, shake_hands, refusals=refusals)
         except H2WSError as error:
-            if wants_http1(error):
+            if wants_http1(error, call):
                 raise HTTP2NotAvailable("refused", f"{call.url.origin} wants HTTP/1.1 for this") from error
             raise
-        self._proved.add(call.url.origin)
+        if self._proved.get(call.url.origin) is None:
+            self._proved.put(call.url.origin, "HTTP/2")
         return ws
 
     async def _over_http1(self, offer: Offer) -> WebSocket:
@@ -187,7 +195,9 @@ class Handshakes:
         _, ws = await self._exchange.attempts(call, connect, shake_hands)
         return ws
 
-    async def _answer(self, stream: Stream, offer: Offer, key: str | None) -> WebSocket:
+    async def _answer(
+        self, stream: Stream, offer: Offer, key: str | None, page_seconds: float | None = None
+    ) -> WebSocket:
         """Wait for the server's answer, and make a WebSocket or an error of it. `key` is that of an Upgrade."""
         call = offer.extended
         timer = self._set_deadline(stream, call)
@@ -197,11 +207,14 @@ class Handshakes:
             if timer is not None:
                 timer.cancel()
         response = make_response(stream, call, self._exchange.limits.max_rejection_body)
+        if key is None and 200 <= status < 300 and response.headers.get("content-type", "").startswith("text/html"):
+            with trio.move_on_after(_PAGE_SECONDS):  # its first bytes tell a page from a server's careless yes
+                await stream.wait_data()
         said_yes = status == 101 if key is not None else 200 <= status < 300 and not _is_a_page(stream, response)
         if not said_yes:
             seconds = self._timeouts.handshake
-            if key is None and (status in _NOT_DONE_OVER_HTTP2 or status < 300):
-                seconds = _PAGE_SECONDS
+            if page_seconds is not None and (status in _NOT_DONE_OVER_HTTP2 or status < 300):
+                seconds = page_seconds
             raise WebSocketRejected(status, response.headers, await self._rejection(stream, seconds))
         if key is not None:
             check_upgrade(response.headers, key)
@@ -242,11 +255,10 @@ def _is_a_page(stream: Stream, response: Response) -> bool:
     headers = response.headers
     if "sec-websocket-extensions" in headers or "sec-websocket-protocol" in headers:
         return False
-    if headers.get("content-type", "").lower().startswith("text/html"):
-        return True
     if headers.get("content-length", "0").strip("0") and "content-type" in headers:
         return True
-    if not stream.remote_ended:
-        return False
+    is_html = headers.get("content-type", "").lower().startswith("text/html")
     first = stream.peek()
+    if not stream.remote_ended and not (first and is_html):
+        return False
     return not first or first[0] & 0x70 != 0 or first[0] & 0x0F not in (1, 2, 8, 9, 10)

@@ -29,6 +29,11 @@ def split_authority(authority: str) -> tuple[str, int | None]:
     return (_name(match["name"]) if match["literal"] is None else _literal(match["literal"])), port
 
 
+def in_authority(host: str) -> str:
+    """A host as it is sent: IPv6 in brackets. A zone (RFC 6874) names an interface of ours, and is no part of it."""
+    return f"[{host.partition('%')[0]}]" if ":" in host else host
+
+
 def as_dialled(host: str) -> str:
     """A host as a resolver takes it: a name, or an address, IPv6 with brackets or without. Raises ValueError."""
     if ":" not in host:

@@ -2,7 +2,8 @@
 
 One, and no more, but for two cases. WebSockets may stay for ever, so when they hold every slot, waiting for one could
 last for ever, too: then an origin gets another connection. And HTTP/1.1 carries one exchange at a time: there, calls
-side by side need connections side by side. Both are bounded by `Limits.max_connections_per_origin`.
+side by side need connections side by side. Both are bounded by `Limits.max_connections_per_origin`, for each way to
+speak to it.
 
 A site is what the pool knows about one origin and one way to speak to it: its connections, the dials under way, and
 who waits, in the order of coming. `_advance` is called whenever something may have changed (a stream ended, SETTINGS
@@ -130,7 +131,8 @@ class Pool:
         for connection, sites in self._sites_of.items():
             info = connection.info()
             origins = (info.origin, *(str(site.origin) for site in sites))
-            reason = next(filter(None, map(self.websockets_over_http1.get, origins)), None)
+            memories = (self.websockets_over_http1, self.requests_over_http1)
+            reason = next((why for known in memories for name in origins if (why := known.get(name))), None)
             if reason is not None:
                 info = replace(info, websockets=f"HTTP/1.1 ({reason})")
             result.append(info)
@@ -179,13 +181,7 @@ class Pool:
 
     def _advance(self, site: _Site) -> None:
         waiters = site.waiters
-        # The bound is the origin's, however it is spoken to; but who waits for one way must not wait for the other.
-        others = sum(
-            len(other.connections) + other.dialling
-            for speak in Speak
-            if speak is not site.speak and (other := self._sites.get((site.origin, speak))) is not None
-        )
-        most = max(1, self._limits.max_connections_per_origin - others)
+        most = self._limits.max_connections_per_origin
         while waiters:
             if not waiters[0].waiting:
                 waiters.popleft()

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._headers import Headers
 
+_MOST_DIGITS = 15  # of seconds: nobody waits for thirty million years
+
 
 def retry_after(headers: Headers) -> float | None:
     """Seconds from now that the server asks to wait; None if it does not say, or says what nobody understands."""
     value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
+    if value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS:
         return float(value)
     if not value:
         return None
@@ -21,7 +23,7 @@ def retry_after(headers: Headers) -> float | None:
 
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)  # every form of a date is in UTC (section 5.6.7), and asctime does not say so

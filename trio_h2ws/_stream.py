@@ -160,6 +160,11 @@ class Stream(StreamState):
             await self._wait()
         return self.response
 
+    async def wait_data(self) -> None:
+        """Until `peek` would give something, or nothing will come."""
+        while not (self._inbox or self.remote_ended or self.error is not None or self.stopped):
+            await self._wait()
+
     async def receive(self) -> bytes:
         """The next bytes of the body, b"" at its end. Taking them gives their credit back to the peer."""
         if self._inbox or self.remote_ended or self.error is not None or self.stopped:

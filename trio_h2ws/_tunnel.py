@@ -18,6 +18,7 @@ import h11
 import trio
 
 from ._errors import ConnectFailed
+from ._host import in_authority
 from ._proxy import Proxy
 from ._reach import Step, close, connect_tcp, root_cause, secure
 from ._transport import BROKEN, EarlyBytes, Transport, transport_for
@@ -70,8 +71,7 @@ class Way:
         """CONNECT. Gives what came behind the answer."""
         proxy = self.proxy
         self.step.waits_for = f"the answer of proxy {proxy} to CONNECT"
-        host = f"[{origin.host}]" if ":" in origin.host else origin.host
-        target = f"{host}:{origin.port}".encode()
+        target = f"{in_authority(origin.host)}:{origin.port}".encode()
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_ANSWER)
         request = h11.Request(method=b"CONNECT", target=target, headers=[(b"Host", target), *proxy.authorization])
         await _send(transport, (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 
-from ._host import split_authority
+from ._host import in_authority, split_authority
 
 _DEFAULT_PORT = {"http": 80, "https": 443}
 _HTTP_OF = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
@@ -27,6 +27,12 @@ class Origin(NamedTuple):
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}" + ("" if self.port == _DEFAULT_PORT[self.scheme] else f":{self.port}")
+
+    @property
+    def authority(self) -> str:
+        """As it is sent."""
+        host = in_authority(self.host)
+        return host if self.port == _DEFAULT_PORT[self.scheme] else f"{host}:{self.port}"
 
 
 class URL(NamedTuple):
@@ -87,20 +93,17 @@ def _parse(url: str, base_url: str | None) -> URL:
         raise ValueError(f"URL {url!r}: port 0 can't be connected to")
     http = _HTTP_OF[scheme]
     origin = Origin(http, host, port or _DEFAULT_PORT[http])
-    # A zone (RFC 6874) says which of our interfaces to use: it is not sent.
-    host = f"[{host.partition('%')[0]}]" if ":" in host else host
-    authority = host if origin.port == _DEFAULT_PORT[http] else f"{host}:{origin.port}"
     path = quote(parts.path, safe=_SAFE) or "/"
     if not path.startswith("/"):
         path = "/" + path
     if "/." in path:
         path = _without_dots(path)
     query = "?" + quote(parts.query, safe=_SAFE) if parts.query else ""
-    return URL(url, scheme, origin, authority.encode(), (path + query).encode(), _authorization(parts))
+    return URL(url, scheme, origin, origin.authority.encode(), (path + query).encode(), _authorization(parts))
 
 
 def _without_dots(path: str) -> str:
-    """RFC 3986, section 5.2.4, as every browser does it before it asks."""
+    """RFC 3986, section 5.2.4."""
     segments = path.split("/")[1:]
     kept: list[str] = []
     for segment in segments:

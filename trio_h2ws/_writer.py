@@ -101,7 +101,8 @@ class Writer:
                     transport.write(self._kept.pop(0))
                 elif engine.has_output:
                     await self._gather()
-                    transport.write(engine.produce(_WRITE))
+                    if not self._kept:  # else the connection was shut down meanwhile, and that was queued sooner
+                        transport.write(engine.produce(_WRITE))
                 else:
                     await self._sleep()
             self._say_goodbye()

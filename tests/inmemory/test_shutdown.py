@@ -193,3 +193,29 @@ async def test_what_was_sent_before_the_end_leaves() -> None:
         await theirs.expect_rst()
         await peer.expect_goaway(0)
         assert isinstance(peer.frames[-1], hf.GoAwayFrame)
+
+
+@pytest.mark.parametrize("passes", range(8))
+async def test_nothing_of_ours_stands_behind_our_goaway(passes: int) -> None:
+    """The client was left while the writer was gathering: what it gathered for left after the GOAWAY."""
+    async with scripted_peer() as peer, trio.open_nursery() as nursery:
+        async with peer.open_client() as client:
+
+            async def post() -> None:
+                with trio.CancelScope(shield=True):
+                    try:
+                        await client.post("/log", content=b"bye")
+                    except (trio_h2ws.H2WSError, trio.ClosedResourceError):
+                        pass  # no answer will come, or it was too late to ask
+
+            call = peer.call(client.get, "/")
+            await peer.respond(await peer.expect_headers())
+            await call.result()
+            for _ in range(3):
+                nursery.start_soon(post)
+            for _ in range(passes):
+                await trio.lowlevel.checkpoint()
+        await peer.expect_goaway(0)
+        await trio.testing.wait_all_tasks_blocked()
+        kinds = [type(frame) for frame in peer.frames]
+        assert kinds.index(hf.GoAwayFrame) == len(kinds) - 1

@@ -10,7 +10,7 @@ import trio
 import trio_h2ws
 from servers.http1 import Peer, Request
 from servers.http2 import Answer, Both, goaway, hang_up, open_both, reset, silence, status
-from servers.listener import until
+from servers.listener import listening, until
 
 REFUSED_STREAM = 7
 HTTP_1_1_REQUIRED = 13
@@ -354,3 +354,49 @@ async def test_where_they_went_over_http2_once_chance_is_never_a_reason_for_http
         answers[:] = [accept]
         assert (await client.connect_websocket("/")).http_version == "HTTP/2"
         assert server.upgrades == 0
+
+
+async def test_one_slow_answer_where_they_went_over_http2_is_not_remembered() -> None:
+    answers = [accept, silence, accept]
+    async with (
+        open_both(lambda h2, stream: answers.pop(0)(h2, stream)) as server,
+        server.listener.open_client(timeouts=QUICK) as client,
+    ):
+        versions = [(await client.connect_websocket("/")).http_version for _ in range(3)]
+        assert versions == ["HTTP/2", "HTTP/1.1", "HTTP/2"]
+
+
+async def test_required_the_whole_refusal_is_told() -> None:
+    def slow_no(h2: Any, stream: int) -> None:
+        h2.send_headers(stream, [(":status", "400")])
+
+    async with open_both(slow_no) as server, server.listener.open_client(http2="require") as client:
+        with trio.move_on_after(0.5) as scope, pytest.raises(trio_h2ws.WebSocketRejected):
+            await client.connect_websocket("/")
+        assert scope.cancelled_caught
+        assert server.connects == 1
+
+
+async def test_a_careless_yes_with_a_type_is_a_yes() -> None:
+    def careless(h2: Any, stream: int) -> None:
+        h2.send_headers(stream, [(":status", "200"), ("content-type", "text/html")])
+        h2.send_data(stream, b"\x81\x02hi")
+
+    async with open_both(careless) as server, server.listener.open_client(http2="require") as client:
+        assert await (await client.connect_websocket("/")).receive() == "hi"
+        assert server.connects == 1
+
+
+async def test_a_server_that_agrees_on_h2_and_speaks_http1() -> None:
+    async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
+        peer = Peer(stream, alpn)
+        if alpn == "h2":
+            await peer.send(b"HT")
+            await peer.send(b"TP/1.1 400 Bad Request\r\n\r\n")
+        elif (await peer.request()) is not None:
+            await peer.respond(200, b"over HTTP/1.1")
+
+    async with listening(serve, alpn=["h2", "http/1.1"]) as server, server.open_client() as client:
+        assert (await client.get("/")).text == "over HTTP/1.1"
+        with pytest.raises(trio_h2ws.HTTP2NotAvailable, match=r"answered in HTTP/1\.1"):
+            await client.get("/", http2="require")

@@ -250,25 +250,3 @@ async def test_an_idle_connection_is_closed() -> None:
         await client.get("/")
         await until(lambda: not (server.alive or client.connections))
         assert (await client.get("/")).status == 200
-
-
-async def test_the_bound_on_connections_holds_for_all_ways_together() -> None:
-    async def serve(peer: Peer) -> None:
-        while await peer.request() is not None:
-            await trio.sleep(0.02)
-            await peer.respond(200, b"late")
-
-    limits = trio_h2ws.Limits(max_connections_per_origin=3)
-    async with open_http1(serve, alpn=["http/1.1"]) as server, server.open_client(limits=limits) as client:
-        most = 0
-
-        async def ask(http2: str) -> None:
-            nonlocal most
-            await client.get("/", http2=http2)  # type: ignore[arg-type]
-            most = max(most, server.alive)
-
-        async with trio.open_nursery() as nursery:
-            for _ in range(20):
-                nursery.start_soon(ask, "auto")
-                nursery.start_soon(ask, "never")
-        assert most <= 4  # who waits for one way never waits for the other: each has one at least

@@ -272,3 +272,26 @@ async def test_a_socks_proxy_that_misbehaves(
             with pytest.raises(trio_h2ws.ConnectFailed, match=message):
                 await client.get("https://a.test/")
         await until(lambda: not listener.alive)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://[fe80::1%25lo]/", b"GET http://[fe80::1]/ HTTP/1.1"),
+        ("https://[fe80::1%25lo]/", b"CONNECT [fe80::1]:443 HTTP/1.1"),
+    ],
+)
+async def test_a_zone_is_no_business_of_the_proxys(url: str, told: bytes) -> None:
+    heard = []
+
+    async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
+        heard.append(bytes(await stream.receive_some(65536)).partition(b"\r\n")[0])
+        await stream.send_all(b"HTTP/1.1 403 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+
+    async with listening(serve, tls=False) as listener:
+        async with trio_h2ws.open_client(proxy=f"http://127.0.0.1:{listener.port}") as client:
+            try:
+                await client.get(url)
+            except trio_h2ws.ConnectFailed:
+                assert url.startswith("https")
+    assert heard == [told]

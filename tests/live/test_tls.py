@@ -275,3 +275,12 @@ def test_the_keys_are_logged_if_the_environment_says_so(
 ) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
     assert default_context().keylog_filename == str(tmp_path / "keys.log")
+
+
+@pytest.mark.parametrize(("given", "sent"), [("faß.test", "xn--fa-hia.test"), ("OTHER.test.", "other.test")])
+async def test_server_hostname_is_sent_as_a_host_of_a_url_would_be(given: str, sent: str) -> None:
+    async with open_both() as server:
+        async with server.listener.open_client(server_hostname=given) as client:
+            with pytest.raises(trio_h2ws.ConnectFailed):
+                await client.get("/")
+        assert server.listener.names == [sent]

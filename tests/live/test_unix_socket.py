@@ -70,7 +70,7 @@ async def test_no_such_socket(path: str) -> None:
 
 
 async def test_a_path_of_pathlib(path: str) -> None:
-    async with open_http1(hello, tls=False, uds=path), trio_h2ws.open_client(uds=pathlib.Path(path)) as client:  # type: ignore[arg-type]
+    async with open_http1(hello, tls=False, uds=path), trio_h2ws.open_client(uds=pathlib.Path(path)) as client:
         assert (await client.get("http://anything.test/")).status == 200
 
 

@@ -46,6 +46,9 @@ def test_a_date_was_taken_for_local_time(form: str) -> None:
     ("value", "seconds"),
     [
         ("120", 120.0),
+        ("9" * 400, None),  # it was endless
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),  # an OverflowError, of a property
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
         (" 7 ", 7.0),
         ("0", 0.0),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),

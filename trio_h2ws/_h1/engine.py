@@ -21,7 +21,7 @@ from typing import NamedTuple
 import h11
 
 from .._config import Limits
-from .._engine import Observer, RequestHead
+from .._engine import IDEMPOTENT, Observer, RequestHead
 from .._errors import (
     ErrorCode,
     H2WSError,
@@ -33,7 +33,6 @@ from .._errors import (
 from .._headers import RawFields
 from .._streamstate import StreamState
 
-_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 _SETTINGS = b"\x04\x00"  # type and flags of the first frame of a server that speaks HTTP/2
 
 
@@ -339,7 +338,7 @@ class H1Engine:
             stream.on_drained()  # the response is whole, and stands: only the rest of the request is lost
             return
         error = make_error(stream)
-        if self._silent and self._exchanges > 1 and self._method in _IDEMPOTENT:
+        if self._silent and self._exchanges > 1 and self._method in IDEMPOTENT:
             cause, error = error, RequestNotProcessed("the server closed the idle connection when we used it again")
             error.__cause__ = cause
         stream.on_error(error)

@@ -32,6 +32,7 @@ from .._engine import Observer, RequestHead
 from .._errors import (
     ErrorCode,
     H2WSError,
+    HTTP1Required,
     HTTP2NotAvailable,
     LimitExceeded,
     LocalProtocolError,
@@ -46,7 +47,7 @@ from .blocks import Fields, HeaderBlocks
 from .compression import BlockDecoder, BlockEncoder
 from .fields import Malformed, check_response, check_trailers, list_size, request_block
 from .flow import ReceiveWindow
-from .frames import FrameError
+from .frames import FrameError, NotHTTP2
 from .late import Late, LateFrames
 from .sendqueue import SendQueue
 from .settings import SettingsExchange
@@ -211,10 +212,6 @@ class H2Engine:
     def receive(self, data: bytes) -> None:
         """Handle what was read. Afterwards `fault` tells whether the connection must end, and why."""
         self.bytes_received += len(data)
-        if not self.settings_received and data.startswith(b"HTTP/"):
-            self.goaway(ErrorCode.PROTOCOL_ERROR)
-            self.fault = HTTP2NotAvailable("refused", "the server answered in HTTP/1.1")
-            return
         handlers, blocks = self._handlers, self._blocks
         try:
             for kind, flags, stream_id, payload in self._splitter.feed(data):
@@ -229,6 +226,9 @@ class H2Engine:
                     handlers[kind](flags, stream_id, payload)
                 except _StreamError as error:
                     self._fail(self.streams[stream_id], error)
+        except NotHTTP2 as error:
+            self.goaway(error.code)
+            self.fault = HTTP2NotAvailable("refused", "the server answered in HTTP/1.1")
         except FrameError as error:
             self.goaway(error.code, error.message.encode())
             self.fault = RemoteProtocolError(f"the server broke HTTP/2: {error.message}", error.code)
@@ -354,6 +354,8 @@ class H2Engine:
         self._close(stream)
         if code == ErrorCode.REFUSED_STREAM and not stream.responded:
             stream.on_error(RequestNotProcessed("the server refused the stream (REFUSED_STREAM)"))
+        elif code == ErrorCode.HTTP_1_1_REQUIRED and not stream.responded:
+            stream.on_error(HTTP1Required("the server wants HTTP/1.1 for this (HTTP_1_1_REQUIRED)"))
         else:
             self._lose(stream, StreamReset(code))
 
@@ -420,7 +422,7 @@ class H2Engine:
         for stream in [s for s in self.streams.values() if s.id > last_id]:
             self._close(stream)
             if code == ErrorCode.HTTP_1_1_REQUIRED:  # nor will it ever look at it over HTTP/2
-                self._lose(stream, StreamReset(code))
+                self._lose(stream, HTTP1Required("the server wants HTTP/1.1 (GOAWAY with HTTP_1_1_REQUIRED)"))
             else:
                 message = "the server went away (GOAWAY) before it looked at this stream"
                 self._lose(stream, RequestNotProcessed(message))

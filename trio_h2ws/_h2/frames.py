@@ -43,6 +43,10 @@ class FrameError(Exception):
         self.message = message
 
 
+class NotHTTP2(FrameError):
+    """What came is no frame: it begins like an answer in HTTP/1.x."""
+
+
 class FrameSplitter:
     """Cuts what arrives into frames. Any split of the same bytes gives the same frames.
 
@@ -73,6 +77,8 @@ class FrameSplitter:
             high, low, kind, flags, stream_id = unpack(data, position)
             length = high << 8 | low
             if length > DEFAULT_FRAME_SIZE:
+                if data.startswith(b"HTTP/", position):
+                    raise NotHTTP2(ErrorCode.PROTOCOL_ERROR, "an answer in HTTP/1.1")
                 raise FrameError(
                     ErrorCode.FRAME_SIZE_ERROR,
                     f"a frame of type {kind} with {length} bytes; we allow {DEFAULT_FRAME_SIZE}",
