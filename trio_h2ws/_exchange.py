@@ -191,7 +191,7 @@ def check_http2_spoken(connection: Connection, call: Call) -> None:
     """Raises HTTP2NotAvailable, and gives the slot back, if the dial ended in HTTP/1.1."""
     if connection.engine.protocol != "HTTP/2":
         connection.release()
-        raise HTTP2NotAvailable("alpn", f"HTTP/1.1 was agreed on with {call.url.origin} in the TLS handshake")
+        raise HTTP2NotAvailable("alpn", f"{call.url.origin} chose HTTP/1.1 in the TLS handshake")
 
 
 def wants_http1(error: H2WSError, call: Call) -> bool:
