@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from time import perf_counter
 
-import trio
-
 _FIRST = 4
 _EVERY = 32
 _SECONDS = 0.001
@@ -46,10 +44,3 @@ class Burst:
             self._since = 0.0
             return True
         return False
-
-    async def checkpoint(self, busy: bool) -> None:
-        """A cancel point, and a schedule point if this call is to be one."""
-        if self.yields(busy):
-            await trio.lowlevel.checkpoint()
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()

@@ -20,6 +20,7 @@ _OWN: RawFields = [
 ]
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 9.1: any token
 # What is made here, and what a request without a body can't have (it would be malformed, RFC 9113, section 8.1.1).
+_KINDS = 16  # of handshakes that are remembered
 _NOT_IN_HANDSHAKES = frozenset(
     (
         b"sec-websocket-key",
@@ -83,6 +84,8 @@ class Defaults:
         names = {name for name, _ in own}
         self._fields = [field for field in _OWN if field[0] not in names] + own
         self.http2: HTTP2 = check_http2(http2)
+        # Of handshakes with no headers of their own: a client makes few kinds of them, and hundreds of each.
+        self._handshakes: dict[tuple[tuple[bytes, bytes], ...], RawFields] = {}
 
     def url(self, url: str) -> URL:
         return parse_url(url, self._base_url)
@@ -117,12 +120,18 @@ class Defaults:
 
     def websocket(self, url: str, headers: HeaderTypes, offered: RawFields) -> Call:
         parsed = self.url(url)
+        plain = headers is None and parsed.authorization is None
+        if plain and (known := self._handshakes.get(tuple(offered))) is not None:
+            authority = self._host or parsed.authority
+            return Call("CONNECT", parsed, authority, known, RequestBody(None), protocol=b"websocket")
         given = prepare(headers)
         names = {name for name, _ in given}
         given_twice = names & {name for name, _ in offered}
         for name in sorted(given_twice | (_NOT_IN_HANDSHAKES & (names | {name for name, _ in self._fields}))):
             raise ValueError(f"header {name.decode()!r} is up to trio_h2ws in a handshake: leave it out")
         authority, fields = self._merge(parsed, given, offered)
+        if plain and len(self._handshakes) < _KINDS:
+            self._handshakes[tuple(offered)] = fields
         return Call("CONNECT", parsed, authority, fields, RequestBody(None), protocol=b"websocket")
 
     def _merge(self, url: URL, given: RawFields, implied: RawFields) -> tuple[bytes, RawFields]:

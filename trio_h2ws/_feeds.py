@@ -71,7 +71,10 @@ class WebSocketGroup(metaclass=PrivateConstructor):
         Cancelled, it has taken nothing.
         """
         if self._ready or not self._open:
-            await self._burst.checkpoint(busy=len(self._ready) > 1)
+            if self._burst.yields(busy=len(self._ready) > 1):
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.checkpoint_if_cancelled()
         while True:
             while self._ready:
                 ws = next(iter(self._ready))

@@ -101,7 +101,10 @@ class Handshakes:
             return await self._over_http1(offer)
         proved = self._proved.get(origin) is not None
         try:
-            return await self._over_http2_or_again(offer, None if proved else _REFUSALS)
+            ws = await self._over_http2_or_again(offer, None if proved else _REFUSALS)
+            if not proved:
+                self._proved.put(origin, "HTTP/2")
+            return ws
         except HTTP2NotAvailable as error:
             if error.reason == "alpn":
                 self._pool.websockets_over_http1.put(origin, "alpn")
@@ -178,8 +181,6 @@ class Handshakes:
             if wants_http1(error, call):
                 raise HTTP2NotAvailable("refused", f"{call.url.origin} wants HTTP/1.1 for this") from error
             raise
-        if self._proved.get(call.url.origin) is None:
-            self._proved.put(call.url.origin, "HTTP/2")
         return ws
 
     async def _over_http1(self, offer: Offer) -> WebSocket:
@@ -207,10 +208,9 @@ class Handshakes:
             if timer is not None:
                 timer.cancel()
         response = make_response(stream, call, self._exchange.limits.max_rejection_body)
-        if key is None and 200 <= status < 300 and response.headers.get("content-type", "").startswith("text/html"):
-            with trio.move_on_after(_PAGE_SECONDS):  # its first bytes tell a page from a server's careless yes
-                await stream.wait_data()
-        said_yes = status == 101 if key is not None else 200 <= status < 300 and not _is_a_page(stream, response)
+        said_yes = (
+            status == 101 if key is not None else 200 <= status < 300 and not await _is_a_page(stream, response)
+        )
         if not said_yes:
             seconds = self._timeouts.handshake
             if page_seconds is not None and (status in _NOT_DONE_OVER_HTTP2 or status < 300):
@@ -230,8 +230,12 @@ class Handshakes:
         seconds = self._timeouts.handshake
         if seconds is None:
             return None
-        message = f"{call.url.origin} did not answer the WebSocket handshake in {seconds} s (Timeouts.handshake)"
-        return stream.connection.timers.add(seconds, lambda: stream.fail(WebSocketError(message)))
+
+        def too_late() -> None:
+            bound = f"{seconds} s (Timeouts.handshake)"
+            stream.fail(WebSocketError(f"{call.url.origin} did not answer the WebSocket handshake in {bound}"))
+
+        return stream.connection.timers.add(seconds, too_late)
 
     async def _rejection(self, stream: Stream, seconds: float | None) -> bytes:
         """The body of a refusal, as much of it as came: a server may cut it off in any way, or never end it."""
@@ -246,19 +250,26 @@ class Handshakes:
         return body[:limit]
 
 
-def _is_a_page(stream: Stream, response: Response) -> bool:
+async def _is_a_page(stream: Stream, response: Response) -> bool:
     """Whether an HTTP handler that knows nothing of WebSockets answered 200, with a page.
 
     A Content-Length alone says nothing: it is to be ignored in a yes (RFC 9110, section 9.3.6), and some servers send
     one. Who agrees on extensions or a subprotocol knows WebSockets.
     """
     headers = response.headers
+    kind = headers.get("content-type")
+    if kind is None and not stream.remote_ended:
+        return False
     if "sec-websocket-extensions" in headers or "sec-websocket-protocol" in headers:
         return False
-    if headers.get("content-length", "0").strip("0") and "content-type" in headers:
+    if kind is not None and headers.get("content-length", "0").strip("0"):
         return True
-    is_html = headers.get("content-type", "").lower().startswith("text/html")
+    if kind is not None and kind.lower().startswith("text/html"):
+        with trio.move_on_after(_PAGE_SECONDS):  # its first bytes tell a page from a server's careless yes
+            await stream.wait_data()
+    elif not stream.remote_ended:
+        return False
     first = stream.peek()
-    if not stream.remote_ended and not (first and is_html):
+    if not (first or stream.remote_ended):
         return False
     return not first or first[0] & 0x70 != 0 or first[0] & 0x0F not in (1, 2, 8, 9, 10)

@@ -48,7 +48,8 @@ class Headers:
     def get_all(self, name: str) -> list[str]:
         """Every value of that name, in order; an empty list if there is none."""
         key = name.lower().encode("latin-1", "replace")
-        return [_text(v) for n, v in self.raw if n == key or n.lower() == key]
+        size = len(key)
+        return [_text(v) for n, v in self.raw if len(n) == size and (n == key or n.lower() == key)]
 
     @overload
     def get(self, name: str) -> str | None: ...

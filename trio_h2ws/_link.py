@@ -53,11 +53,12 @@ class Link:
 
     __slots__ = (
         "_answer_at_once",
+        "_arriving",
         "_close_seen",
+        "_leaving",
         "_receiver",
         "_rest",
         "_timer",
-        "arriving",
         "carrier",
         "closed",
         "ended",
@@ -65,7 +66,6 @@ class Link:
         "going_away",
         "group_ready",
         "initiator",
-        "leaving",
         "outgoing",
         "over",
         "pings",
@@ -89,8 +89,9 @@ class Link:
         self.going_away = False  # the connection is, and that counts as an end: see end_with_connection
         self.pings: dict[bytes, trio.Event] = {}
         self.group_ready: Callable[[], None] | None = None  # who hears of messages, if it is not a waiting task
-        self.arriving = Burst()
-        self.leaving = Burst()
+        # Made with the first burst: most of the time most WebSockets have none.
+        self._arriving: Burst | None = None
+        self._leaving: Burst | None = None
         self._close_seen = False
         self._receiver: trio.lowlevel.Task | None = None
         self._timer: Timer | None = None
@@ -347,6 +348,24 @@ class Link:
         """An earlier loop over parts was left in the middle of its message: the rest is not wanted."""
         self.session.skip_message()
         self.resume()
+
+    async def checkpoint(self) -> None:
+        """Before a message is taken that is here already."""
+        busy = len(self.session.messages) > 1
+        if self._arriving is None and busy:
+            self._arriving = Burst()
+        if self._arriving is None or self._arriving.yields(busy):
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
+
+    def send_message(self, data: bytes) -> bool:
+        """Queue one whole message. Returns whether this call is to let other tasks run: see `_burst.py`."""
+        busy = self.carrier.out_size > 0
+        if self._leaving is None and busy:
+            self._leaving = Burst()
+        self.carrier.send_nowait(data)
+        return self._leaving is None or self._leaving.yields(busy)
 
     async def wait(self) -> None:
         """Until there may be something to take. One task at a time."""

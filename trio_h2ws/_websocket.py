@@ -105,7 +105,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
             session.want_parts = False
             link.resume()
         if session.messages or link.is_over:
-            await link.arriving.checkpoint(busy=len(session.messages) > 1)
+            await link.checkpoint()
         while True:
             if session.taking and not session.skipping:
                 link.skip_message()
@@ -195,9 +195,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
             await self._turn.wait()
             await link.carrier.wait_room()
         link.check_open()
-        yields = link.leaving.yields(busy=link.carrier.out_size > 0)
-        link.carrier.send_nowait(link.outgoing.message(message))
-        if yields:
+        if link.send_message(link.outgoing.message(message)):
             await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _send_parts(self, parts: Parts) -> None:
