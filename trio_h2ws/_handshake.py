@@ -208,9 +208,10 @@ class Handshakes:
             if timer is not None:
                 timer.cancel()
         response = make_response(stream, call, self._exchange.limits.max_rejection_body)
-        said_yes = (
-            status == 101 if key is not None else 200 <= status < 300 and not await _is_a_page(stream, response)
-        )
+        if key is not None:
+            said_yes = status == 101
+        else:
+            said_yes = 200 <= status < 300 and not await _is_a_page(stream, response)
         if not said_yes:
             seconds = self._timeouts.handshake
             if page_seconds is not None and (status in _NOT_DONE_OVER_HTTP2 or status < 300):
