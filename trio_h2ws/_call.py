@@ -19,8 +19,8 @@ _OWN: RawFields = [
     (b"accept-encoding", ACCEPT),
 ]
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 9.1: any token
-# What is made here, and what a request without a body can't have (it would be malformed, RFC 9113, section 8.1.1).
 _KINDS = 16  # of handshakes that are remembered
+# What is made here, and what a request without a body can't have (it would be malformed, RFC 9113, section 8.1.1).
 _NOT_IN_HANDSHAKES = frozenset(
     (
         b"sec-websocket-key",
