@@ -73,6 +73,7 @@ class Handshakes:
         # Where WebSockets went over HTTP/2 lately: there, a lost connection or a slow answer is the moment's fault,
         # and no reason to give every feed a connection of its own.
         self._proved = Memory(timeouts.remember)
+        self._doubted = Memory(timeouts.remember)  # there, too; a call that begins after this and fails decides
 
     async def open_following(self, offer: Offer, http2: HTTP2, follow: bool) -> WebSocket:
         """`open`, behind any redirects if that was asked for."""
@@ -100,6 +101,7 @@ class Handshakes:
         if http2 == "never" or origin.scheme == "http" or self._found_http1(origin):
             return await self._over_http1(offer)
         proved = self._proved.get(origin) is not None
+        doubted = self._doubted.get(origin) is not None
         try:
             ws = await self._over_http2_or_again(offer, None if proved else _REFUSALS)
             if not proved:
@@ -137,7 +139,9 @@ class Handshakes:
             if isinstance(first, HTTP2NotAvailable):
                 raise  # that it goes over HTTP/1.1 was settled; this is what was wrong there
             raise first from second
-        if not proved:  # else it was this one, or this moment
+        if proved and not doubted:
+            self._doubted.put(origin, reason)  # it was this one, or this moment
+        else:
             self._pool.websockets_over_http1.put(origin, reason)
         return ws
 

@@ -364,6 +364,11 @@ async def test_one_slow_answer_where_they_went_over_http2_is_not_remembered() ->
     ):
         versions = [(await client.connect_websocket("/")).http_version for _ in range(3)]
         assert versions == ["HTTP/2", "HTTP/1.1", "HTTP/2"]
+        # A second time is no chance any more.
+        answers[:] = [silence, silence]
+        assert (await client.connect_websocket("/")).http_version == "HTTP/1.1"
+        assert (await client.connect_websocket("/")).http_version == "HTTP/1.1"
+        assert (len(answers), server.connects, server.upgrades) == (1, 4, 3)
 
 
 async def test_required_the_whole_refusal_is_told() -> None:
