@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from time import perf_counter
 
+import trio
+
 _FIRST = 4
 _EVERY = 32
 _SECONDS = 0.001
@@ -44,3 +46,11 @@ class Burst:
             self._since = 0.0
             return True
         return False
+
+
+async def checkpoint(*, schedules: bool) -> None:
+    """A cancel point, and a schedule point if it is to be one."""
+    if schedules:
+        await trio.lowlevel.checkpoint()
+    else:
+        await trio.lowlevel.checkpoint_if_cancelled()

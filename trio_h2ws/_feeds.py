@@ -14,7 +14,7 @@ from types import TracebackType
 
 import trio
 
-from ._burst import Burst
+from ._burst import Burst, checkpoint
 from ._errors import (
     ConnectFailed,
     H2WSError,
@@ -71,10 +71,7 @@ class WebSocketGroup(metaclass=PrivateConstructor):
         Cancelled, it has taken nothing.
         """
         if self._ready or not self._open:
-            if self._burst.yields(busy=len(self._ready) > 1):
-                await trio.lowlevel.checkpoint()
-            else:
-                await trio.lowlevel.checkpoint_if_cancelled()
+            await checkpoint(schedules=self._burst.yields(busy=len(self._ready) > 1))
         while True:
             while self._ready:
                 ws = next(iter(self._ready))

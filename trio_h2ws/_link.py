@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import trio
 
-from ._burst import Burst
+from ._burst import Burst, checkpoint
 from ._clock import Timer
 from ._errors import H2WSError, RequestNotProcessed, StreamReset, WebSocketClosed, WebSocketError, fresh
 from ._ws.outgoing import Outgoing
@@ -354,10 +354,7 @@ class Link:
         busy = len(self.session.messages) > 1
         if self._arriving is None and busy:
             self._arriving = Burst()
-        if self._arriving is None or self._arriving.yields(busy):
-            await trio.lowlevel.checkpoint()
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()
+        await checkpoint(schedules=self._arriving is None or self._arriving.yields(busy))
 
     def send_message(self, data: bytes) -> bool:
         """Queue one whole message. Returns whether this call is to let other tasks run: see `_burst.py`."""

@@ -44,6 +44,7 @@ FLOORS: dict[str, int] = {
     "_tunnel.py": 3,
     # 2: one connection, and its IO
     "_broken.py": 2,
+    "_burst.py": 2,
     "_clock.py": 2,
     "_connection.py": 2,
     "_watch.py": 2,
@@ -74,7 +75,6 @@ FLOORS: dict[str, int] = {
     "_ws/session.py": 1,
     # 0: the standard library only (and `idna`, which is tables)
     "_allowance.py": 0,
-    "_burst.py": 0,
     "_config.py": 0,
     "_errors.py": 0,
     "_headers.py": 0,
