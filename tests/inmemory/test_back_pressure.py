@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import hyperframe.frame as hf
 import pytest
 import trio
+import trio.testing
 
 import trio_h2ws
 from toolkit import assert_clean, connection_of, frames, scripted_peer
@@ -287,6 +289,30 @@ async def test_many_senders_all_get_their_turn() -> None:
                 await theirs.expect_message()
             nursery.cancel_scope.cancel()
         assert max(sent) - min(sent) <= 2  # first come, first served
+        ws.abort()
+
+
+async def test_a_newcomer_does_not_overtake_who_was_just_woken() -> None:
+    settings = {frames.INITIAL_WINDOW_SIZE: 0, frames.ENABLE_CONNECT_PROTOCOL: 1}  # so nothing leaves
+    limits = trio_h2ws.Limits(max_send_buffer=1)
+    async with scripted_peer(settings=settings) as peer, peer.open_client(limits=limits) as client:
+        opening = peer.call(client.connect_websocket, "/")
+        await peer.accept_websocket()
+        ws = await opening.result()
+        stream: Any = ws._link.carrier
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ws.send, "first")
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(ws.send, "who waits")
+            await trio.testing.wait_all_tasks_blocked()
+            # Room, in this very moment: the sender that waits is woken, and has not run yet.
+            stream.out.clear()
+            stream.out_size = 0
+            stream.on_drained()
+            with trio.move_on_after(0.1):
+                await ws.send("newcomer")
+            assert [len(message) for message in stream.out] == [2 + 4 + len("who waits")]
+            nursery.cancel_scope.cancel()
         ws.abort()
 
 
