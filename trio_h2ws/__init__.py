@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from ._broken import ConnectionLost, ConnectionTerminated, ConnectionTimedOut
 from ._client import Client, open_client
 from ._config import Limits, Timeouts
+from ._connection.info import ConnectionInfo
 from ._errors import (
     ConnectFailed,
+    ConnectionLost,
+    ConnectionTerminated,
+    ConnectionTimedOut,
     ErrorCode,
     H2WSError,
     HTTP2NotAvailable,
@@ -21,14 +24,13 @@ from ._errors import (
     WebSocketError,
     WebSocketRejected,
 )
-from ._feeds import ReconnectingWebSocket, WebSocketGroup
-from ._headers import Headers
-from ._info import ConnectionInfo
-from ._parts import OutgoingMessage
-from ._response import Response
+from ._http.headers import Headers
+from ._protocols.ws.deflate import DeflateOptions
+from ._requests.response import Response
 from ._version import __version__
-from ._websocket import WebSocket
-from ._ws.deflate import DeflateOptions
+from ._websockets.group import ReconnectingWebSocket, WebSocketGroup
+from ._websockets.parts import OutgoingMessage
+from ._websockets.websocket import WebSocket
 
 __all__ = [
     "Client",

@@ -17,21 +17,21 @@ from typing import TypeAlias, TypedDict, Unpack
 
 import trio
 
-from ._call import HTTP2, ContentOptions, Defaults, RequestOptions, check_http2, check_seconds
 from ._config import Limits, Timeouts
-from ._dial import DialConfig, Dialer, OpenStream
-from ._exchange import Exchange
-from ._feeds import OpenGroup, ReconnectingWebSocket
-from ._handshake import Handshakes, Offer
-from ._headers import HeaderTypes
-from ._info import ConnectionInfo
-from ._pool import Pool
-from ._proxy import ProxyChoice, parse_proxy
-from ._response import Response
+from ._connection.info import ConnectionInfo
+from ._http.headers import HeaderTypes
+from ._network.proxies import ProxyChoice, parse_proxy
+from ._pool.dial import DialConfig, Dialer, OpenStream
+from ._pool.pool import Pool
+from ._protocols.ws.deflate import DeflateOptions
+from ._protocols.ws.handshake import offer
+from ._requests.dispatch import Exchange
+from ._requests.prepare import HTTP2, ContentOptions, Defaults, RequestOptions, check_http2, check_seconds
+from ._requests.response import Response
 from ._util import PrivateConstructor
-from ._websocket import WebSocket
-from ._ws.deflate import DeflateOptions
-from ._ws.handshake import offer
+from ._websockets.group import OpenGroup, ReconnectingWebSocket
+from ._websockets.opening import Handshakes, Offer
+from ._websockets.websocket import WebSocket
 
 Handler: TypeAlias = Callable[[WebSocket], Awaitable[object]]
 

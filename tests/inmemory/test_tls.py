@@ -12,8 +12,8 @@ import trustme
 from trio.testing import memory_stream_pair
 
 import trio_h2ws
-from trio_h2ws._tls import TLSTransport
-from trio_h2ws._transport import StreamTransport
+from trio_h2ws._network.tls import TLSTransport
+from trio_h2ws._network.transport import StreamTransport
 from trio_h2ws.testing import open_server
 
 CA = trustme.CA()

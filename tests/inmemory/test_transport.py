@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock, lockstep_stream_pair
 
-from trio_h2ws._clock import Timers
-from trio_h2ws._transport import EarlyBytes, SocketTransport, StreamTransport, transport_for
+from trio_h2ws._connection.timers import Timers
+from trio_h2ws._network.transport import EarlyBytes, SocketTransport, StreamTransport, transport_for
 
 
 async def test_a_socket_takes_what_it_can_and_keeps_the_rest() -> None:

@@ -17,9 +17,9 @@ from typing import Protocol
 import pytest
 import trio
 
-from trio_h2ws._cli.common import size
-from trio_h2ws._cli.page import amount
-from trio_h2ws._cli.screen import above, hex_of
+from trio_h2ws._cli.connect.screen import above, hex_of
+from trio_h2ws._cli.demo.text import amount
+from trio_h2ws._cli.options import size
 from trio_h2ws.testing import Server, open_server
 
 COMMAND = [sys.executable, "-m", "trio_h2ws"]

@@ -322,7 +322,7 @@ async def test_websocket_that_breaks_the_protocol(client: PlainClient) -> None:
 
 
 async def test_websocket_message_that_is_too_big(client: PlainClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trio_h2ws.testing._websockets.MAX_MESSAGE", 1000)
+    monkeypatch.setattr("trio_h2ws.testing._routes.http.websocket.MAX_MESSAGE", 1000)
     ws = await client.websocket("/ws/echo")
     await ws.send("x" * 1000)
     assert len(await ws.receive()) == 1000
@@ -475,7 +475,7 @@ async def test_a_bug_of_the_server_is_kept(
 
 
 async def test_a_flood_of_pings(client: PlainClient, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
-    monkeypatch.setattr("trio_h2ws.testing._h2.MAX_OWED", 10_000)
+    monkeypatch.setattr("trio_h2ws.testing._http2.connection.MAX_OWED", 10_000)
     for _ in range(1000):
         client.h2.ping(b"12345678")
     await client.flush()

@@ -18,7 +18,7 @@ import trio_h2ws
 from servers.http1 import Peer, open_http1
 from servers.http2 import open_both
 from servers.listener import Listener, authority, client_context, listening, server_context
-from trio_h2ws._tls import default_context
+from trio_h2ws._network.tls import default_context
 from trio_h2ws.testing import open_server
 
 

@@ -14,8 +14,8 @@ import trio.testing
 import trio_h2ws
 from servers.http2 import Both, open_both
 from servers.listener import Listener, client_context, listening, server_context, until
-from trio_h2ws._tls import TLSTransport
-from trio_h2ws._transport import transport_for
+from trio_h2ws._network.tls import TLSTransport
+from trio_h2ws._network.transport import transport_for
 
 
 async def offered_by_the_standard_library(context: ssl.SSLContext, server: Listener) -> tuple[list[str], str | None]:

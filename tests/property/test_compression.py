@@ -8,7 +8,7 @@ import hpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_h2ws._h2.compression import BlockDecoder, BlockEncoder
+from trio_h2ws._protocols.h2.header_compression import BlockDecoder, BlockEncoder
 
 fields = st.tuples(
     st.sampled_from([b":method", b"x-a", b"x-b", b"cookie"]),

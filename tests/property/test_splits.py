@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 import trio_h2ws
 from toolkit import frames
 from toolkit.record import CONNECT, GET, Recorder
-from trio_h2ws._content import Decoder
-from trio_h2ws._h2.frames import FrameError, FrameSplitter
-from trio_h2ws._ws.deflate import accept_deflate
-from trio_h2ws._ws.session import Session
+from trio_h2ws._protocols.h2.frames import FrameError, FrameSplitter
+from trio_h2ws._protocols.ws.deflate import accept_deflate
+from trio_h2ws._protocols.ws.receiver import Session
+from trio_h2ws._requests.content_encoding import Decoder
 
 EXAMPLES = settings(max_examples=100, deadline=None)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import trio
 
 import trio_h2ws
-from trio_h2ws.testing import _routes
+from trio_h2ws.testing._routes import http as _routes
 
 from .worker import Caller
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from trio_h2ws import Limits
-from trio_h2ws._engine import RequestHead
-from trio_h2ws._h2.engine import H2Engine
-from trio_h2ws._streamstate import StreamState
+from trio_h2ws._protocols.engine import RequestHead
+from trio_h2ws._protocols.h2.engine import H2Engine
+from trio_h2ws._protocols.stream_state import StreamState
 
 from . import frames
 

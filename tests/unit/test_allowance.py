@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from trio_h2ws._allowance import Allowance
+from trio_h2ws._protocols.token_bucket import Allowance
 
 
 class Clock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hpack
 import pytest
 
-from trio_h2ws._h2.compression import BlockDecoder, BlockEncoder
+from trio_h2ws._protocols.h2.header_compression import BlockDecoder, BlockEncoder
 
 
 def decode(decoder: hpack.Decoder, block: bytes) -> list[tuple[bytes, bytes]]:

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from trio_h2ws import RemoteProtocolError
-from trio_h2ws._content import Decoder
+from trio_h2ws._requests.content_encoding import Decoder
 
 BODY = bytes(range(256)) * 300
 

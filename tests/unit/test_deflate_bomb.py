@@ -9,8 +9,8 @@ import zlib
 import pytest
 
 from trio_h2ws import DeflateOptions, Limits
-from trio_h2ws._ws.deflate import accept_deflate
-from trio_h2ws._ws.session import Session
+from trio_h2ws._protocols.ws.deflate import accept_deflate
+from trio_h2ws._protocols.ws.receiver import Session
 
 MIB = 1 << 20
 

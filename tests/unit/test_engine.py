@@ -8,7 +8,7 @@ import pytest
 import trio_h2ws
 from toolkit import frames
 from toolkit.record import CONNECT, Recorder
-from trio_h2ws._engine import RequestHead
+from trio_h2ws._protocols.engine import RequestHead
 
 from .test_frames import parse
 

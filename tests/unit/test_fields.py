@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_h2ws._h2.fields import Malformed, check_response, check_trailers, list_size, request_block
+from trio_h2ws._protocols.h2.header_lists import Malformed, check_response, check_trailers, list_size, request_block
 
 STATUS = (b":status", b"200")
 

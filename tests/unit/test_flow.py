@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trio_h2ws._h2.flow import ReceiveWindow
+from trio_h2ws._protocols.receive_window import ReceiveWindow
 
 
 def test_credit_comes_when_half_is_owed() -> None:

@@ -6,8 +6,8 @@ import hyperframe.frame as hf
 import pytest
 
 from trio_h2ws._errors import ErrorCode
-from trio_h2ws._h2 import frames
-from trio_h2ws._h2.frames import FrameError, FrameSplitter
+from trio_h2ws._protocols.h2 import frames
+from trio_h2ws._protocols.h2.frames import FrameError, FrameSplitter
 
 
 def parse(data: bytes) -> list[hf.Frame]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from trio_h2ws import RemoteProtocolError
-from trio_h2ws._content import Decoder
+from trio_h2ws._requests.content_encoding import Decoder
 
 BODY = bytes(range(256)) * 40
 WHOLE = gzip.compress(BODY)

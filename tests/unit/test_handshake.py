@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from trio_h2ws import DeflateOptions, Headers, RemoteProtocolError
-from trio_h2ws._ws.deflate import accept_deflate, offer_deflate
-from trio_h2ws._ws.handshake import check_answer, offer
+from trio_h2ws._protocols.ws.deflate import accept_deflate, offer_deflate
+from trio_h2ws._protocols.ws.handshake import check_answer, offer
 
 OPTIONS = DeflateOptions()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trio_h2ws import Headers
-from trio_h2ws._headers import prepare, prepare_trailers
+from trio_h2ws._http.headers import prepare, prepare_trailers
 
 HEADERS = Headers([(b"Content-Type", b"text/plain"), (b"set-cookie", b"a"), (b"set-cookie", b"b"), (b"x", b"\xe9")])
 

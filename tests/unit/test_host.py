@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from trio_h2ws._url import Origin, parse_url
+from trio_h2ws._http.url import Origin, parse_url
 
 LONGEST_LABEL = "a" * 63
 LONGEST_NAME = ".".join([LONGEST_LABEL] * 3 + ["a" * 61])
@@ -117,7 +117,7 @@ def test_only_the_labels_of_other_scripts_are_changed() -> None:
 def test_who_needs_no_idna_does_not_load_its_tables() -> None:
     program = """
 import sys
-from trio_h2ws._url import parse_url
+from trio_h2ws._http.url import parse_url
 parse_url("https://a.test/"), parse_url("https://[::1]/")
 assert "idna.uts46data" not in sys.modules
 parse_url("https://ä.test/")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trio_h2ws._noproxy import bypasses
-from trio_h2ws._url import parse_url
+from trio_h2ws._http.url import parse_url
+from trio_h2ws._network.no_proxy import bypasses
 
 DIRECT = [
     # A name is that host and all below it.

@@ -6,8 +6,8 @@ import traceback
 
 import pytest
 
-from trio_h2ws._proxy import Proxy, ProxyChoice, parse_proxy
-from trio_h2ws._url import parse_url
+from trio_h2ws._http.url import parse_url
+from trio_h2ws._network.proxies import Proxy, ProxyChoice, parse_proxy
 
 GOOD = [
     ("proxy.test", Proxy("http", "proxy.test", 80, None, b"")),

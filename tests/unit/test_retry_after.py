@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 import trio_h2ws
-from trio_h2ws._retry_after import retry_after
+from trio_h2ws._http.retry_after import retry_after
 
 
 @pytest.fixture(params=["America/New_York", "UTC", "Asia/Tokyo"])

@@ -6,9 +6,9 @@ from typing import Any
 
 import hyperframe.frame as hf
 
-from trio_h2ws._h2 import frames
-from trio_h2ws._h2.sendqueue import SendQueue
-from trio_h2ws._streamstate import StreamState
+from trio_h2ws._protocols.h2 import frames
+from trio_h2ws._protocols.h2.send_queue import SendQueue
+from trio_h2ws._protocols.stream_state import StreamState
 
 from .test_frames import parse
 

@@ -12,9 +12,9 @@ from wsproto.events import BytesMessage, TextMessage
 
 from toolkit import frames
 from trio_h2ws import DeflateOptions, Limits
-from trio_h2ws._ws.deflate import accept_deflate
-from trio_h2ws._ws.outgoing import Outgoing, check_close
-from trio_h2ws._ws.session import Session
+from trio_h2ws._protocols.ws.deflate import accept_deflate
+from trio_h2ws._protocols.ws.receiver import Session
+from trio_h2ws._protocols.ws.sender import Outgoing, check_close
 
 KEEP = DeflateOptions(server_context_takeover=True, client_context_takeover=True)
 

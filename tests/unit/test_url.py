@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_h2ws._url import Origin, parse_url
+from trio_h2ws._http.url import Origin, parse_url
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import trio
 
 import trio_h2ws
 
-from . import lines
-from .common import CommandError, add_call, describe, milliseconds, ssl_context, with_scheme
-from .output import Output, standard_error, standard_output, visible
+from . import stdin as lines
+from .options import CommandError, add_call, describe, milliseconds, ssl_context, with_scheme
+from .stdout import Output, standard_error, standard_output, visible
 
 _PIECE = 64 * 1024
 FORM = ("content-type", "application/x-www-form-urlencoded")

@@ -23,9 +23,12 @@ import trio
 
 import trio_h2ws
 
-from . import connect, demo, get, probe
-from .common import CommandError, Parser, explain
-from .output import abandon, standard_error, visible
+from . import get
+from .connect import command as connect
+from .demo import command as demo
+from .options import CommandError, Parser, explain
+from .probe import command as probe
+from .stdout import abandon, standard_error, visible
 
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 

@@ -9,12 +9,12 @@ Needs the extra: `pip install 'trio_h2ws[testing]'`.
 
 from __future__ import annotations
 
-from ._h1 import H1ServerConnection
-from ._h2 import H2ServerConnection
+from ._http1.connection import H1ServerConnection
+from ._http2.connection import H2ServerConnection
 from ._open import open_server
+from ._routes.websocket import ServerWebSocket
 from ._server import Server
 from ._stats import Stats
-from ._websockets import ServerWebSocket
 
 __all__ = ["H1ServerConnection", "H2ServerConnection", "Server", "ServerWebSocket", "Stats", "open_server"]
 

@@ -25,7 +25,7 @@ import trio
 
 if TYPE_CHECKING:
     from ._connection import ServerConnection
-    from ._websockets import ServerWebSocket
+    from ._routes.websocket import ServerWebSocket
 
 Fields: TypeAlias = list[tuple[bytes, bytes]]
 

@@ -16,9 +16,9 @@ from typing import Any
 import trio
 from h2.settings import SettingCodes
 
+from ._certificates import Identity
 from ._exchange import LOWEST_STATUS, Options, OverHTTP2
 from ._server import Server
-from ._tls import Identity
 
 DEFAULT_SETTINGS: dict[int, int] = {
     SettingCodes.MAX_CONCURRENT_STREAMS: 256,

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 from trio.testing import memory_stream_pair
 
+from ._certificates import Identity
 from ._connection import DISCARD_SECONDS, ServerConnection, say_goodbye
 from ._exchange import Options
-from ._h1 import H1ServerConnection
-from ._h2 import H2ServerConnection
+from ._http1.connection import H1ServerConnection
+from ._http2.connection import H2ServerConnection
 from ._stats import Stats
-from ._tls import Identity
 
 if TYPE_CHECKING:
     import trustme
 
-    from ._websockets import ServerWebSocket
+    from ._routes.websocket import ServerWebSocket
 
 log = logging.getLogger("trio_h2ws.testing")
 

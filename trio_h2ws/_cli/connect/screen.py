@@ -1,0 +1,95 @@
+"""What `connect` shows: messages on stdout, notes about the connection on stderr.
+
+With a person at a terminal on all three streams, messages come while something is being typed. The terminal itself
+keeps that line, and we don't know what is in it; so a message is put in above it, in lines that the terminal inserts
+(ECMA-48: IL), and the line and the cursor stay as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import unicodedata
+
+from ..stdout import standard_error, standard_output, visible
+
+PROMPT = "> "
+_SHOWN = 512  # bytes of a binary message that a terminal gets to show
+
+
+class Screen:
+    def __init__(self) -> None:
+        self._out = standard_output()
+        self._err = standard_error()
+        typed = sys.stdin is not None and sys.stdin.isatty()
+        self.is_conversation = (
+            typed and self._out.is_terminal and self._err.is_terminal and os.environ.get("TERM") != "dumb"
+        )
+
+    async def prompt(self) -> None:
+        if self.is_conversation:
+            await self._out.write(self._out.dim(PROMPT))
+
+    async def message(self, message: str | bytes) -> None:
+        """Raises OSError when stdout can't be written."""
+        out = self._out
+        text = hex_of(message, _SHOWN if out.is_terminal else None) if isinstance(message, bytes) else message
+        if not out.is_terminal:
+            await out.write(text + "\n")
+            return
+        text = visible(text)
+        if self.is_conversation:
+            await out.write(above(f"< {text}", out.good("<") + f" {text}", *_terminal()))
+        else:
+            await out.write(f"{out.good('<')} {text}\n")
+
+    async def note(self, text: str) -> None:
+        text = visible(text)
+        line = self._err.dim(text)
+        if self.is_conversation:
+            await self._out.write(above(text, line, *_terminal()))
+        else:
+            await self._err.say(line)
+
+    async def last(self, text: str, *, good: bool) -> None:
+        """The last line: it takes the place of the prompt."""
+        clear = "\r\x1b[K" if self.is_conversation else ""
+        text = visible(text)
+        await self._err.say(clear + (text if good else self._err.bad(text)))
+
+
+def hex_of(data: bytes, most: int | None) -> str:
+    """`binary, 3 bytes: 00 01 02`"""
+    left = "" if most is None or len(data) <= most else " …"
+    return f"binary, {len(data)} bytes: {data[:most].hex(' ')}{left}"
+
+
+def above(plain: str, styled: str, columns: int, rows: int) -> str:
+    """The control functions that show `styled` above the line that is being typed. `plain` tells how high it is.
+
+    Save the cursor; make room below, which scrolls if it must; insert that many lines, so that the typed one moves
+    down; write into them; then the cursor to where the typed line is now. What is higher than the screen can't be put
+    in: it takes the place of the typed line, which the terminal still keeps.
+    """
+    height = sum(max(1, -(-_width(line) // columns)) for line in plain.split("\n"))
+    if height >= rows:
+        return f"\r\x1b[K{styled}\n{PROMPT}"
+    room = "\n" * height + f"\x1b[{height}A\x1b[{height}L"
+    return f"\x1b7{room}\r{styled}\x1b8\x1b[{height}B"
+
+
+def _terminal() -> tuple[int, int]:
+    size = shutil.get_terminal_size()
+    return max(1, size.columns), max(1, size.lines)
+
+
+def _width(text: str) -> int:
+    """Columns that a terminal needs for it, about: wide letters take two, combining ones none, a tab up to eight."""
+    width = 0
+    for letter in text:
+        if letter == "\t":
+            width += 8 - width % 8
+        elif not unicodedata.combining(letter):
+            width += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+    return width

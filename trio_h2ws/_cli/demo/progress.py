@@ -1,0 +1,34 @@
+"""A line that tells how far the demo is, for a person who has to wait."""
+
+from __future__ import annotations
+
+import trio
+
+from ..stdout import Output
+from .load import Outcome, Plan
+from .text import amount
+
+_PATIENCE = 0.5  # what is done sooner needs no such line
+_EVERY = 0.1
+
+
+async def show_progress(stderr: Output, outcome: Outcome, plan: Plan) -> None:
+    """Until cancelled, and gone then."""
+    if not stderr.is_terminal:
+        return
+    await trio.sleep(_PATIENCE)
+    try:
+        while True:
+            parts = []
+            if plan.download:
+                parts.append(amount(outcome.downloaded))
+            if plan.websockets:
+                parts.append(f"{outcome.opened} of {plan.websockets} WebSockets")
+            if plan.requests:
+                parts.append(f"{outcome.answered} of {plan.requests} requests")
+            if outcome.work_seconds is not None:
+                parts = ["the same echoes without the download"]
+            stderr.write_now(f"\r\x1b[K{stderr.dim(' · '.join(parts))}")
+            await trio.sleep(_EVERY)
+    finally:
+        stderr.write_now("\r\x1b[K")

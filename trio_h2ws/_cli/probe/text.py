@@ -1,0 +1,89 @@
+"""The probe's report for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import trio_h2ws
+
+from ..options import milliseconds
+from ..stdout import Output, visible
+from .findings import NOTHING, Look, Opening
+
+# RFC 9113, section 6.5.2, and RFC 8441, section 3: what holds without being sent. ENABLE_PUSH: of a server.
+_INITIAL = {
+    "HEADER_TABLE_SIZE": 4096,
+    "ENABLE_PUSH": 0,
+    "INITIAL_WINDOW_SIZE": 65535,
+    "MAX_FRAME_SIZE": 16384,
+    "ENABLE_CONNECT_PROTOCOL": 0,
+}
+
+
+def page(out: Output, url: str, found: Look | None, other: Look | None, websocket: Opening | None) -> str:
+    lines = [f"{out.bold('trio_h2ws')} {trio_h2ws.__version__} probe: {visible(url)}", ""]
+    if found is not None:
+        lines += [f"  {name:<12}{text}" for name, text in _connection(out, found)]
+        if other is not None:
+            lines.append(f"  {_name(other):<12}{_also(out, other)}")
+    if websocket is not None:
+        lines += [f"  {name:<12}{text}" for name, text in _websocket(out, websocket)]
+    return "\n".join(lines) + "\n"
+
+
+def _connection(out: Output, found: Look) -> Iterator[tuple[str, str]]:
+    if found.protocol is not None:
+        yield "protocol", out.bold(found.protocol) + ("" if found.tls else ", in clear")
+    if found.tls is not None:
+        yield "TLS", f"{found.tls}, {found.cipher}"
+        chosen = f"the server chose {found.chosen}" if found.chosen is not None else "the server chose nothing"
+        yield "ALPN", f"offered {', '.join(found.offered)}; {chosen}"
+    if found.error is not None:
+        yield "answer", out.bad(visible(found.error))
+    elif found.seconds is not None:
+        yield "answer", f"{found.status} to HEAD, after {milliseconds(found.seconds)}"
+    if found.protocol != "HTTP/2":
+        return
+    if found.round_trip is not None:
+        yield "round trip", milliseconds(found.round_trip)
+    yield "streams", f"{found.streams_allowed} at once"
+    name = "settings"
+    for setting, value in found.settings.items():
+        note = out.dim(", the initial value") if _INITIAL.get(setting) == value else ""
+        yield name, f"{setting} {value}{note}"
+        name = ""
+    yield "RFC 8441", out.good("yes") if found.extended_connect else "no"
+
+
+def _name(other: Look) -> str:
+    return "HTTP/1.1" if other.offered else "HTTP/2"
+
+
+def _also(out: Output, other: Look) -> str:
+    how = "" if other.offered else " with prior knowledge"
+    if other.error is not None:
+        return f"no{how}: {visible(other.error)}"
+    return f"{out.good('yes') if other.speaks else 'no'}{how}: {other.status} to HEAD"
+
+
+def _websocket(out: Output, opening: Opening) -> Iterator[tuple[str, str]]:
+    over = f"over {opening.over}" if opening.over else "not known" if opening.why == NOTHING else "not in this mode"
+    yield "WebSocket", f"{out.bold(over)}: {visible(opening.why)}"
+    if opening.opened:
+        assert opening.seconds is not None
+        parts = [f"opened in {milliseconds(opening.seconds)}"]
+        if opening.stream_id is not None:
+            parts.append(f"stream {opening.stream_id}")
+        if opening.subprotocol is not None:
+            parts.append(f"subprotocol {visible(opening.subprotocol)}")
+        parts.append(visible(opening.extensions) if opening.extensions is not None else "no extension")
+        yield "", f"{visible(opening.path or '')} {out.good(parts[0])}, {', '.join(parts[1:])}"
+    for refusal in opening.refusals:
+        yield "", f"{visible(opening.path or '')} {_refusal(out, refusal)}"
+
+
+def _refusal(out: Output, refusal: dict[str, Any]) -> str:
+    over = f" over {refusal['over']}" if refusal["over"] is not None else ""
+    body = " ".join(visible(refusal["body"] or "").split())
+    return out.bad(f"not opened{over}") + f": {visible(refusal['error'])}" + (f" ({body})" if body else "")

@@ -1,0 +1,169 @@
+"""The writer of one connection: all that leaves, and when.
+
+A hop to the writer's task costs a scheduler pass, and a lone message should not pay it: if nothing is queued and the
+transport is free, `flush` writes at once, synchronously, without waiting. But a hundred tasks that send in one
+scheduler pass should share one system call. So only the first `flush` after a quiet moment writes; until the reader
+or the writer has run again, the others wake the writer. It runs after all tasks of that pass, waits a few passes more
+while they bring more, and takes everything in one write. When the reader has woken several tasks at once it foresees
+the burst, and leaves all of it to the writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from .._network.tls import TLSTransport
+from .._network.transport import BROKEN, Transport
+from .._protocols.engine import Engine
+
+_WRITE = 64 * 1024
+_GATHER_PASSES = 8
+_GATHER_SECONDS = 0.0005
+
+
+class Writer:
+    """`run` is its task; everything else is synchronous. `failed(error)` hears, once, that nothing more can leave."""
+
+    __slots__ = (
+        "_awake",
+        "_closing",
+        "_direct",
+        "_dispatching",
+        "_engine",
+        "_failed",
+        "_kept",
+        "_more",
+        "_sleeping",
+        "_transport",
+        "broken",
+    )
+
+    def __init__(self, transport: Transport, engine: Engine, failed: Callable[[BaseException], None]) -> None:
+        self.broken = False
+        self._transport = transport
+        self._engine = engine
+        self._failed = failed
+        self._closing = False
+        self._kept: list[bytes] = []  # what was queued when the connection was shut down
+        self._sleeping: trio.lowlevel.Task | None = None
+        self._awake = True  # it looks for output when it starts
+        self._more = False  # somebody has called flush since the writer looked
+        self._direct = True
+        self._dispatching = False
+
+    def flush(self) -> None:
+        """There may be bytes to write: now if it costs nobody anything, else by the task."""
+        self._more = True
+        if self._dispatching or self._awake or self.broken:
+            return  # the reader looks when it has dispatched all; the writer looks before it sleeps
+        engine = self._engine
+        if self._direct and not self._transport.blocked:
+            self._direct = False
+            if not engine.has_output:
+                return
+            try:
+                self._transport.write(engine.produce(_WRITE))
+            except BROKEN as error:
+                self._break(error)
+                return
+            if not (engine.has_output or self._transport.blocked):
+                return
+        self._wake()
+
+    # The reader's dispatch.
+
+    def hold(self) -> None:
+        """The reader dispatches what it has read; what that queues leaves together."""
+        self._dispatching = True
+
+    def resume(self, woken: int) -> None:
+        """The reader has dispatched, and has woken so many tasks, which will probably send."""
+        self._dispatching = False
+        self._direct = woken <= 1
+        if self._engine.has_output or self._transport.blocked:
+            if woken:
+                self._wake()
+            else:
+                self.flush()
+
+    # The task.
+
+    async def run(self) -> None:
+        """Until `close`, and until all has left; or until a write fails."""
+        transport, engine = self._transport, self._engine
+        try:
+            while not self._closing or self._kept or engine.has_output or transport.blocked:
+                if transport.blocked:
+                    await transport.drain()
+                elif self._kept:
+                    transport.write(self._kept.pop(0))
+                elif engine.has_output:
+                    await self._gather()
+                    if not self._kept:  # else the connection was shut down meanwhile, and that was queued sooner
+                        transport.write(engine.produce(_WRITE))
+                else:
+                    await self._sleep()
+            self._say_goodbye()
+            if transport.blocked:
+                await transport.drain()
+        except BROKEN as error:
+            self._break(error)
+
+    async def _gather(self) -> None:
+        """Let the tasks that are sending go on for a few passes, as long as each pass brings more to write."""
+        latest = trio.current_time() + _GATHER_SECONDS
+        for _ in range(_GATHER_PASSES):
+            self._more = False
+            await trio.lowlevel.checkpoint()
+            if not self._more or trio.current_time() > latest:
+                return
+
+    async def _sleep(self) -> None:
+        self._direct = True
+        self._awake = False
+        self._sleeping = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._sleeping = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _wake(self) -> None:
+        self._awake = True
+        task, self._sleeping = self._sleeping, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    # Ends.
+
+    def keep_queued(self) -> None:
+        """What is queued now leaves, though its streams end: as far as the peer's windows allow."""
+        while self._engine.has_output:
+            self._kept.append(self._engine.produce(_WRITE))
+
+    def close(self) -> None:
+        """What is queued is the last; after it, TLS's goodbye."""
+        self._closing = True
+        self._wake()
+
+    def close_at_once(self) -> None:
+        """The same without waiting: what the socket does not take now is lost."""
+        if self.broken or self._transport.blocked:
+            return
+        try:
+            self._transport.write(self._engine.produce(_WRITE))
+            self._say_goodbye()
+        except BROKEN:
+            pass  # the connection is ending already; the goodbye was a courtesy
+
+    def _say_goodbye(self) -> None:
+        if isinstance(self._transport, TLSTransport):
+            self._transport.say_goodbye()
+
+    def _break(self, error: BaseException) -> None:
+        if not self.broken:
+            self.broken = True
+            self._failed(error)

@@ -1,0 +1,115 @@
+"""Which proxy an origin goes through: the given one, that of the environment, or none. The way is in `_tunnel.py`.
+
+A proxy's URL may carry a password, so nothing here shows more of it than scheme, host and port: no error, no repr,
+and no exception of a parser that would quote what it did not understand.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from .._http.headers import RawFields
+from .._http.host import as_dialled
+from .._http.url import Origin, basic_authorization
+from .no_proxy import bypasses
+
+_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# Behind the last "@": a host, perhaps a port, and what should not be there.
+_PLACE = re.compile(r"(\[[^\]]*\]|[^:/?#\[\]]*)(?::([^/?#]*))?(.*)")
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_MOST_SOCKS = 255  # RFC 1929, section 2: one octet says how long a user or password is
+_ENCODE = "percent-encode / ? # and @ in a user or password"
+
+
+class Proxy(NamedTuple):
+    """A checked proxy URL."""
+
+    scheme: str
+    host: str
+    port: int
+    user: bytes | None
+    password: bytes
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"<Proxy {self}>"  # never the password
+
+    @property
+    def speaks_socks(self) -> bool:
+        return self.scheme.startswith("socks")
+
+    @property
+    def authorization(self) -> RawFields:
+        if self.user is None:
+            return []
+        # As browsers write it: there is a proxy that knows no other way (pproxy).
+        return [(b"Proxy-Authorization", basic_authorization(self.user, self.password))]
+
+
+def parse_proxy(url: str) -> Proxy:
+    """Raises ValueError for what is no proxy, before anything is dialled. No error tells the password."""
+    if not isinstance(url, str):
+        raise TypeError(f"proxy must be a URL in a str, not {type(url).__name__}")
+    found = _SCHEME.match(url)
+    scheme, rest = (found[1].lower(), url[found.end() :]) if found is not None else ("http", url)
+    login, at, place = rest.rpartition("@")
+    parts = _PLACE.match(place)
+    assert parts is not None  # every part of it may be empty
+    host, port, more = parts[1], parts[2] or "", parts[3]
+    is_number = port.isascii() and port.isdigit()
+    shown = f"proxy '{scheme}://{host}{f':{port}' if is_number else ''}'"
+    if _CONTROL.search(url):
+        raise ValueError("proxy: its URL has a space or a control character in it")
+    if scheme not in _PORTS:
+        raise ValueError(f"{shown}: use http://, https://, socks5:// or socks5h://")
+    if any(sign in login for sign in "/?#"):
+        raise ValueError(f"{shown}: {_ENCODE}")
+    if port and not is_number:
+        raise ValueError(f"{shown}: its port is no number; {_ENCODE}")
+    if more not in ("", "/"):
+        raise ValueError(f"{shown}: give scheme://host:port, and nothing after it")
+    if port and not 0 < int(port[:6]) < 65536:
+        raise ValueError(f"{shown}: there is no such port")
+    try:
+        name = as_dialled(host)
+    except ValueError:
+        raise ValueError(f"{shown}: that is no host to connect to") from None
+    user, _, password = login.partition(":")
+    proxy = Proxy(
+        scheme, name, int(port or _PORTS[scheme]), unquote_to_bytes(user) if at else None, unquote_to_bytes(password)
+    )
+    if proxy.speaks_socks and proxy.user is not None:
+        for word in (proxy.user, proxy.password):
+            if not (word and word.isascii() and len(word) <= _MOST_SOCKS):
+                most = f"each in 1 to {_MOST_SOCKS} characters of ASCII"
+                raise ValueError(f"{shown}: SOCKS5 takes a user and a password, {most}, or neither")
+    return proxy
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyChoice:
+    """The given proxy, or that of the environment (if trusted), or none."""
+
+    proxy: Proxy | None
+    trust_env: bool
+
+    def for_origin(self, origin: Origin) -> Proxy | None:
+        if self.proxy is not None or not self.trust_env:
+            return self.proxy
+        if not any(name.lower().endswith("_proxy") for name in os.environ):
+            return None
+        from urllib import request  # it takes as long to import as all of this library: only where it is needed
+
+        # Only what stands in the environment, on every system: not the settings of Windows or macOS.
+        proxies = request.getproxies_environment()
+        url = proxies.get(origin.scheme) or proxies.get("all")
+        if not url or bypasses(proxies.get("no", ""), origin.host, origin.port):
+            return None
+        return parse_proxy(url)

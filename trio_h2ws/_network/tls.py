@@ -1,0 +1,187 @@
+"""TLS over any transport: a record pump on memory BIOs.
+
+trio.SSLStream gives one TLS record a call, and a busy server sends one record a message: with a hundred busy
+WebSockets most of the time goes into asking. Here one read of the socket takes every record that has arrived, and
+the engine gets them as one piece.
+
+Writing never waits: OpenSSL encrypts into a memory BIO, and the transport below takes what is in it. Bytes that
+OpenSSL wants to send by itself while we read (a KeyUpdate) leave the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+from typing import Any
+
+import trio
+
+from .transport import Transport
+
+_TOO_OLD_FOR_HTTP2 = ("SSLv3", "TLSv1", "TLSv1.1")  # RFC 9113, section 9.2
+_RECORD = 16384  # RFC 8446, section 5.1: the most that one record carries
+
+
+def _has_system_store() -> bool:
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile is not None or (paths.capath is not None and bool(os.listdir(paths.capath)))
+
+
+def default_context() -> ssl.SSLContext:
+    """The system's trust, TLS 1.2 or newer (RFC 9113, section 9.2), SSLKEYLOGFILE heeded.
+
+    On Windows and macOS the system's own verifier is asked (truststore); elsewhere OpenSSL's store, and where that
+    is empty (a slim container, a Python that was built elsewhere) certifi's.
+    """
+    context = ssl.create_default_context()
+    if sys.platform == "win32" or sys.platform == "darwin":  # type checkers know only this form
+        import truststore
+
+        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if (keys := os.environ.get("SSLKEYLOGFILE")) and not sys.flags.ignore_environment:
+            context.keylog_filename = keys
+    elif not _has_system_store():
+        import certifi
+
+        context.load_verify_locations(cafile=certifi.where())
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _forget_alpn(context: ssl.SSLContext) -> None:
+    try:
+        context.set_alpn_protocols([])
+    except MemoryError:
+        pass  # OpenSSL 1.1.1 has dropped the list, too, and then takes an empty one for a lack of memory
+
+
+class TLSTransport:
+    """A client's TLS session. `await handshake()` first; after it, a transport like any other."""
+
+    __slots__ = ("_broken", "_ended", "_incoming", "_inner", "_outgoing", "_tls", "truncated")
+
+    def __init__(self, inner: Transport, context: ssl.SSLContext, host: str, alpn: list[str]) -> None:
+        self._inner = inner
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._ended = False
+        self._broken: ssl.SSLError | None = None
+        self.truncated = False  # the peer ended TCP without a close_notify (RFC 8446, section 6.1)
+        # ALPN belongs to the context, but counts when an object is made of it: nothing may await in between. Then it
+        # is taken out again: who shares the context with us may not speak what we offer.
+        context.set_alpn_protocols(alpn)
+        try:
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        finally:
+            _forget_alpn(context)
+
+    @property
+    def blocked(self) -> bool:
+        return self._inner.blocked
+
+    @property
+    def has_news(self) -> bool:
+        return self._incoming.pending > 0 or self._inner.has_news
+
+    @property
+    def alpn(self) -> str | None:
+        """What the server chose (RFC 7301); None if it chose nothing."""
+        return self._tls.selected_alpn_protocol()
+
+    @property
+    def too_old_for_http2(self) -> bool:
+        return self._tls.version() in _TOO_OLD_FOR_HTTP2
+
+    @property
+    def certificate(self) -> dict[str, Any] | None:
+        """The server's certificate as `getpeercert` gives it; None if it was not verified."""
+        certificate = self._tls.getpeercert()
+        return dict(certificate) if certificate else None
+
+    async def handshake(self) -> None:
+        """Shake hands. Raises ssl.SSLError, ssl.CertificateError or OSError."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._send_pending()
+                data = await self._inner.receive()
+                if data:
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+            except ssl.SSLError:
+                await self._send_pending()  # the alert tells the server why
+                raise
+            else:
+                await self._send_pending()
+                return
+
+    async def _send_pending(self) -> None:
+        if self._outgoing.pending:
+            self._inner.write(self._outgoing.read())
+        if self._inner.blocked:
+            await self._inner.drain()
+
+    async def receive(self) -> bytes:
+        while not self._ended:
+            data = self._decrypt()
+            if data:
+                return data
+            if self._ended:
+                break
+            arrived = await self._inner.receive()
+            if arrived:
+                self._incoming.write(arrived)
+            else:
+                self._incoming.write_eof()
+        await trio.lowlevel.checkpoint()
+        return b""
+
+    def _decrypt(self) -> bytes:
+        """Every whole record that has arrived."""
+        if self._broken is not None:
+            raise self._broken
+        records: list[bytes] = []
+        read, incoming, tls = self._tls.read, self._incoming, self._tls
+        try:
+            while incoming.pending or incoming.eof or tls.pending():
+                record = read(_RECORD)
+                if not record:
+                    self._ended = True
+                    break
+                records.append(record)
+        except ssl.SSLWantReadError:
+            pass  # the rest of a record is still under way
+        except ssl.SSLZeroReturnError:
+            self._ended = True
+        except ssl.SSLEOFError:
+            self._ended = self.truncated = True
+        except ssl.SSLError as error:
+            if not records:
+                raise
+            self._broken = error  # what came before the broken record counts; the next read raises
+        if self._outgoing.pending and not self._inner.blocked:
+            self._inner.write(self._outgoing.read())
+        return records[0] if len(records) == 1 else b"".join(records)
+
+    def write(self, data: bytes) -> None:
+        self._tls.write(data)
+        self._inner.write(self._outgoing.read())
+
+    async def drain(self) -> None:
+        await self._inner.drain()
+        await self._send_pending()
+
+    def say_goodbye(self) -> None:
+        """Queue the close_notify (RFC 8446, section 6.1), so that the peer knows our end from a cut."""
+        try:
+            self._tls.unwrap()
+        except ssl.SSLError:
+            pass  # it wants the peer's answer, which we do not wait for; ours is in the BIO already
+        if self._outgoing.pending and not self._inner.blocked:
+            self._inner.write(self._outgoing.read())
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

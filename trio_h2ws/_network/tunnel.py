@@ -1,0 +1,126 @@
+"""The way through a proxy.
+
+A tunnel (HTTP CONNECT, RFC 9110 section 9.3.6, or SOCKS5, RFC 1928) gives a transport to the origin itself: TLS and
+HTTP/2 go on top, and one connection through a proxy multiplexes as always. Only plain `http://` requests over
+HTTP/1.1 go without a tunnel, in absolute form (RFC 9112, section 3.2.2): many proxies allow CONNECT to few ports.
+
+What comes behind the proxy's answer is the origin's. Only a server of HTTP/2 in clear may speak first (RFC 9113,
+section 3.4); from any other such bytes are the proxy's own, or answer what nobody has asked.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import h11
+import trio
+
+from .._errors import ConnectFailed
+from .._http.host import in_authority
+from .._http.url import Origin
+from .connect import Step, close, connect_tcp, root_cause, secure
+from .proxies import Proxy
+from .transport import BROKEN, EarlyBytes, Transport, transport_for
+
+_MAX_ANSWER = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One dial's way through one proxy."""
+
+    proxy: Proxy
+    context: Callable[[], ssl.SSLContext]
+    max_informational: int
+    step: Step
+
+    async def to_proxy(self) -> Transport:
+        """A transport to the proxy itself, inside TLS if it is an https:// one. Raises ConnectFailed."""
+        proxy, step, name = self.proxy, self.step, f"proxy {self.proxy}"
+        transport = await connect_tcp(name, proxy.host, proxy.port, step)
+        if proxy.scheme != "https":
+            return transport
+        try:
+            return await secure(name, transport, self.context(), proxy.host, ["http/1.1"], step)
+        except BaseException:
+            await close(transport)
+            raise
+
+    async def to_origin(self, origin: Origin, *, may_speak_first: bool) -> Transport:
+        """A transport to the origin. Raises ConnectFailed."""
+        if self.proxy.speaks_socks:
+            return await self._socks(origin)
+        transport = await self.to_proxy()
+        try:
+            try:
+                early = await self._connect(transport, origin)
+            except BROKEN as error:
+                raise ConnectFailed(f"proxy {self.proxy} broke the connection: {error}") from error
+            if early:
+                if not may_speak_first:
+                    raise ConnectFailed(f"proxy {self.proxy} sent bytes before the origin could")
+                transport = EarlyBytes(transport, early)
+        except BaseException:
+            await close(transport)
+            raise
+        return transport
+
+    async def _connect(self, transport: Transport, origin: Origin) -> bytes:
+        """CONNECT. Gives what came behind the answer."""
+        proxy = self.proxy
+        self.step.waits_for = f"the answer of proxy {proxy} to CONNECT"
+        target = f"{in_authority(origin.host)}:{origin.port}".encode()
+        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_ANSWER)
+        request = h11.Request(method=b"CONNECT", target=target, headers=[(b"Host", target), *proxy.authorization])
+        await _send(transport, (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
+        informational = 0
+        try:
+            while not isinstance(event := connection.next_event(), h11.Response):
+                if event is h11.NEED_DATA:
+                    connection.receive_data(await self._receive(transport))
+                    continue
+                informational += 1  # nothing else comes before the answer
+                if informational > self.max_informational:
+                    bound = f"max_informational: {self.max_informational}"
+                    raise ConnectFailed(f"proxy {proxy} sent too many 1xx responses before its answer ({bound})")
+        except h11.RemoteProtocolError as error:
+            raise ConnectFailed(f"proxy {proxy} broke HTTP/1.1: {error}") from error
+        if not 200 <= event.status_code < 300:
+            hint = "; it wants other credentials in the proxy URL" if event.status_code == 407 else ""
+            raise ConnectFailed(f"proxy {proxy} refused a tunnel to {origin} with status {event.status_code}{hint}")
+        return connection.trailing_data[0]
+
+    async def _socks(self, origin: Origin) -> Transport:
+        """SOCKS5, by python-socks."""
+        # Few programs need it, and it takes long to import.
+        from python_socks import ProxyConnectionError, ProxyError, ProxyType
+        from python_socks.async_.trio import Proxy as SocksProxy
+
+        proxy = self.proxy
+        self.step.waits_for = f"proxy {proxy}, or the way behind it"
+        user, password = (None, None) if proxy.user is None else (proxy.user.decode(), proxy.password.decode())
+        # socks5h leaves the name to the proxy, and so does socks5 here: names that only the proxy knows then work.
+        socks = SocksProxy(ProxyType.SOCKS5, proxy.host, proxy.port, user, password, rdns=True)
+        try:
+            sock = await socks.connect(origin.host, origin.port, timeout=float("inf"))  # the dial has its own time
+        except ProxyConnectionError as error:
+            raise ConnectFailed(
+                f"proxy {proxy}: could not connect: {root_cause(error.__cause__ or error)}"
+            ) from error
+        except (ProxyError, OSError, ValueError) as error:
+            raise ConnectFailed(f"proxy {proxy} gave no way to {origin}: {error}") from error
+        return transport_for(trio.SocketStream(sock))
+
+    async def _receive(self, transport: Transport) -> bytes:
+        data = await transport.receive()
+        if not data:
+            raise ConnectFailed(f"proxy {self.proxy} closed the connection before it had answered")
+        return data
+
+
+async def _send(transport: Transport, data: bytes) -> None:
+    transport.write(data)
+    if transport.blocked:
+        await transport.drain()

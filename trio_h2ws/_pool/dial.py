@@ -1,0 +1,182 @@
+"""One dial: from an origin to a connection that is ready, over HTTP/2 with the server's first SETTINGS here.
+
+The dial ends with the first SETTINGS, for requests too: only then is it known how many streams may be opened, and
+whether the server takes WebSockets. Everything that can go wrong until then is a ConnectFailed, and nothing was sent.
+
+ALPN (RFC 7301) chooses the protocol. An `http://` origin has none: it speaks HTTP/1.1, or HTTP/2 with prior knowledge
+when the caller requires that (RFC 9113, section 3.3).
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+import trio
+
+from .._config import Limits, Timeouts
+from .._connection.connection import Connection
+from .._errors import ConnectFailed, HTTP2NotAvailable
+from .._http.host import as_dialled
+from .._http.url import Origin
+from .._network.connect import Step, close, connect_tcp, connecting, secure
+from .._network.proxies import ProxyChoice
+from .._network.tls import default_context
+from .._network.transport import SocketTransport, Transport, transport_for
+from .._network.tunnel import Way
+from .._protocols.engine import Engine, Observer
+from .._protocols.h1.engine import Forward, H1Engine
+from .._protocols.h2.engine import H2Engine
+
+OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]
+
+
+class Speak(Enum):
+    """What a dial is to end in."""
+
+    BEST = "best"  # HTTP/2 where the server has it, else HTTP/1.1
+    HTTP1 = "http1"
+    HTTP2 = "http2"  # in clear, with prior knowledge
+
+
+@dataclass(frozen=True, slots=True)
+class DialConfig:
+    """What every dial of a client needs."""
+
+    ssl_context: ssl.SSLContext | None
+    server_hostname: str | None
+    open_stream: OpenStream | None
+    uds: str | bytes | os.PathLike[str] | None
+    proxies: ProxyChoice
+    limits: Limits
+    timeouts: Timeouts
+
+    def __post_init__(self) -> None:
+        """Raises TypeError or ValueError for what no dial could use."""
+        if self.ssl_context is not None and self.ssl_context.protocol is ssl.PROTOCOL_TLS_SERVER:
+            raise ValueError("ssl_context is a server's; make a client's with ssl.create_default_context()")
+        if self.open_stream is not None and not callable(self.open_stream):
+            raise TypeError(f"open_stream must be a function, not {type(self.open_stream).__name__}")
+        if self.uds is not None:
+            if not isinstance(self.uds, (str, bytes, os.PathLike)):
+                raise TypeError(f"uds must be a path, not {type(self.uds).__name__}")
+            if not os.fspath(self.uds):
+                raise ValueError("uds must be the path of a Unix socket, not empty")
+        if self.server_hostname is not None:
+            if not isinstance(self.server_hostname, str):
+                raise TypeError(f"server_hostname must be a str, not {type(self.server_hostname).__name__}")
+            try:
+                name = as_dialled(self.server_hostname)
+            except ValueError as error:
+                raise ValueError(f"server_hostname: {error}") from None
+            object.__setattr__(self, "server_hostname", name)  # as it is sent and compared
+
+
+class Dialer:
+    """Opens connections for the pool. It makes the default SSL context once, when it is first needed."""
+
+    def __init__(self, config: DialConfig, nursery: trio.Nursery, changed: Callable[[Connection], None]) -> None:
+        self._config = config
+        self._nursery = nursery
+        self._changed = changed
+        self._context = config.ssl_context
+
+    async def dial(self, origin: Origin, speak: Speak, *, tunnel: bool = False) -> Connection:
+        """A ready connection. `tunnel`: through a proxy only as a tunnel, as a WebSocket needs it.
+
+        Raises ConnectFailed. Cancelled, it leaves nothing open.
+        """
+        seconds = self._config.timeouts.connect
+        step = Step()
+        try:
+            with trio.fail_after(seconds if seconds is not None else float("inf")):
+                return await self._dial(origin, speak, tunnel, step)
+        except trio.TooSlowError:
+            message = f"{origin}: no connection within {seconds} s (Timeouts.connect); it waited for {step.waits_for}"
+            raise ConnectFailed(message) from None
+
+    async def _dial(self, origin: Origin, speak: Speak, tunnel: bool, step: Step) -> Connection:
+        config = self._config
+        try:
+            proxy = config.proxies.for_origin(origin) if config.open_stream is None and config.uds is None else None
+        except ValueError as error:
+            raise ConnectFailed(f"{origin}: in the environment, {error}") from error
+        name = str(origin) if proxy is None else f"{origin} through proxy {proxy}"
+        forward = None
+        if proxy is None:
+            transport = await self._open(origin, step)
+        else:
+            way = Way(proxy, self._default_context, config.limits.max_informational, step)
+            if origin.scheme == "http" and speak is Speak.HTTP1 and not tunnel and not proxy.speaks_socks:
+                transport = await way.to_proxy()
+                forward = Forward(f"{origin.scheme}://{origin.authority}".encode(), proxy.authorization)
+            else:
+                transport = await way.to_origin(origin, may_speak_first=speak is Speak.HTTP2)
+        http2 = speak is Speak.HTTP2
+        peer = transport.peer if isinstance(transport, SocketTransport) and proxy is None else None
+        certificate = None
+        if origin.scheme == "https":
+            alpn = ["http/1.1"] if speak is Speak.HTTP1 else ["h2", "http/1.1"]
+            host = config.server_hostname or origin.host
+            try:
+                tls = await secure(name, transport, self._default_context(), host, alpn, step)
+            except BaseException:
+                await close(transport)
+                raise
+            http2 = tls.alpn == "h2"
+            certificate = tls.certificate
+            transport = tls
+            if http2 and tls.too_old_for_http2:
+                # Only the user's own context allows such a TLS. HTTP/1.1 may go over it, and that is agreed on anew.
+                await close(transport)
+                return await self._dial(origin, Speak.HTTP1, tunnel, step)
+        step.waits_for = f"the first SETTINGS of {name}"
+
+        def make_engine(observer: Observer) -> Engine:
+            if http2:
+                return H2Engine(observer, config.limits, trio.current_time)
+            return H1Engine(observer, config.limits, forward)
+
+        connection = Connection(transport, make_engine, str(origin), config.limits, config.timeouts, self._changed)
+        connection.peer, connection.certificate = peer, certificate
+        try:
+            connection.start(self._nursery)
+        except RuntimeError:  # the nursery has ended: this dial belongs to a task outside of the client's block
+            await close(transport)
+            raise trio.ClosedResourceError("the client is closed") from None
+        try:
+            await connection.wait_ready()
+        except HTTP2NotAvailable as error:
+            raise HTTP2NotAvailable(error.reason, f"{name}: {error.message}") from error
+        except ConnectFailed as error:
+            raise ConnectFailed(f"{name}: {error}") from error.__cause__
+        except BaseException:
+            connection.abort(ConnectFailed(f"{name}: the dial was given up"))
+            raise
+        return connection
+
+    async def _open(self, origin: Origin, step: Step) -> Transport:
+        config = self._config
+        if config.uds is not None:
+            step.waits_for = f"the Unix socket {config.uds!r}"
+            with connecting(f"{origin} at {step.waits_for}"):
+                return transport_for(await trio.open_unix_socket(config.uds))
+        if config.open_stream is not None:
+            step.waits_for = "open_stream"
+            with connecting(str(origin)):
+                try:
+                    return transport_for(await config.open_stream(origin.host, origin.port))
+                except (OSError, trio.BrokenResourceError):
+                    raise
+                except Exception as error:
+                    raise ConnectFailed(f"{origin}: open_stream failed: {error!r}") from error
+        return await connect_tcp(str(origin), origin.host, origin.port, step)
+
+    def _default_context(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = default_context()
+        return self._context

@@ -1,0 +1,92 @@
+"""What a connection needs of a protocol: the part that HTTP/2 and HTTP/1.1 have in common.
+
+An engine does no IO. Bytes go in (`receive`), and hooks of streams and of the observer are called; calls go in, and
+bytes come out (`produce`). With HTTP/1.1 there is one stream at a time, no window, no ping; all above is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from .._errors import H2WSError
+from .._http.headers import RawFields
+from .stream_state import StreamState
+
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
+"""Methods that may be sent again when nobody knows what became of them (RFC 9110, section 9.2.2)."""
+
+
+class RequestHead(NamedTuple):
+    """What begins a request. `protocol` is b"websocket" for a WebSocket's handshake."""
+
+    method: bytes
+    scheme: bytes
+    authority: bytes
+    target: bytes
+    fields: RawFields
+    protocol: bytes | None = None
+
+
+class Observer(Protocol):
+    """Who hears about the connection itself; streams hear through their own hooks. Must not raise."""
+
+    def on_settings(self) -> None:
+        """The peer's SETTINGS are here, the first or new ones."""
+
+    def on_ping_ack(self, payload: bytes) -> None: ...
+    def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None: ...
+    def on_slot_free(self, stream: StreamState) -> None: ...
+
+    def on_unusable(self, error: H2WSError) -> None:
+        """The connection can't go on, as HTTP/1.1 can't after an exchange that was given up."""
+
+    def on_resume(self) -> None:
+        """`paused` was true, and is not any more."""
+
+
+class Engine(Protocol):
+    """The protocol of one connection."""
+
+    protocol: str  # "HTTP/2" or "HTTP/1.1"
+    can_ping: bool
+    can_connect: bool  # takes WebSockets as streams (RFC 8441)
+    settings_received: bool  # streams may be opened
+    streams: dict[int, StreamState]
+    fault: H2WSError | None  # the connection must end with this
+    bytes_received: int
+    round_trip: float
+    end_hint: str  # what else to say when the transport has ended
+
+    @property
+    def has_output(self) -> bool: ...
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def max_streams(self) -> int: ...
+    @property
+    def exhausted(self) -> bool:
+        """It will take no new streams, ever."""
+        ...
+
+    @property
+    def paused(self) -> bool:
+        """Do not read: the application has not taken what is here."""
+        ...
+
+    def peer_settings(self) -> dict[str, int]: ...
+    def start(self) -> None: ...
+    def open(self, stream: StreamState, head: RequestHead, end_stream: bool) -> None: ...
+    def send(self, stream: StreamState, data: bytes | memoryview) -> None: ...
+    def end(self, stream: StreamState, trailers: RawFields | None = None) -> None: ...
+    def reset(self, stream: StreamState, code: int) -> None: ...
+    def consume(self, stream: StreamState, n: int) -> bool: ...
+    def ping(self, payload: bytes) -> None: ...
+    def goaway(self, code: int, debug: bytes = b"") -> None: ...
+    def receive(self, data: bytes) -> None: ...
+    def receive_end(self, truncated: bool) -> None:
+        """The transport is at its end; `truncated`: without TLS's goodbye."""
+        ...
+
+    def produce(self, limit: int) -> bytes: ...
+    def abandon(self, make_error: Callable[[StreamState], H2WSError]) -> None: ...

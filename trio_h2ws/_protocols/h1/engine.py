@@ -1,0 +1,355 @@
+"""HTTP/1.1 as an engine with one stream: h11 does the protocol, this fits it to what a connection expects.
+
+One exchange at a time (no pipelining). A stream that ends well leaves the connection ready for the next; one that is
+given up takes the connection with it, since HTTP/1.1 has no way to end one exchange alone.
+
+Back-pressure. HTTP/1.1 has no windows, so when the application has not taken `Limits.stream_window` bytes, `paused`
+is true and the reader stops reading: TCP tells the peer.
+
+Upgrade (RFC 9110, section 7.8). After 101 the bytes are the WebSocket's: they go to and from the stream untouched.
+
+A server may close an idle connection in the very moment in which we send on it. If it was used before, and not a byte
+of the response has come, an idempotent request is reported as not processed, so that it is sent again (RFC 9110,
+section 9.2.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import h11
+
+from ..._config import Limits
+from ..._errors import (
+    ErrorCode,
+    H2WSError,
+    LimitExceeded,
+    LocalProtocolError,
+    RemoteProtocolError,
+    RequestNotProcessed,
+)
+from ..._http.headers import RawFields
+from ..engine import IDEMPOTENT, Observer, RequestHead
+from ..stream_state import StreamState
+
+_SETTINGS = b"\x04\x00"  # type and flags of the first frame of a server that speaks HTTP/2
+
+
+class Forward(NamedTuple):
+    """A proxy is at the other end, and sends on what it gets to one origin (RFC 9112, section 3.2.2)."""
+
+    origin: bytes
+    """`http://host:port`, with which every target begins. A Host header of the user's own is not it."""
+    fields: RawFields
+    """What to tell the proxy."""
+
+
+class H1Engine:
+    """One HTTP/1.1 client connection."""
+
+    protocol = "HTTP/1.1"
+    can_ping = False
+    can_connect = False
+    settings_received = True
+    max_streams = 1
+
+    def __init__(self, observer: Observer, limits: Limits, forward: Forward | None = None) -> None:
+        self._observer = observer
+        self._forward = forward
+        self._limits = limits
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.max_header_list_size)
+        self.streams: dict[int, StreamState] = {}
+        self._stream: StreamState | None = None
+        self._method = b""
+        self._exchanges = 0
+        self._silent = True  # not a byte of this response has come
+        self._out = bytearray()
+        self._switched = False
+        self._switching = False
+        self._chunked = False
+        self._trailers: RawFields = []
+        self._unread = 0
+        self._over = False
+        self.end_hint = ""
+        self.fault: H2WSError | None = None
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.round_trip = 0.0
+
+    @property
+    def has_output(self) -> bool:
+        return bool(self._out) or (self._stream is not None and self._stream.out_size > 0)
+
+    @property
+    def exhausted(self) -> bool:
+        return self._over
+
+    @property
+    def paused(self) -> bool:
+        return self._unread >= self._limits.stream_window
+
+    def peer_settings(self) -> dict[str, int]:
+        return {}
+
+    def start(self) -> None:
+        """HTTP/1.1 begins with the first request."""
+
+    def ping(self, payload: bytes) -> None:
+        """HTTP/1.1 has none."""
+
+    def goaway(self, code: int, debug: bytes = b"") -> None:
+        """HTTP/1.1 says nothing before it closes."""
+
+    # The stream's side.
+
+    def open(self, stream: StreamState, head: RequestHead, end_stream: bool) -> None:
+        self._exchanges += 1
+        self._silent = True
+        self._unread = 0
+        self._trailers = []
+        self._method = head.method
+        self._stream = stream
+        self._switching = head.protocol is not None
+        stream.id = 0
+        stream.local_ended = end_stream
+        self.streams[0] = stream
+        fields = [(b"Host", head.authority), *((_cased(name), value) for name, value in head.fields)]
+        names = {name for name, _ in head.fields}
+        method = head.method
+        if head.protocol is not None:
+            method = b"GET"
+            fields += [(b"Upgrade", head.protocol), (b"Connection", b"Upgrade")]
+        self._chunked = head.protocol is None and not end_stream and b"content-length" not in names
+        if self._chunked:
+            fields.append((b"Transfer-Encoding", b"chunked"))
+        target = head.target
+        if self._forward is not None:
+            target = self._forward.origin + target
+            fields += self._forward.fields
+        try:
+            self._emit(h11.Request(method=method, target=target, headers=fields))
+            if end_stream or head.protocol is not None:
+                self._emit(h11.EndOfMessage())
+        except h11.LocalProtocolError as error:
+            # Nothing of it has left, and h11 takes nothing more: the connection ends unused.
+            self._out.clear()
+            self.streams.clear()
+            self._stream = None
+            self._over = True
+            raise LocalProtocolError(f"HTTP/1.1 can't say that: {error}") from error
+
+    def _emit(self, event: h11.Event) -> None:
+        data = self._h11.send(event)
+        if data:
+            self._out += data
+
+    def send(self, stream: StreamState, data: bytes | memoryview) -> None:
+        if data:
+            stream.queue(data)
+
+    def end(self, stream: StreamState, trailers: RawFields | None = None) -> None:
+        stream.end_queued = True
+        stream.trailers = trailers
+        if not stream.out_size:
+            self._finish_request(stream)
+
+    def _finish_request(self, stream: StreamState) -> None:
+        stream.local_ended = True
+        # Without a chunked body nothing can carry trailers: they are dropped, as RFC 9110 section 6.5.1 allows.
+        trailers = stream.trailers if self._chunked else None
+        try:
+            self._emit(h11.EndOfMessage(headers=trailers or []))
+        except h11.LocalProtocolError:
+            self._give_up("the body is shorter than its Content-Length says")
+            return
+        self._look_for_end()
+
+    def reset(self, stream: StreamState, code: int) -> None:
+        """HTTP/1.1 can't end one exchange alone: the connection goes, too."""
+        if not stream.closed:
+            self._close(stream)
+            self._over = True
+            self._observer.on_unusable(RemoteProtocolError("the connection ended with its exchange", code))
+
+    def consume(self, stream: StreamState, n: int) -> bool:
+        was_paused = self.paused
+        self._unread -= n
+        if was_paused and not self.paused:
+            self._observer.on_resume()
+        return False
+
+    def produce(self, limit: int) -> bytes:
+        data, self._out = self._out, bytearray()
+        stream = self._stream
+        if stream is not None and not (self._switching and not self._switched):
+            while stream.out_size and len(data) < limit:
+                chunk = stream.out.popleft()
+                if len(chunk) > limit:
+                    view = memoryview(chunk)
+                    stream.out.appendleft(view[limit:])
+                    chunk = view[:limit]
+                stream.out_size -= len(chunk)
+                data += self._body(bytes(chunk))
+            if not stream.out_size and stream.end_queued and not stream.local_ended:
+                self._finish_request(stream)
+                data += self._out
+                self._out.clear()
+            stream.on_drained()
+        self.bytes_sent += len(data)
+        return bytes(data)
+
+    def _body(self, chunk: bytes) -> bytes:
+        if self._switched:
+            return chunk
+        try:
+            return self._h11.send(h11.Data(data=chunk)) or b""
+        except h11.LocalProtocolError:
+            self._give_up("the body is longer than its Content-Length says")
+            return b""
+
+    # The peer's side.
+
+    def receive(self, data: bytes) -> None:
+        self.bytes_received += len(data)
+        stream = self._stream
+        if self._switched:
+            if stream is not None:
+                self._unread += len(data)
+                stream.on_data(data)
+            return
+        if stream is None:
+            self.fault = RemoteProtocolError("the server sent something that was not asked for")
+            return
+        if self._silent and data[3:5] == _SETTINGS:
+            hint = 'for HTTP/2 with prior knowledge give http2="require"'
+            self.fault = RemoteProtocolError(f"the server speaks HTTP/2, and was not asked to: {hint}")
+            return
+        self._silent = False
+        try:
+            self._h11.receive_data(data)
+            self._events(stream)
+        except h11.RemoteProtocolError as error:
+            self._broken(error)
+
+    def receive_end(self, truncated: bool) -> None:
+        """A body without length ends with the connection; with TLS only its goodbye tells an end from a cut."""
+        stream = self._stream
+        self._over = True
+        if stream is None:
+            return
+        if self._switched:
+            self._close(stream)
+            stream.remote_ended = True
+            stream.on_end(None)
+            return
+        if truncated or self._silent:
+            if truncated and stream.responded:
+                self.end_hint = " without TLS's close_notify, in the middle of a body: it may have been cut"
+            return  # the connection's own error says it
+        try:
+            self._h11.receive_data(b"")
+            self._events(stream)
+        except h11.RemoteProtocolError as error:
+            self._broken(error)
+
+    def _broken(self, error: h11.RemoteProtocolError) -> None:
+        if error.error_status_hint == 431:
+            bound = self._limits.max_header_list_size
+            self.fault = LimitExceeded("max_header_list_size", bound)
+        else:
+            self.fault = RemoteProtocolError(f"the server broke HTTP/1.1: {error}")
+
+    def _events(self, stream: StreamState) -> None:
+        while True:
+            event = self._h11.next_event()
+            if isinstance(event, h11.InformationalResponse):
+                if event.status_code == 101:
+                    self._switch(stream, event)
+                    return
+                stream.informational += 1
+                if stream.informational > self._limits.max_informational:
+                    self.fault = LimitExceeded("max_informational", self._limits.max_informational)
+                    return
+                stream.on_informational(event.status_code, list(event.headers))
+            elif isinstance(event, h11.Response):
+                stream.responded = True
+                stream.on_response(event.status_code, list(event.headers))
+            elif isinstance(event, h11.Data):
+                data = bytes(event.data)
+                self._unread += len(data)
+                stream.on_data(data)
+            elif isinstance(event, h11.EndOfMessage):
+                stream.remote_ended = True
+                self._trailers = list(event.headers)
+                self._look_for_end()
+                if self._stream is stream and not stream.local_ended:
+                    stream.on_end(self._trailers or None)  # the upload still runs; its owner decides
+                return
+            else:
+                return
+            if stream.closed:
+                return
+
+    def _switch(self, stream: StreamState, event: h11.InformationalResponse) -> None:
+        self._switched = True
+        stream.responded = True
+        stream.on_response(101, list(event.headers))
+        rest, _ = self._h11.trailing_data
+        if rest and not stream.closed:
+            self._unread += len(rest)
+            stream.on_data(rest)
+
+    def _look_for_end(self) -> None:
+        """Both sides have ended: the connection is ready for the next exchange, or at its end."""
+        stream = self._stream
+        if stream is None or not (stream.local_ended and stream.remote_ended):
+            return
+        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
+            # Bytes that nobody asked for must not become the next request's response.
+            self._over = bool(self._h11.trailing_data[0])
+            self._h11.start_next_cycle()
+        else:
+            self._over = True  # Connection: close, or a body that ends with the connection
+        self._close(stream)
+        stream.on_end(self._trailers or None)
+
+    def _give_up(self, message: str) -> None:
+        self.fault = LocalProtocolError(message, ErrorCode.INTERNAL_ERROR)
+        self._observer.on_unusable(self.fault)
+
+    def _close(self, stream: StreamState) -> None:
+        stream.closed = True
+        if stream.out_size:
+            stream.out.clear()
+            stream.out_size = 0
+        self.streams.clear()
+        self._stream = None
+        self._observer.on_slot_free(stream)
+
+    def abandon(self, make_error: Callable[[StreamState], H2WSError]) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        self._stream = None
+        self.streams.clear()
+        stream.closed = True
+        if stream.remote_ended:
+            stream.on_drained()  # the response is whole, and stands: only the rest of the request is lost
+            return
+        error = make_error(stream)
+        if self._silent and self._exchanges > 1 and self._method in IDEMPOTENT:
+            cause, error = error, RequestNotProcessed("the server closed the idle connection when we used it again")
+            error.__cause__ = cause
+        stream.on_error(error)
+
+
+# Names that `title` would not write as everybody does.
+_NAMES = b"DNT ETag TE WWW-Authenticate Sec-WebSocket-Accept Sec-WebSocket-Extensions Sec-WebSocket-Key "
+_NAMES += b"Sec-WebSocket-Protocol Sec-WebSocket-Version"
+_CASED = {name.lower(): name for name in _NAMES.split()}
+
+
+def _cased(name: bytes) -> bytes:
+    """`content-type` as `Content-Type`: names have no case, and some old servers do not know."""
+    return _CASED.get(name) or name.title()

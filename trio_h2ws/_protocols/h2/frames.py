@@ -1,0 +1,140 @@
+"""HTTP/2 frames as bytes (RFC 9113, sections 4 and 6): cutting a byte stream into frames, and building our own.
+
+h2 has a frame buffer, too. Ours stands before it because h2 must not see every frame: it goes CLOSED on a GOAWAY
+that only asks us to go away, it loses the good frames that came in one read with a bad one, and it checks a
+length only after it has buffered the whole frame. So frames are cut here, one at a time, and the engine
+decides who handles each.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from ..._errors import ErrorCode
+
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+
+END_STREAM = ACK = 0x1
+END_HEADERS = 0x4
+PADDED = 0x8
+HAS_PRIORITY = 0x20
+
+DEFAULT_FRAME_SIZE = 16384  # SETTINGS_MAX_FRAME_SIZE before anybody changes it; we never change ours
+MAX_WINDOW = 2**31 - 1
+MAX_STREAM_ID = 2**31 - 1
+
+Frame: TypeAlias = tuple[int, int, int, bytes]
+"""Type, flags, stream id (without the reserved bit), payload."""
+
+# A length has 24 bits: struct knows 16 and 8.
+_HEADER = struct.Struct(">HBBBL")
+_RST = struct.Struct(">HBBBLL")
+_WINDOW = struct.Struct(">HBBBLL")
+
+
+class FrameError(Exception):
+    """The whole connection must end with `code` (RFC 9113, section 5.4.1)."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+
+class NotHTTP2(FrameError):
+    """What came is no frame: it begins like an answer in HTTP/1.x."""
+
+
+class FrameSplitter:
+    """Cuts what arrives into frames. Any split of the same bytes gives the same frames.
+
+    It holds at most one frame: a length above ours is refused when the nine bytes that announce it are here.
+    """
+
+    __slots__ = ("_chunks", "_held", "_needed")
+
+    def __init__(self) -> None:
+        # Chunks are joined only when a whole frame is there, so a peer that drips bytes costs no quadratic copying.
+        self._chunks: list[bytes] = []
+        self._held = 0
+        self._needed = 9
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """The frames that `data` completes. Raises FrameError at a frame that is too long; those before it came."""
+        if self._chunks:
+            self._chunks.append(data)
+            self._held += len(data)
+            if self._held < self._needed:
+                return
+            data = b"".join(self._chunks)
+            self._chunks.clear()
+        unpack = _HEADER.unpack_from
+        position, size = 0, len(data)
+        needed = 9
+        while size - position >= 9:
+            high, low, kind, flags, stream_id = unpack(data, position)
+            length = high << 8 | low
+            if length > DEFAULT_FRAME_SIZE:
+                if data.startswith(b"HTTP/", position):
+                    raise NotHTTP2(ErrorCode.PROTOCOL_ERROR, "an answer in HTTP/1.1")
+                raise FrameError(
+                    ErrorCode.FRAME_SIZE_ERROR,
+                    f"a frame of type {kind} with {length} bytes; we allow {DEFAULT_FRAME_SIZE}",
+                )
+            end = position + 9 + length
+            if end > size:
+                needed = 9 + length
+                break
+            payload = data[position + 9 : end]
+            position = end
+            yield kind, flags, stream_id & MAX_STREAM_ID, payload
+        if position < size:
+            rest = data[position:]
+            self._chunks.append(rest)
+            self._held = len(rest)
+            self._needed = needed
+
+
+def header(length: int, kind: int, flags: int, stream_id: int) -> bytes:
+    """The nine bytes before a payload."""
+    return _HEADER.pack(length >> 8, length & 0xFF, kind, flags, stream_id)
+
+
+def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
+    return header(len(payload), kind, flags, stream_id) + payload
+
+
+def rst_stream(stream_id: int, code: int) -> bytes:
+    return _RST.pack(0, 4, RST_STREAM, 0, stream_id, code)
+
+
+def window_update(stream_id: int, increment: int) -> bytes:
+    return _WINDOW.pack(0, 4, WINDOW_UPDATE, 0, stream_id, increment)
+
+
+def goaway(last_stream_id: int, code: int, debug: bytes = b"") -> bytes:
+    return frame(GOAWAY, 0, 0, struct.pack(">LL", last_stream_id, code) + debug)
+
+
+def header_block(stream_id: int, block: bytes, end_stream: bool, max_frame_size: int) -> bytes:
+    """HEADERS, and CONTINUATION as often as the peer's frame size needs it (RFC 9113, section 6.10)."""
+    flags = END_STREAM if end_stream else 0
+    if len(block) <= max_frame_size:
+        return frame(HEADERS, flags | END_HEADERS, stream_id, block)
+    pieces = [frame(HEADERS, flags, stream_id, block[:max_frame_size])]
+    for start in range(max_frame_size, len(block), max_frame_size):
+        last = start + max_frame_size >= len(block)
+        part = block[start : start + max_frame_size]
+        pieces.append(frame(CONTINUATION, END_HEADERS if last else 0, stream_id, part))
+    return b"".join(pieces)
+
+
+def strip_padding(flags: int, payload: bytes) -> bytes:
+    """DATA and HEADERS without their padding (RFC 9113, section 6.1)."""
+    if not flags & PADDED:
+        return payload
+    if not payload or payload[0] >= len(payload):
+        raise FrameError(ErrorCode.PROTOCOL_ERROR, "padding is longer than its frame")
+    return payload[1 : len(payload) - payload[0]]

@@ -1,0 +1,94 @@
+"""HPACK (RFC 7541) with a memory: hpack does the work, and what it did is not done again.
+
+Most header fields of a client are the same in every request, and most of a server's in every response of one second.
+As long as the dynamic table has not changed, the same field encodes to the same bytes, and the same block decodes to
+the same fields. So both are remembered until the table changes, which shows in its newest entry.
+
+Both memories are bounded, and what a peer can put into them is what it could put into the table, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hpack import Decoder, Encoder
+
+from .header_lists import Block
+
+_TABLE = 4096  # bytes; more is memory that the peer chooses for us, and hpack searches it from end to end
+_REMEMBERED = 256
+
+
+class BlockEncoder(Encoder):
+    """An encoder whose table stays small, whatever the peer would allow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[Any, bytes] = {}
+
+    @property
+    def header_table_size(self) -> int:
+        return self.header_table.maxsize
+
+    @header_table_size.setter
+    def header_table_size(self, value: int) -> None:
+        value = min(value, _TABLE)
+        untold = self.header_table.resized
+        self.header_table.maxsize = value
+        if self.header_table.resized:
+            # Of several changes the smallest and the last are told (RFC 7541, section 4.2). hpack would tell all, and
+            # one that is larger than what the peer allows by now is an error to it.
+            smallest = min([value, *self.table_size_changes])
+            self.table_size_changes = [value] if smallest == value else [smallest, value]
+        else:
+            # The same size again: hpack would forget that a change before it was not told to the peer yet.
+            self.header_table.resized = untold
+
+    def encode_block(self, block: Block) -> bytes:
+        """The same bytes as `encode`, sooner."""
+        if self.header_table.resized:  # the change of size must be told first, and hpack knows how
+            self._known.clear()
+            return self.encode(block)
+        known = self._known
+        pieces = []
+        for field in block:
+            encoded = known.get(field)
+            pieces.append(encoded if encoded is not None else self._encode(field))
+        return b"".join(pieces)
+
+    def _encode(self, field: Any) -> bytes:
+        if field[0] == b":path" and len(field[1]) < 127:
+            # Never indexed, name from the static table, as it is: Huffman in Python costs more than it saves.
+            return b"\x14" + bytes((len(field[1]),)) + field[1]  # type: ignore[no-any-return]
+        entries = self.header_table.dynamic_entries
+        newest = entries[0] if entries else None
+        encoded = self.add((field[0], field[1]), len(field) == 3 and field[2], True)
+        if (entries[0] if entries else None) is not newest:
+            self._known.clear()
+        elif len(self._known) < _REMEMBERED:
+            self._known[field] = encoded
+        return encoded
+
+
+class BlockDecoder(Decoder):
+    """A decoder that knows the blocks it has seen."""
+
+    def __init__(self, max_header_list_size: int) -> None:
+        super().__init__(max_header_list_size)
+        self._known: dict[bytes, Any] = {}
+
+    def decode_block(self, block: bytes) -> Iterable[tuple[bytes, bytes]]:
+        """The fields as bytes; the same object for the same block, so do not change it. Raises HPACKError."""
+        known = self._known.get(block)
+        if known is not None:
+            return known  # type: ignore[no-any-return]
+        entries = self.header_table.dynamic_entries
+        newest, count = (entries[0] if entries else None), len(entries)
+        fields: Any = self.decode(block, raw=True)
+        resizes = bool(block) and block[0] & 0xE0 == 0x20  # the table's size may change without its entries
+        if (entries[0] if entries else None) is not newest or len(entries) != count or resizes:
+            self._known.clear()
+        elif len(self._known) < _REMEMBERED // 4 and len(fields) <= 64:
+            self._known[block] = fields
+        return fields  # type: ignore[no-any-return]

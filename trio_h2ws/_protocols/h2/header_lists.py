@@ -1,0 +1,108 @@
+"""Header lists by the rules of RFC 9113, section 8: what a response may look like, and how a request is written.
+
+h2 would check inbound lists, too, but it answers a malformed response by ending the connection, and RFC 9113
+section 8.1.1 makes it an error of that one stream. So the check is here, and its failure is a `Malformed` that
+the engine turns into a reset.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from ..._http.headers import RawFields
+
+# RFC 9113, section 8.2.1. Names: no upper case, no controls, no space, ":" only in front.
+_NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
+_BAD_VALUE = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z")
+_CONNECTION_SPECIFIC = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
+)
+# Names that were found good. Servers use few; the bound keeps a hostile one from filling our memory.
+_known_names: set[bytes] = set()
+_SENSITIVE = frozenset((b"authorization", b"proxy-authorization"))
+# These differ from request to request: in the table they would only push out what does not.
+_PASSING = frozenset((b"content-length", b"if-none-match", b"if-modified-since", b"range"))
+
+Block: TypeAlias = "list[tuple[bytes, bytes] | tuple[bytes, bytes, bool]]"
+"""A header list for the HPACK encoder; a third item of True keeps a field out of every table."""
+
+
+class Malformed(Exception):
+    """The header list breaks RFC 9113; str() tells how."""
+
+
+def _check(name: bytes, value: bytes) -> None:
+    if name not in _known_names:
+        if not _NAME.fullmatch(name):
+            raise Malformed(f"header name {name!r} is not allowed in HTTP/2")
+        if name in _CONNECTION_SPECIFIC:
+            raise Malformed(f"header {name!r} is connection-specific, which HTTP/2 forbids")
+        if len(_known_names) < 1024:
+            _known_names.add(name)
+    if _BAD_VALUE.search(value):
+        raise Malformed(f"the value of header {name!r} has a forbidden character or a space at its end")
+
+
+def check_response(block: Iterable[tuple[bytes, bytes]]) -> tuple[int, int | None, RawFields]:
+    """Status, content-length (None: not given) and the fields without `:status`. Raises Malformed."""
+    status: int | None = None
+    length: int | None = None
+    fields: RawFields = []
+    for name, value in block:
+        _check(name, value)
+        if name[0] == 0x3A:  # ":"
+            if name != b":status":
+                raise Malformed(f"pseudo-header {name!r} in a response")
+            if status is not None:
+                raise Malformed("two :status pseudo-headers")
+            if fields:
+                raise Malformed(":status comes after a regular header")
+            if len(value) != 3 or not value.isdigit() or not value.isascii() or value < b"100":
+                raise Malformed(f":status is {value!r}, which is no status")
+            status = int(value)
+            continue
+        if name == b"content-length":
+            if not value.isdigit() or not value.isascii() or len(value) > 19:
+                raise Malformed(f"content-length is {value!r}, which is no length")
+            if length is not None and length != int(value):
+                raise Malformed("two content-length headers that differ")
+            length = int(value)
+        elif name == b"te" and value != b"trailers":
+            raise Malformed("header te with a value other than trailers")
+        fields.append((name, value))
+    if status is None:
+        raise Malformed("the response has no :status")
+    return status, length, fields
+
+
+def check_trailers(block: Iterable[tuple[bytes, bytes]]) -> RawFields:
+    fields: RawFields = []
+    for name, value in block:
+        _check(name, value)
+        if name[0] == 0x3A:
+            raise Malformed(f"pseudo-header {name!r} in trailers")
+        fields.append((name, value))
+    return fields
+
+
+def request_block(
+    method: bytes, scheme: bytes, authority: bytes, target: bytes, fields: RawFields, protocol: bytes | None = None
+) -> Block:
+    """The header list of a request (RFC 9113, section 8.3.1), or of an extended CONNECT (RFC 8441, section 4)."""
+    block: Block = [(b":method", method), (b":scheme", scheme), (b":authority", authority), (b":path", target, True)]
+    if protocol is not None:
+        block.insert(1, (b":protocol", protocol))
+    for name, value in fields:
+        # RFC 7541, section 7.1.3: secrets that could be guessed stay out of every compression context on the way.
+        if name in _SENSITIVE or name in _PASSING or (name == b"cookie" and len(value) < 20):
+            block.append((name, value, True))
+        else:
+            block.append((name, value))
+    return block
+
+
+def list_size(block: Block | RawFields) -> int:
+    """As SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, section 6.5.2)."""
+    return sum(len(field[0]) + len(field[1]) + 32 for field in block)

@@ -1,0 +1,222 @@
+"""permessage-deflate (RFC 7692) as a wsproto extension whose inflater is bounded before it inflates.
+
+wsproto's own inflates whatever comes: 65 KB can become 64 MB in one event. Here zlib is asked for at most as many
+bytes as the message may still have, so a bomb costs what the bound allows and no more.
+
+zlib can't do a window of 8 bits (zlib issue 171): 9 to 15 are offered and accepted.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+from wsproto.extensions import Extension
+from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
+
+from ..._errors import RemoteProtocolError
+
+_TAIL = b"\x00\x00\xff\xff"  # RFC 7692, section 7.2.1: every compressed message ends so, and it is not sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeflateOptions:
+    """The knobs of permessage-deflate (RFC 7692, section 7.1): what is offered, and how we compress.
+
+    Raises ValueError for what zlib can't do.
+    """
+
+    server_max_window_bits: int = 15
+    """9 to 15: the server compresses with at most 2**bits bytes of history."""
+    client_max_window_bits: int = 12
+    """9 to 15: the same for us. A server may ask for less."""
+    server_context_takeover: bool = False
+    """Whether the server may keep its history from message to message: better ratio, and our inflater's memory stays
+    taken for as long as the WebSocket is open."""
+    client_context_takeover: bool = False
+    """Whether we do: better ratio, and our compressor's memory stays taken."""
+    level: int = 6
+    """zlib's: 0 (none) to 9 (slowest); -1 is zlib's own default."""
+    memory_level: int = 5
+    """zlib's: 1 to 9. More is faster and takes more memory."""
+    threshold: int = 256
+    """Bytes: shorter messages are sent as they are. A message in parts is always compressed."""
+
+    def __post_init__(self) -> None:
+        for name in ("server_max_window_bits", "client_max_window_bits"):
+            if not 9 <= getattr(self, name) <= 15:
+                raise ValueError(f"{name} must be 9 to 15 (zlib can't do 8), not {getattr(self, name)!r}")
+        if not -1 <= self.level <= 9 or not 1 <= self.memory_level <= 9 or self.threshold < 0:
+            raise ValueError("level must be -1 to 9, memory_level 1 to 9, threshold at least 0")
+
+
+def offer_deflate(options: DeflateOptions) -> bytes:
+    """The value of Sec-WebSocket-Extensions."""
+    parts = ["permessage-deflate", "client_max_window_bits"]
+    if options.client_max_window_bits < 15:
+        parts[1] += f"={options.client_max_window_bits}"
+    if options.server_max_window_bits < 15:
+        parts.append(f"server_max_window_bits={options.server_max_window_bits}")
+    if not options.server_context_takeover:
+        parts.append("server_no_context_takeover")
+    if not options.client_context_takeover:
+        parts.append("client_no_context_takeover")
+    return "; ".join(parts).encode()
+
+
+def accept_deflate(value: str, options: DeflateOptions) -> Deflate:
+    """What the server answered to our offer (RFC 7692, section 7.1). Raises RemoteProtocolError."""
+    name, *parts = [part.strip() for part in value.split(";")]
+    if name.lower() != "permessage-deflate":
+        raise RemoteProtocolError(f"the server chose extension {name!r}, which was not offered")
+    server_bits, client_bits = 15, options.client_max_window_bits
+    server_takeover, client_takeover = True, options.client_context_takeover
+    seen: set[str] = set()
+    for part in parts:
+        key, equals, raw = part.partition("=")
+        key, raw = key.strip().lower(), raw.strip().strip('"')
+        if key in seen:
+            raise RemoteProtocolError(f"permessage-deflate: {key!r} comes twice")
+        seen.add(key)
+        if key == "server_no_context_takeover" and not equals:
+            server_takeover = False
+        elif key == "client_no_context_takeover" and not equals:
+            client_takeover = False
+        elif key in ("server_max_window_bits", "client_max_window_bits"):
+            if not raw.isascii() or not raw.isdigit() or raw[0] == "0" or not 8 <= int(raw) <= 15:
+                raise RemoteProtocolError(f"permessage-deflate: {part!r} is not 8 to 15")
+            if key[0] == "s":
+                server_bits = int(raw)
+            else:
+                client_bits = min(client_bits, int(raw))
+        else:
+            raise RemoteProtocolError(f"permessage-deflate: the parameter {part!r} is not known")
+    if "server_max_window_bits" in seen and server_bits > options.server_max_window_bits:
+        raise RemoteProtocolError("permessage-deflate: the server's window is larger than what was asked for")
+    # A server that keeps its context, or its 15 bits, although it was asked not to, can be read all the same.
+    if client_bits < 9:
+        raise RemoteProtocolError("permessage-deflate: the server wants a window of 8 bits, which zlib can't do")
+    return Deflate(options, server_bits, client_bits, server_takeover, client_takeover)
+
+
+class Deflate(Extension):
+    """One WebSocket's compressor and inflater, plugged into wsproto's frame protocol."""
+
+    name = "permessage-deflate"
+
+    def __init__(
+        self,
+        options: DeflateOptions,
+        server_bits: int,
+        client_bits: int,
+        server_takeover: bool,
+        client_takeover: bool,
+    ) -> None:
+        self._options = options
+        # An inflater with a larger window reads all smaller ones; 8 bits are read with 9.
+        self._server_bits = max(9, server_bits)
+        self._client_bits = client_bits
+        self._server_takeover = server_takeover
+        self._client_takeover = client_takeover
+        # Both are made when first needed: an idle WebSocket holds neither.
+        self._inflater: zlib._Decompress | None = None
+        self._compressor: zlib._Compress | None = None
+        self._inbound_compressed = False
+        self._inbound_control = False
+        self._outbound_compressed = False
+        self.allowed: int | None = None
+        """Bytes that the message under way may still inflate to; None: no bound. The session sets it."""
+
+    def offer(self) -> str:
+        return offer_deflate(self._options).decode()
+
+    def enabled(self) -> bool:
+        return True
+
+    @property
+    def inflating(self) -> bool:
+        """Whether the inbound message under way is compressed."""
+        return self._inbound_compressed
+
+    def wants(self, size: int) -> bool:
+        """Whether a message of that size is worth compressing."""
+        return size >= self._options.threshold
+
+    # Inbound, called by wsproto.
+
+    def frame_inbound_header(
+        self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
+    ) -> CloseReason | RsvBits:
+        if rsv.rsv1 and (opcode.iscontrol() or opcode is Opcode.CONTINUATION):
+            return CloseReason.PROTOCOL_ERROR
+        if not opcode.iscontrol() and opcode is not Opcode.CONTINUATION:
+            self._inbound_compressed = rsv.rsv1
+        self._inbound_control = opcode.iscontrol()
+        return RsvBits(True, False, False)
+
+    def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseReason:
+        if not self._inbound_compressed or self._inbound_control:
+            return data
+        return self._inflate(data)
+
+    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | CloseReason | None:
+        if not fin or not self._inbound_compressed or self._inbound_control:
+            return None
+        tail = self._inflate(_TAIL)
+        if not self._server_takeover or (self._inflater is not None and self._inflater.eof):
+            self._inflater = None  # RFC 7692, section 7.2.3.4: a sender may end its DEFLATE stream with each message
+        self._inbound_compressed = False
+        return tail
+
+    def inflate_message(self, data: bytes, allowed: int | None) -> bytes | CloseReason:
+        """A whole message that came in one frame."""
+        self.allowed = allowed
+        result = self._inflate(data + _TAIL)
+        if not self._server_takeover or (self._inflater is not None and self._inflater.eof):
+            self._inflater = None
+        return result
+
+    def _inflate(self, data: bytes) -> bytes | CloseReason:
+        if self._inflater is None:
+            self._inflater = zlib.decompressobj(-self._server_bits)
+        try:
+            if self.allowed is None:
+                return self._inflater.decompress(data)
+            # One byte more than allowed tells "too big" from "just fits"; 0 would mean no bound to zlib.
+            out = self._inflater.decompress(data, self.allowed + 1)
+        except zlib.error:
+            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+        if len(out) > self.allowed or self._inflater.unconsumed_tail:
+            return CloseReason.MESSAGE_TOO_BIG
+        self.allowed -= len(out)
+        return out
+
+    # Outbound. The session asks `wants` for each message and sets `compress_next`.
+
+    compress_next = False
+
+    def frame_outbound(
+        self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, data: bytes, fin: bool
+    ) -> tuple[RsvBits, bytes]:
+        if opcode.iscontrol():
+            return rsv, data
+        if opcode is not Opcode.CONTINUATION:
+            self._outbound_compressed = self.compress_next
+            if self._outbound_compressed:
+                rsv = RsvBits(True, *rsv[1:])
+        if not self._outbound_compressed:
+            return rsv, data
+        return rsv, self._deflate(data, fin)
+
+    def _deflate(self, data: bytes, fin: bool) -> bytes:
+        if self._compressor is None:
+            self._compressor = zlib.compressobj(
+                self._options.level, zlib.DEFLATED, -self._client_bits, self._options.memory_level
+            )
+        out = self._compressor.compress(data)
+        if fin:
+            out += self._compressor.flush(zlib.Z_SYNC_FLUSH)
+            out = out.removesuffix(_TAIL)
+            if not self._client_takeover:
+                self._compressor = None
+        return out

@@ -1,0 +1,88 @@
+"""The opening handshake, both ways to write it: extended CONNECT (RFC 8441) and Upgrade (RFC 6455, section 4).
+
+Only what is the same for both is here: the fields that we offer, and the check of what the server chose. With
+extended CONNECT there is no Sec-WebSocket-Key and no -Accept (RFC 8441, section 5): some servers refuse a request
+that carries a key.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..._errors import RemoteProtocolError
+from ..._http.headers import Headers, RawFields, prepare
+from .deflate import Deflate, DeflateOptions, accept_deflate, offer_deflate
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+class Agreement(NamedTuple):
+    """What the two sides agreed on."""
+
+    subprotocol: str | None
+    deflate: Deflate | None
+
+
+def offer(subprotocols: Sequence[str], origin: str | None, compression: DeflateOptions | None) -> RawFields:
+    """The fields of our offer, besides the caller's own. Raises ValueError for a bad subprotocol."""
+    if isinstance(subprotocols, str):
+        raise TypeError("subprotocols must be a sequence of names, not one string")
+    fields: RawFields = [(b"sec-websocket-version", b"13")]
+    if origin is not None:
+        fields += prepare([("origin", origin)])
+    if subprotocols:
+        for name in subprotocols:
+            if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+                raise ValueError(f"subprotocol {name!r} is not a token (RFC 6455, section 4.1)")
+        if len(set(subprotocols)) != len(subprotocols):
+            raise ValueError("subprotocols must differ from each other (RFC 6455, section 4.1)")
+        fields.append((b"sec-websocket-protocol", ", ".join(subprotocols).encode()))
+    if compression is not None:
+        if not isinstance(compression, DeflateOptions):
+            raise TypeError(f"compression must be DeflateOptions or None, not {type(compression).__name__}")
+        fields.append((b"sec-websocket-extensions", offer_deflate(compression)))
+    return fields
+
+
+def new_key() -> str:
+    """Sec-WebSocket-Key, for Upgrade only (RFC 6455, section 4.1)."""
+    return base64.b64encode(os.urandom(16)).decode()
+
+
+def check_upgrade(headers: Headers, key: str) -> None:
+    """Whether a 101 is the answer to our handshake (RFC 6455, section 4.1). Raises RemoteProtocolError."""
+    if "websocket" not in [token.strip().lower() for token in headers.get("upgrade", "").split(",")]:
+        raise RemoteProtocolError("the 101 does not upgrade to websocket")
+    if "upgrade" not in [token.strip().lower() for token in headers.get("connection", "").split(",")]:
+        raise RemoteProtocolError("the 101 has no Connection: upgrade")
+    expected = base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+    if headers.get_all("sec-websocket-accept") != [expected]:
+        raise RemoteProtocolError("the 101 has a wrong Sec-WebSocket-Accept: something answered without reading")
+
+
+def check_answer(headers: Headers, subprotocols: Sequence[str], compression: DeflateOptions | None) -> Agreement:
+    """What the server chose; it may choose only from the offer. Raises RemoteProtocolError."""
+    chosen = headers.get_all("sec-websocket-protocol")
+    subprotocol: str | None = None
+    if chosen:
+        subprotocol = chosen[0].strip()
+        if len(chosen) > 1 or subprotocol not in subprotocols:
+            raise RemoteProtocolError(
+                f"the server chose subprotocol {', '.join(chosen)!r}, and the offer was {list(subprotocols)!r}"
+            )
+    deflate: Deflate | None = None
+    for value in ",".join(headers.get_all("sec-websocket-extensions")).split(","):
+        if not value.strip():
+            continue
+        if compression is None or deflate is not None:
+            raise RemoteProtocolError(f"the server chose extension {value.strip()!r}, which was not offered")
+        deflate = accept_deflate(value, compression)
+    return Agreement(subprotocol, deflate)

@@ -1,0 +1,135 @@
+"""Messages in parts (RFC 6455, section 5.4), both ways.
+
+Whole messages keep apart by themselves: each is queued in one synchronous step. A message in parts is under way for
+as long as its sender likes, and nothing but control frames may stand in the middle of it. So it needs its turn: other
+senders wait until it is finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+
+import trio
+
+from .._protocols.ws.sender import Data
+from .channel import Link
+
+
+class Turn:
+    """Whose message is under way. Most WebSockets never have one in parts: the queue is made when it is needed."""
+
+    __slots__ = ("_waiting", "holder")
+
+    def __init__(self) -> None:
+        self.holder: object = None
+        self._waiting: trio.lowlevel.ParkingLot | None = None
+
+    async def wait(self) -> None:
+        """Until it may be free: look again."""
+        if self._waiting is None:
+            self._waiting = trio.lowlevel.ParkingLot()
+        await self._waiting.park()
+
+    def release(self) -> None:
+        self.holder = None
+        if self._waiting is not None:
+            self._waiting.unpark_all()
+
+
+class OutgoingMessage:
+    """A message in parts, from `WebSocket.open_message`."""
+
+    __slots__ = ("_give_up", "_link", "_started", "_text", "_turn")
+
+    def __init__(self, link: Link, turn: Turn, text: bool | None, give_up: Callable[[BaseException], None]) -> None:
+        self._link = link
+        self._turn = turn
+        self._text = text  # None: its first part tells
+        self._give_up = give_up  # the block ended with this error, and the message's beginning has left
+        self._started = False
+
+    async def __aenter__(self) -> OutgoingMessage:
+        await trio.lowlevel.checkpoint()
+        while self._turn.holder is not None:
+            await self._turn.wait()
+        self._link.check_open()
+        self._turn.holder = self
+        return self
+
+    async def send(self, part: Data) -> None:
+        """Send the next part: str in a text message, bytes-like in a binary one, else TypeError.
+
+        Waits while `Limits.max_send_buffer` bytes wait. Cancelled, this part was not sent. Raises what
+        `WebSocket.send` raises, and `trio.ClosedResourceError` after the message is finished.
+        """
+        if not isinstance(part, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"a part must be str or bytes-like, not {type(part).__name__}")
+        if self._text is None:
+            self._text = isinstance(part, str)
+        if isinstance(part, str) is not self._text:
+            raise TypeError(f"this message is {'text' if self._text else 'binary'}, and so must be all of its parts")
+        link = self._link
+        await link.carrier.wait_room()
+        link.check_open()
+        if self._turn.holder is not self:
+            raise trio.ClosedResourceError("this message is finished already")
+        link.carrier.send_nowait(link.outgoing.part(part, False, compress=True))
+        self._started = True
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        link = self._link
+        if self._turn.holder is not self:
+            return
+        try:
+            if error is None:
+                empty: str | bytes = "" if self._text else b""
+                link.check_open()
+                link.carrier.send_nowait(link.outgoing.part(empty, True, compress=True))
+            elif self._started and not link.is_over:  # else it has an end already, and others must hear of that
+                self._give_up(error)
+        finally:
+            self._turn.release()
+
+
+class IncomingParts:
+    """One message in parts, from `WebSocket.receive_parts`."""
+
+    __slots__ = ("_done", "_link", "_started")
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._started = False
+        self._done = False
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        link = self._link
+        session = link.session
+        if self._done:
+            await trio.lowlevel.checkpoint()
+            raise StopAsyncIteration
+        session.choose_parts()
+        link.resume()
+        if session.has_part or link.is_over:
+            await trio.lowlevel.checkpoint()
+        while True:
+            if session.taking and not session.skipping and not self._started:
+                link.skip_message()
+                continue
+            if session.has_part and not session.skipping and not link.closed:
+                break
+            if link.is_over:
+                raise link.end_error()
+            await link.wait()
+        self._started = True
+        part, self._done = session.take_part()
+        link.resume()
+        if self._done and not part:
+            raise StopAsyncIteration
+        return part

@@ -1,0 +1,291 @@
+"""One HTTP/1.1 connection of the server: h11, and one exchange at a time.
+
+    transport ─► reader ─► h11 ─► _pump ─► the exchange's hooks (synchronous)
+                                                │ write, finish, credit, reset
+    transport ◄─ writer ◄─ _out, exchange.take ◄┘
+
+An exchange is over when the answer was sent and the request was read to its end, whichever comes last: an answer may
+start before, and run beside (full duplex). Then h11 starts its next cycle. What came early of the next request waits
+in h11 until then, so pipelining works without more.
+
+The reader stops at a bound: so many bytes that the route has not credited (what a window is in HTTP/2), or so many of
+requests that wait for their turn. TCP tells the client.
+
+The end. `end(orderly=True)`, after the last exchange: what was made leaves, the client is told (a FIN, with TLS a
+close_notify), and what it still sends is read and dropped for a moment, so that the last answer is not destroyed.
+`end(orderly=False)` is the reset that HTTP/1.1 does not have: what was made leaves, and the transport is cut.
+
+A client that ends its half with an answer on the way still gets it, if the route has said all of it (`finish`). If
+not, nobody can tell a half that ended from a client that went away, and the connection ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import h11
+import trio
+
+from .._connection import DISCARD_SECONDS, READ_SIZE, ServerConnection, say_goodbye
+from .._exchange import Fields, Options, Request
+from .._routes import http as _routes
+from .._routes import websocket as _websockets
+from .._stats import Stats
+from .exchange import CLOSE, H1Exchange
+
+BATCH = 64 * 1024
+"""Bytes of one write, about."""
+MAX_HELD = 1024 * 1024
+"""Bytes of a request's body, or of a WebSocket, that no route has credited."""
+MAX_AHEAD = 64 * 1024
+"""Bytes of requests that came before their turn."""
+MAX_HEAD = 256 * 1024
+"""Bytes of a request's head, or of its trailers."""
+
+
+class H1ServerConnection(ServerConnection):
+    """One HTTP/1.1 connection, as a test can look at it and play with it. `Server.http1_connections` holds them."""
+
+    def __init__(self, transport: trio.abc.Stream, stats: Stats, options: Options) -> None:
+        super().__init__(transport, stats, options)
+        self.h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self.exchange: H1Exchange | None = None
+        """The request, or the WebSocket, that is not over."""
+        self.last = False
+        """No exchange comes after the current one."""
+        self._out = bytearray()
+        self._wakeup = trio.Event()
+        self._readable = trio.Event()
+        self._held = 0
+        self._paused = False  # h11 has bytes of what comes after the current exchange, or may have
+        self._switched = False
+        self._eof = False
+        self._ended = False
+        self._orderly = False
+
+    @property
+    def exchanges(self) -> Sequence[H1Exchange]:
+        """The request, or the WebSocket, that is not over."""
+        return [self.exchange] if self.exchange is not None else []
+
+    # The verbs of a test.
+
+    def goaway(self, last_stream_id: int | None = None, error_code: int = 0, debug_data: bytes = b"") -> None:
+        """Close the connection after the current exchange. HTTP/1.1 has no words for the arguments."""
+        self.last = True
+        if self.exchange is None and not self.h11.trailing_data[0]:
+            self.end(orderly=True)
+
+    async def drain(self) -> None:
+        """Close the connection after the current exchange, and wait for that."""
+        self.goaway()
+        await self._over.wait()
+
+    def update_settings(self, settings: Mapping[int, int]) -> None:
+        """HTTP/1.1 has none."""
+
+    def inject(self, data: bytes) -> None:
+        """Send these bytes as they are, after everything that was made before."""
+        self._out += data
+        self.wake()
+
+    # What the exchange calls.
+
+    def wake(self) -> None:
+        """There may be something to write."""
+        self._wakeup.set()
+
+    def credit(self, count: int) -> None:
+        """The route is done with so many bytes."""
+        self._held -= count
+        self._readable.set()
+
+    def completed(self) -> None:
+        """Both sides of the exchange have ended, or what is missing will not be waited for."""
+        if self.last or self.h11.our_state is not h11.DONE or self.h11.their_state is not h11.DONE:
+            self.end(orderly=True)
+        else:
+            self._forget_all()
+            self.h11.start_next_cycle()
+            self.wake()  # the next request may be here already: `_produce` looks
+
+    def end(self, *, orderly: bool) -> None:
+        """The connection ends when what was made has left."""
+        if not self._ended:
+            self._ended, self._orderly = True, orderly
+            self._forget_all()
+            self.wake()
+
+    def _forget_all(self) -> None:
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            self._held = 0
+            self._readable.set()
+            self.stats.streams_open -= 1
+            exchange.over()
+
+    # Tasks.
+
+    async def _run(self, first: bytes | bytearray) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._guard, self._read, first)
+            await self._guard(self._write)
+            nursery.cancel_scope.cancel()
+        if self._orderly:
+            with trio.move_on_after(DISCARD_SECONDS):
+                await say_goodbye(self.transport)
+
+    async def _read(self, data: bytes | bytearray) -> None:
+        data = data or await self.transport.receive_some(READ_SIZE)
+        while data:
+            self.stats.bytes_in += len(data)
+            self._receive(bytes(data))
+            while self._is_full():
+                self._readable = trio.Event()
+                await self._readable.wait()
+            await self._unfrozen()
+            data = await self.transport.receive_some(READ_SIZE)
+        self._eof = True
+        self._receive(b"")
+
+    def _is_full(self) -> bool:
+        return self._held >= MAX_HELD or (self._paused and len(self.h11.trailing_data[0]) >= MAX_AHEAD)
+
+    async def _write(self) -> None:
+        while True:
+            await self._unfrozen()
+            self._wakeup = wakeup = trio.Event()
+            data = self._produce()
+            if data:
+                await self.transport.send_all(data)
+                self.stats.bytes_out += len(data)
+            elif self._ended:
+                return
+            else:
+                await wakeup.wait()
+
+    def _produce(self) -> bytearray:
+        self._pump()
+        exchange = self.exchange
+        while exchange is not None and exchange.started and not exchange.local_done and len(self._out) < BATCH:
+            data = exchange.take(BATCH)
+            if exchange.gone:  # taking runs the route, and a route may reset
+                break
+            if data:
+                self._out += exchange.encode(data)
+                exchange.sent(len(data))
+            if exchange.exhausted and not exchange.gone:
+                exchange.say_end()
+            if not data:
+                break
+        produced, self._out = self._out, bytearray()
+        return produced
+
+    # Receiving.
+
+    def _receive(self, data: bytes) -> None:
+        """What came; nothing is the end of the client's half."""
+        if self._ended:
+            return
+        if not self._switched:
+            self.h11.receive_data(data)
+        elif self.exchange is not None:
+            if data:
+                self._on_bytes(self.exchange, data)
+            else:
+                self.exchange.heard_end([])
+        self._pump()
+
+    def _pump(self) -> None:
+        """Do all that h11 has to say."""
+        try:
+            while not (self._ended or self._switched) and self._step():
+                pass
+        except h11.RemoteProtocolError as error:
+            self._on_broken(error)
+        if self._eof and self.exchange is not None and not self.exchange.finished:
+            self.end(orderly=False)
+        self._readable.set()
+
+    def _step(self) -> bool:
+        """One event of h11's; False if there is none now."""
+        event = self.h11.next_event()
+        exchange = self.exchange
+        self._paused = event is h11.PAUSED
+        if isinstance(event, h11.Request):
+            self._on_request(event)
+        elif isinstance(event, h11.Data):
+            if exchange is not None:
+                self._on_bytes(exchange, bytes(event.data))
+        elif isinstance(event, h11.EndOfMessage):
+            if exchange is not None:
+                self._on_end(exchange, event)
+        elif exchange is not None and exchange.switched:
+            self._switched, self._paused = True, False
+            early = self.h11.trailing_data[0]
+            if early:
+                self._on_bytes(exchange, early)
+        else:
+            if exchange is None and isinstance(event, h11.ConnectionClosed):
+                self.end(orderly=True)
+            return False
+        return True
+
+    def _on_request(self, event: h11.Request) -> None:
+        exchange = self.exchange = H1Exchange(self, _make_request(event))
+        self.stats.streams_opened += 1
+        self.stats.streams_open += 1
+        if exchange.request.protocol is not None:
+            self.stats.upgrades += 1
+            return  # h11 can't switch before the end of the request
+        self.stats.requests += 1
+        _routes.dispatch(exchange)
+        exchange.invite()
+
+    def _on_bytes(self, exchange: H1Exchange, data: bytes) -> None:
+        self._held += len(data)
+        exchange.received(data)
+
+    def _on_end(self, exchange: H1Exchange, event: h11.EndOfMessage) -> None:
+        if exchange.request.protocol is None:
+            exchange.heard_end(list(event.headers))
+            return
+        exchange.remote_done = True
+        if exchange.request.get(b"sec-websocket-key") is None:
+            exchange.respond(400, _routes.TEXT, b"no sec-websocket-key\n")
+        else:
+            _websockets.dispatch(exchange)
+
+    def _on_broken(self, error: h11.RemoteProtocolError) -> None:
+        if self._eof:  # the client went away in the middle of a request
+            self.end(orderly=False)
+            return
+        self.stats.protocol_errors.append(f"{type(error).__name__}: {error}")
+        if self.h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            fields = [CLOSE, (b"content-length", b"0")]
+            self.inject(self.h11.send(h11.Response(status_code=error.error_status_hint, headers=fields)) or b"")
+            self.end(orderly=True)
+        else:
+            self.end(orderly=False)
+
+
+def _make_request(event: h11.Request) -> Request:
+    headers = list(event.headers)
+    method = event.method.decode("latin-1")
+    target = event.target.decode("latin-1")
+    if not target.startswith("/") and "://" in target:  # as if we were a proxy: RFC 9112, section 3.2.2
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    upgrades = event.http_version == b"1.1" and method == "GET" and "upgrade" in _words(headers, b"connection")
+    return Request(
+        method=method,
+        target=target,
+        headers=headers,
+        protocol="websocket" if upgrades and "websocket" in _words(headers, b"upgrade") else None,
+        http_version=f"HTTP/{event.http_version.decode()}",
+    )
+
+
+def _words(headers: Fields, name: bytes) -> list[str]:
+    """The elements of a header that is a list."""
+    values = b",".join(value for key, value in headers if key == name)
+    return [word.strip().lower() for word in values.decode("latin-1").split(",")]

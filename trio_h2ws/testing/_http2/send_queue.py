@@ -1,0 +1,104 @@
+"""What one HTTP/2 connection of the server has to send, and in which order.
+
+What h2 owes the peer goes first: SETTINGS, acknowledgements, heads, resets. Then DATA, one frame a stream in turn.
+A stream whose window is closed, its own or the connection's, stands in `blocked` until credit comes; so one that
+nobody reads costs the others nothing. Nothing is taken from a stream before the transport can have it: what a
+client does not read stays with the route, which holds the client's credit back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from .protocol import H2Protocol
+    from .stream import H2Stream
+
+BATCH = 64 * 1024
+"""Bytes of one write, about."""
+FRAME = 16 * 1024
+
+
+class Outgoing:
+    """The line of streams that have something to send. `wake` whenever there may be more."""
+
+    def __init__(self, h2: H2Protocol) -> None:
+        self._h2 = h2
+        self._control = bytearray()
+        self._ready: dict[int, H2Stream] = {}
+        self._blocked: dict[int, H2Stream] = {}
+        self._wakeup = trio.Event()
+
+    @property
+    def owed(self) -> int:
+        """Bytes that the client made us owe, and that have not left."""
+        return len(self._control)
+
+    def collect(self) -> None:
+        """Take over what h2 has written, so that it is counted, and keeps its place before what comes later."""
+        self._control += self._h2.data_to_send()
+
+    def inject(self, data: bytes) -> None:
+        self.collect()
+        self._control += data
+        self.wake()
+
+    def wake(self) -> None:
+        self._wakeup.set()
+
+    def make_ready(self, stream: H2Stream) -> None:
+        if stream.stream_id not in self._blocked:
+            self._ready[stream.stream_id] = stream
+            self.wake()
+
+    def unblock(self, stream_id: int | None = None) -> None:
+        """Credit came: for one stream, or for all (the connection's window, or new SETTINGS)."""
+        if stream_id is None:
+            self._ready.update(self._blocked)
+            self._blocked.clear()
+        elif stream_id in self._blocked:
+            self._ready[stream_id] = self._blocked.pop(stream_id)
+        self.wake()
+
+    def drop(self, stream: H2Stream) -> None:
+        self._ready.pop(stream.stream_id, None)
+        self._blocked.pop(stream.stream_id, None)
+
+    def listen(self) -> trio.Event:
+        """Call it before `produce`: what is set after that is not lost."""
+        self._wakeup = trio.Event()
+        return self._wakeup
+
+    def produce(self) -> bytearray:
+        """The bytes of the next write; none if there is nothing to say."""
+        size = 0
+        while self._ready and size < BATCH:
+            stream = self._ready.pop(next(iter(self._ready)))
+            size += self._send_frame(stream)
+        self.collect()
+        data, self._control = self._control, bytearray()
+        return data
+
+    def _send_frame(self, stream: H2Stream) -> int:
+        """One frame of this stream; then it stands at the end of the line again, or among the blocked."""
+        stream_id = stream.stream_id
+        data = stream.take(min(self._h2.local_flow_control_window(stream_id), FRAME))
+        if stream.gone:  # taking runs the route, and a route may reset
+            return 0
+        end = stream.exhausted
+        end_stream = end and not stream.trailers
+        if data or end_stream:
+            self._h2.send_data(stream_id, data, end_stream=end_stream)
+        if end:
+            if stream.trailers:
+                self._h2.send_headers(stream_id, stream.trailers, end_stream=True)
+            stream.said_end()
+        elif data:
+            self._ready[stream_id] = stream
+        elif stream.unsent:
+            self._blocked[stream_id] = stream
+        if data:
+            stream.sent(len(data))
+        return len(data) + 9

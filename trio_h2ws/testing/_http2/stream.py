@@ -1,0 +1,85 @@
+"""One HTTP/2 stream of the server: an `Exchange` whose calls are h2's.
+
+It is a passive record. Only a route that asks for a task (`spawn`) has one, and that ends with the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
+
+from .._exchange import Exchange, Fields, Request
+
+if TYPE_CHECKING:
+    from .connection import H2ServerConnection
+
+
+class H2Stream(Exchange):
+    """An exchange on one HTTP/2 stream."""
+
+    def __init__(self, connection: H2ServerConnection, stream_id: int, request: Request) -> None:
+        super().__init__(request, connection)
+        self.connection = connection
+        self.stream_id = stream_id
+        self.local_done = False
+        self.remote_done = False
+        self.owed = 0
+        self.request_trailers: Fields = []
+
+    def inform(self, status: int, headers: Fields) -> None:
+        self._send_headers([(b":status", b"%d" % status), *headers], end=False)
+
+    def start(self, status: int, headers: Fields, *, end: bool = False) -> None:
+        self._send_headers([(b":status", b"%d" % status), *headers], end=end)
+        if end:
+            self.said_end()
+
+    def accept(self, headers: Fields) -> None:
+        self.start(200, headers)
+
+    def send_no_more(self) -> None:
+        # RFC 9113, section 8.1: the whole answer, and then a reset that only asks to stop sending.
+        self.on_sent = lambda count: self.reset(ErrorCodes.NO_ERROR)
+
+    def _send_headers(self, fields: Fields, *, end: bool) -> None:
+        self._do(self.connection.h2.send_headers, self.stream_id, fields, end)
+
+    def credit(self, count: int) -> None:
+        self.owed += count
+        if not self.remote_done and self.owed >= self.connection.credit_step:
+            owed, self.owed = self.owed, 0
+            self._do(self.connection.h2.increment_flow_control_window, owed, self.stream_id)
+
+    def reset(self, error_code: int) -> None:
+        self._do(self.connection.h2.reset_stream, self.stream_id, error_code)
+        self.connection.forget(self)
+
+    def _do(self, method: Callable[..., None], *args: object) -> None:
+        # h2 has seen a whole read before we see its first event: the stream may have been reset further down.
+        if not self.gone:
+            try:
+                method(*args)
+            except ProtocolError:
+                self.connection.forget(self)
+            self.connection.out.wake()
+
+    def said_end(self) -> None:
+        """END_STREAM of ours was sent."""
+        self.local_done = True
+        self.connection.out.drop(self)
+        if self.remote_done:
+            self.connection.forget(self)
+
+    def heard_end(self) -> None:
+        """END_STREAM of the client's has come."""
+        self.remote_done = True
+        self.ended(self.request_trailers)
+        if self.local_done:
+            self.connection.forget(self)
+
+    def _wake(self) -> None:
+        if not self.gone and not self.local_done:
+            self.connection.out.make_ready(self)

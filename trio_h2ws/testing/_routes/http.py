@@ -1,0 +1,244 @@
+"""The HTTP routes. Each is a function of the exchange and the rest of the path; `ROUTES` is the whole table.
+
+| route                        | answer                                                                          |
+|------------------------------|---------------------------------------------------------------------------------|
+| `/`                          | a hello                                                                         |
+| `/echo`                      | the request's body while it is still arriving, its content-type, its trailers   |
+| `/upload`                    | JSON: how many bytes came, and their SHA-256                                    |
+| `/bytes/N`                   | N bytes with a content-length; byte i is `i % 256`                              |
+| `/stream/COUNT/SIZE`         | COUNT pieces of SIZE bytes, no content-length; `?delay=` seconds between them   |
+| `/trailers`                  | a body, then trailers                                                           |
+| `/status/CODE`               | that status                                                                     |
+| `/headers`                   | JSON: the request's header fields as pairs, pseudo-headers too                  |
+| `/json`                      | JSON: method and target                                                         |
+| `/gzip`                      | a gzip-encoded body                                                             |
+| `/redirect/N`                | 302 to `/redirect/N-1`, at 0 to `/`                                             |
+| `/informational/N`           | N times 103 with a link, then 200                                               |
+| `/slow/SECONDS`              | 200 after that time                                                             |
+| `/hang`                      | nothing, ever                                                                   |
+| `/reset/CODE`                | RST_STREAM with that code instead of an answer                                  |
+| `/early/CODE`                | that status, at once and whole, then RST_STREAM(NO_ERROR): "send no more"       |
+| `/partial/N/CODE`            | a head, N bytes of the body, then RST_STREAM with that code                     |
+
+Everything else is a 404, and a number that is none is a 400.
+
+Over HTTP/1.1 an answer of no known length is chunked, and what the table calls RST_STREAM cuts the connection after
+what was sent before. `/early` closes it in an orderly way, and says so in the answer.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+
+import trio
+
+from .._exchange import Exchange, Fields
+
+TEXT: Fields = [(b"content-type", b"text/plain; charset=utf-8")]
+JSON: Fields = [(b"content-type", b"application/json")]
+BINARY: Fields = [(b"content-type", b"application/octet-stream")]
+
+MAX_COUNT = 2**53
+MAX_PIECE = 2**24
+MAX_CODE = 2**32 - 1
+
+_PATTERN = bytes(range(256)) * 256
+
+
+def pattern(count: int) -> Iterator[bytes]:
+    """`count` bytes in pieces; byte i is `i % 256`, so a test can check any part of it."""
+    while count > 0:
+        yield _PATTERN[:count]
+        count -= len(_PATTERN)
+
+
+def number(text: str, highest: int) -> int:
+    """A number from 0 to `highest`; ValueError otherwise, which `call` answers with 400."""
+    value = int(text)
+    if not 0 <= value <= highest:
+        raise ValueError(f"{value} is not between 0 and {highest}")
+    return value
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{value} is no time to wait")
+    return value
+
+
+def final_status(text: str) -> int:
+    value = number(text, 599)
+    if value < 200:
+        raise ValueError("a final status is 200 to 599")
+    return value
+
+
+def hello(exchange: Exchange) -> None:
+    exchange.respond(200, TEXT, b"hello from trio_h2ws.testing\n")
+
+
+def echo(exchange: Exchange) -> None:
+    # What has left is what may come: the sender is held by its own window when it does not read.
+    exchange.on_data = exchange.write
+    exchange.on_sent = exchange.credit
+    exchange.on_end = exchange.finish
+    kind = exchange.request.get(b"content-type") or "application/octet-stream"
+    exchange.start(200, [(b"content-type", kind.encode("latin-1"))])
+
+
+def upload(exchange: Exchange) -> None:
+    digest = hashlib.sha256()
+    count = 0
+
+    def on_data(data: bytes) -> None:
+        nonlocal count
+        count += len(data)
+        digest.update(data)
+        exchange.credit(len(data))
+
+    def on_end(trailers: Fields) -> None:
+        exchange.respond(200, JSON, json.dumps({"bytes": count, "sha256": digest.hexdigest()}).encode())
+
+    exchange.on_data, exchange.on_end = on_data, on_end
+
+
+def sized(exchange: Exchange, count: str) -> None:
+    n = number(count, MAX_COUNT)
+    exchange.respond(200, [*BINARY, (b"content-length", b"%d" % n)], pattern(n))
+
+
+def stream(exchange: Exchange, count: str, size: str) -> None:
+    n, length = number(count, MAX_COUNT), number(size, MAX_PIECE)
+    delay = seconds(exchange.request.query.get("delay", "0"))
+    pieces = (bytes([i % 256]) * length for i in range(n))
+    if not delay or exchange.request.method == "HEAD":
+        exchange.respond(200, BINARY, pieces)
+        return
+
+    async def drip() -> None:
+        for i, piece in enumerate(pieces):
+            if i:
+                await trio.sleep(delay)
+            exchange.write(piece)
+            await exchange.room()
+        exchange.finish()
+
+    exchange.start(200, BINARY)
+    exchange.spawn(drip)
+
+
+def trailers(exchange: Exchange) -> None:
+    fields = [(b"x-checksum", b"900150983cd24fb0"), (b"x-count", b"3")]
+    exchange.respond(200, [*TEXT, (b"trailer", b"x-checksum, x-count")], iter([b"abc"]), fields)
+
+
+def status(exchange: Exchange, code: str) -> None:
+    value = final_status(code)
+    exchange.respond(value, TEXT, b"" if value in (204, 205, 304) else f"status {value}\n".encode())
+
+
+def headers(exchange: Exchange) -> None:
+    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in exchange.request.headers]
+    exchange.respond(200, JSON, json.dumps(pairs).encode())
+
+
+def as_json(exchange: Exchange) -> None:
+    said = {"hello": "world", "method": exchange.request.method, "target": exchange.request.target}
+    exchange.respond(200, JSON, json.dumps(said).encode())
+
+
+def gzipped(exchange: Exchange) -> None:
+    exchange.respond(200, [*TEXT, (b"content-encoding", b"gzip")], gzip.compress(b"hello, compressed\n" * 100))
+
+
+def redirect(exchange: Exchange, count: str) -> None:
+    n = number(count, MAX_COUNT)
+    exchange.respond(302, [(b"location", b"/redirect/%d" % (n - 1) if n else b"/")])
+
+
+def informational(exchange: Exchange, count: str) -> None:
+    for i in range(number(count, 10_000)):
+        exchange.inform(103, [(b"link", b"</style-%d.css>; rel=preload; as=style" % i)])
+    hello(exchange)
+
+
+def slow(exchange: Exchange, delay: str) -> None:
+    wait = seconds(delay)
+
+    async def later() -> None:
+        await trio.sleep(wait)
+        hello(exchange)
+
+    exchange.spawn(later)
+
+
+def hang(exchange: Exchange) -> None:
+    pass
+
+
+def reset(exchange: Exchange, code: str) -> None:
+    exchange.reset(number(code, MAX_CODE))
+
+
+def partial(exchange: Exchange, count: str, code: str) -> None:
+    n, error_code = number(count, MAX_COUNT), number(code, MAX_CODE)
+
+    def then_reset() -> Iterator[bytes]:
+        yield from pattern(n)
+        # Asked for more: so everything before has been taken, and the reset goes out after it.
+        exchange.reset(error_code)
+
+    exchange.start(200, BINARY)
+    exchange.write_from(then_reset())
+
+
+def early(exchange: Exchange, code: str) -> None:
+    value = final_status(code)
+    exchange.send_no_more()
+    exchange.respond(value, TEXT, b"enough\n")
+
+
+ROUTES: dict[str, Callable[..., None]] = {
+    "": hello,
+    "bytes": sized,
+    "early": early,
+    "echo": echo,
+    "gzip": gzipped,
+    "hang": hang,
+    "headers": headers,
+    "informational": informational,
+    "json": as_json,
+    "partial": partial,
+    "redirect": redirect,
+    "reset": reset,
+    "slow": slow,
+    "status": status,
+    "stream": stream,
+    "trailers": trailers,
+    "upload": upload,
+}
+
+
+def dispatch(exchange: Exchange) -> None:
+    """Find the route and run it. What it can't be, or can't read, is answered like a server would."""
+    if exchange.request.method == "CONNECT":
+        exchange.respond(501, TEXT, b"not a proxy\n")
+        return
+    name, *arguments = exchange.request.path or [""]
+    call(exchange, ROUTES.get(name), arguments)
+
+
+def call(exchange: Exchange, route: Callable[..., None] | None, arguments: list[str]) -> None:
+    """Run one route of any table; 404 if there is none or the path does not fit it."""
+    wanted = route.__code__.co_argcount - 1 if route is not None else -1
+    if route is None or len(arguments) != wanted:
+        exchange.respond(404, TEXT, b"no such route\n")
+        return
+    try:
+        route(exchange, *arguments)
+    except ValueError as error:
+        exchange.respond(400, TEXT, f"{error}\n".encode())
