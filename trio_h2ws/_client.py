@@ -197,7 +197,7 @@ class Client(metaclass=PrivateConstructor):
         offered_call = Offer(extended, subprotocols, compression)
         ws = await self._handshakes.open_following(offered_call, mode, follow_redirects)
         if ping_interval is not None:
-            ws._link.watch(ping_interval, ping_timeout)
+            ws._channel.watch(ping_interval, ping_timeout)
         return ws
 
     @asynccontextmanager

@@ -123,7 +123,7 @@ class Patience:
         self._kind = "read"
         self._seconds = math.inf
         self._scope = trio.CancelScope()
-        self._watch = trio.CancelScope()
+        self._keepalive = trio.CancelScope()
 
     def expect(self, *kinds: str) -> None:
         """The next step must come within the time of these together. None: it is the caller's own, and may last."""
@@ -152,14 +152,14 @@ class Patience:
             with self._scope:
                 return await call.__aenter__()
         finally:
-            self._watch.cancel()
+            self._keepalive.cancel()
         raise self._outgoing.timeout(self._kind, self._seconds)
 
     def _connections(self) -> list[trio_h2ws.ConnectionInfo]:
         return [info for info in self._client.connections if info.origin == self._site and not info.draining]
 
     async def _until_connected(self) -> None:
-        with self._watch:
+        with self._keepalive:
             while not self._connections():  # noqa: ASYNC110  # there is no event for it
                 await trio.sleep(_LOOK)
             if self._kind == "connect":  # a body in parts may have moved it on already

@@ -372,7 +372,7 @@ async def test_a_flood_of_empty_messages_waits_in_the_window() -> None:
         with bounded(20 * MIB, 10):
             await peer.data(theirs, frames.ws(frames.TEXT) * 100_000)
             await peer.settle()
-            assert len(ws._link.session.messages) <= trio_h2ws.Limits().max_queued_messages
+            assert len(ws._channel.receiver.messages) <= trio_h2ws.Limits().max_queued_messages
         for _ in range(1000):
             assert await ws.receive() == ""
         ws.abort()
@@ -404,7 +404,7 @@ async def test_a_message_over_the_bound_that_nobody_has_asked_for_is_held_by_the
         ws, theirs = await open_socket(peer, client)
         peer.start_soon(flood_forever, theirs)
         await peer.settle()
-        assert len(ws._link.session._raw) + connection_of(client).engine.streams[theirs.stream].unread <= 200_000
+        assert len(ws._channel.receiver._raw) + connection_of(client).engine.streams[theirs.stream].unread <= 200_000
         with pytest.raises(trio_h2ws.WebSocketClosed) as caught:
             await ws.receive()
         assert caught.value.code == 1009

@@ -270,22 +270,22 @@ async def test_opening_a_stream_costs_more_with_every_open_one() -> None:
             engine = connection_of(client).engine
             assert len(engine.streams) == 500
 
-            class Watched(dict):  # type: ignore[type-arg]
+            class KeepaliveOwner(dict):  # type: ignore[type-arg]
                 walks = 0
 
                 def __iter__(self):  # type: ignore[no-untyped-def]
-                    Watched.walks += 1
+                    KeepaliveOwner.walks += 1
                     return super().__iter__()
 
                 def values(self):  # type: ignore[no-untyped-def]
-                    Watched.walks += 1
+                    KeepaliveOwner.walks += 1
                     return super().values()
 
                 def items(self):  # type: ignore[no-untyped-def]
-                    Watched.walks += 1
+                    KeepaliveOwner.walks += 1
                     return super().items()
 
-            engine.streams = Watched(engine.streams)
+            engine.streams = KeepaliveOwner(engine.streams)
             for _ in range(10):
                 await client.get("/")
-            assert Watched.walks == 0
+            assert KeepaliveOwner.walks == 0

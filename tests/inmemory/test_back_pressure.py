@@ -299,7 +299,7 @@ async def test_a_newcomer_does_not_overtake_who_was_just_woken() -> None:
         opening = peer.call(client.connect_websocket, "/")
         await peer.accept_websocket()
         ws = await opening.result()
-        stream: Any = ws._link.carrier
+        stream: Any = ws._channel.stream
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ws.send, "first")
             await trio.testing.wait_all_tasks_blocked()
@@ -338,7 +338,7 @@ async def test_a_slow_consumer_stops_its_own_peer_and_nobody_else() -> None:
         for n in range(100):
             await quick.send(f"{n}")
             assert await quick_ws.receive() == f"{n}"
-        held = connection_of(client).engine.streams[slow.stream].unread + slow_ws._link.session.queued_bytes
+        held = connection_of(client).engine.streams[slow.stream].unread + slow_ws._channel.receiver.queued_bytes
         limits = trio_h2ws.Limits()
         assert held <= limits.stream_window + limits.max_queued_bytes
         # And nothing of it is lost.

@@ -114,7 +114,7 @@ async def test_what_came_before_a_broken_record_counts() -> None:
 
 async def test_our_goodbye() -> None:
     async with shaken_hands() as (client, server, _):
-        client.say_goodbye()
+        client.send_close_notify()
         await client.drain()
         assert await server.receive_some() == b""
 

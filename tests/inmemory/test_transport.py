@@ -128,13 +128,13 @@ async def test_a_trio_socket_stream_becomes_a_socket() -> None:
 async def test_what_was_read_too_far_comes_first() -> None:
     left, right = socket.socketpair()
     ours = EarlyBytes(SocketTransport(left), b"too far")
-    assert ours.has_news
+    assert ours.has_pending_input
     with trio.CancelScope() as scope:
         scope.cancel()
         await ours.receive()
     assert scope.cancelled_caught  # and nothing is lost with it
     assert await ours.receive() == b"too far"
-    assert not ours.has_news
+    assert not ours.has_pending_input
     right.send(b"and on")
     assert await ours.receive() == b"and on"
     ours.write(b"there")

@@ -14,7 +14,7 @@ from toolkit import frames
 from toolkit.record import CONNECT, GET, Recorder
 from trio_h2ws._protocols.h2.frames import FrameError, FrameSplitter
 from trio_h2ws._protocols.ws.deflate import accept_deflate
-from trio_h2ws._protocols.ws.receiver import Session
+from trio_h2ws._protocols.ws.receiver import FrameReceiver
 from trio_h2ws._requests.content_encoding import Decoder
 
 EXAMPLES = settings(max_examples=100, deadline=None)
@@ -169,7 +169,7 @@ def session_heard(
     """What a session says of these bytes, if it is drained whenever it is full."""
     limits = trio_h2ws.Limits(max_message_size=500, max_queued_messages=queue, max_fragments=20)
     agreed = accept_deflate("permessage-deflate", trio_h2ws.DeflateOptions()) if deflate else None
-    session = Session(limits, agreed, lambda: 0.0)
+    session = FrameReceiver(limits, agreed, lambda: 0.0)
     session.want_parts = False
     messages: list[Any] = []
     for piece in pieces:

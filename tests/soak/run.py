@@ -278,7 +278,7 @@ class Soak:
         while connection.state.value != "closed":
             now = trio.current_time()
             # What had passed the proxy before may still come.
-            since = max(since, connection._watch.last_received)
+            since = max(since, connection._keepalive.last_received)
             if not connection.engine.streams:
                 since = now
             elif now > since + DEAD + SLACK + 2 * self.sky.lag:

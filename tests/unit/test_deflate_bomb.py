@@ -10,7 +10,7 @@ import pytest
 
 from trio_h2ws import DeflateOptions, Limits
 from trio_h2ws._protocols.ws.deflate import accept_deflate
-from trio_h2ws._protocols.ws.receiver import Session
+from trio_h2ws._protocols.ws.receiver import FrameReceiver
 
 MIB = 1 << 20
 
@@ -27,7 +27,7 @@ def bomb(size: int) -> bytes:
 @pytest.mark.parametrize("size", [32 * MIB, 256 * MIB])
 def test_a_bomb_costs_what_the_bound_allows(size: int, pieces: int) -> None:
     payload = bomb(size)
-    session = Session(
+    session = FrameReceiver(
         Limits(max_message_size=MIB), accept_deflate("permessage-deflate", DeflateOptions()), lambda: 0.0
     )
     session.want_parts = False

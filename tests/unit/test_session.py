@@ -13,20 +13,20 @@ from wsproto.events import BytesMessage, TextMessage
 from toolkit import frames
 from trio_h2ws import DeflateOptions, Limits
 from trio_h2ws._protocols.ws.deflate import accept_deflate
-from trio_h2ws._protocols.ws.receiver import Session
-from trio_h2ws._protocols.ws.sender import Outgoing, check_close
+from trio_h2ws._protocols.ws.receiver import FrameReceiver
+from trio_h2ws._protocols.ws.sender import FrameSender, check_close
 
 KEEP = DeflateOptions(server_context_takeover=True, client_context_takeover=True)
 
 
-def make_session(limits: Limits | None = None, deflate: str | None = None) -> Session:
+def make_session(limits: Limits | None = None, deflate: str | None = None) -> FrameReceiver:
     agreed = accept_deflate(deflate, KEEP) if deflate is not None else None
-    session = Session(limits or Limits(), agreed, lambda: 0.0)
+    session = FrameReceiver(limits or Limits(), agreed, lambda: 0.0)
     session.want_parts = False
     return session
 
 
-def received(*data: bytes, **options: Any) -> Session:
+def received(*data: bytes, **options: Any) -> FrameReceiver:
     session = make_session(**options)
     for piece in data:
         session.receive(piece)
@@ -193,7 +193,7 @@ def test_a_compressed_message_that_just_fits() -> None:
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 1536, 1537, 65_535, 65_536, 100_000])
 def test_messages_that_we_send(size: int) -> None:
     session = make_session()
-    outgoing = Outgoing(session, None)
+    outgoing = FrameSender(session, None)
     server = Connection(ConnectionType.SERVER)
     for message in ("x" * size, bytes(n % 251 for n in range(size)), bytearray(size), memoryview(bytes(size))):
         data = outgoing.message(message)
@@ -206,12 +206,12 @@ def test_messages_that_we_send(size: int) -> None:
 
 
 def test_the_mask_is_fresh_for_each_frame() -> None:
-    outgoing = Outgoing(make_session(), None)
+    outgoing = FrameSender(make_session(), None)
     assert len({outgoing.message("x" * 50)[2:6] for _ in range(100)}) == 100
 
 
 def test_a_close_that_we_send() -> None:
-    outgoing = Outgoing(make_session(), None)
+    outgoing = FrameSender(make_session(), None)
     data = outgoing.close(1000, "bye")
     key, payload = data[2:6], data[6:]
     plain = bytes(byte ^ key[n % 4] for n, byte in enumerate(payload))
@@ -234,7 +234,7 @@ def test_codes_that_may_not(code: int) -> None:
 
 
 def test_parts_as_they_come() -> None:
-    session = Session(Limits(max_message_size=10), None, lambda: 0.0)
+    session = FrameReceiver(Limits(max_message_size=10), None, lambda: 0.0)
     session.choose_parts()
     session.receive(frames.ws(frames.BINARY, b"one", fin=False))
     assert session.take_part() == (b"one", False)
@@ -251,7 +251,7 @@ def test_parts_as_they_come() -> None:
 def test_a_large_message_waits_until_somebody_says_how_it_is_wanted() -> None:
     data = frames.ws(frames.BINARY, bytes(2000))
     for parts in (True, False):
-        session = Session(Limits(max_message_size=1000), None, lambda: 0.0)
+        session = FrameReceiver(Limits(max_message_size=1000), None, lambda: 0.0)
         session.receive(data)
         assert session.failure is None
         assert not session.has_room

@@ -16,7 +16,7 @@ Invariants:
 7. The two tasks never raise into the user's: a failure goes to the streams, each with an exception of its own.
 
 Time. The reader sleeps until bytes or the next timer come: closing handshakes, keepalive PINGs and idle ends
-(`_watch.py`) are timers (`_clock.py`), so they cost no task.
+(`_keepalive.py`) are timers (`_clock.py`), so they cost no task.
 
 Ends. `abort` is the one sudden end: every stream gets its error in the same moment. `retire` is the graceful one: no
 new streams, and the connection closes when the last of its streams has ended.
@@ -48,13 +48,13 @@ from .._network.transport import BROKEN, Transport
 from .._protocols.engine import Engine, Observer, RequestHead
 from .._protocols.stream_state import StreamState
 from .info import ConnectionInfo
-from .keepalive import Watch
+from .keepalive import Keepalive
 from .stream import Stream
 from .timers import Timers
 from .writer import Writer
 
 _LAST_BYTES = 1.0  # seconds to read what the peer still said after our writes began to fail
-_LAST_WORDS = 1.0  # seconds for our GOAWAY to leave when the peer has broken HTTP/2
+_GOAWAY_SECONDS = 1.0  # seconds for our GOAWAY to leave when the peer has broken HTTP/2
 _ids = itertools.count(1)
 
 
@@ -89,8 +89,8 @@ class Connection:
         self.woken = 0  # tasks that this dispatch has rescheduled
         self.websockets = 0  # streams that are, or are to become, WebSockets: they may stay for ever
         self.reserved = 0  # slots promised by the pool and not opened yet
-        self.going = trio.Event()  # GOAWAY came, or we retire: see WebSocket.draining
-        self._when_going: dict[object, Callable[[], None]] = {}
+        self.draining = trio.Event()  # GOAWAY came, or we retire: see WebSocket.draining
+        self._when_draining: dict[object, Callable[[], None]] = {}
         self.error: H2WSError | None = None
         self._transport = transport
         self._writer = Writer(transport, self.engine, self._write_failed)
@@ -99,7 +99,7 @@ class Connection:
         self._ready = trio.Event()  # the first SETTINGS came, or the connection is over
         self._resumed: trio.Event | None = None
         self._goaway: tuple[int, bytes] | None = None
-        self._watch = Watch(self, lambda message: self.abort(ConnectionTimedOut(message)))
+        self._keepalive = Keepalive(self, lambda message: self.abort(ConnectionTimedOut(message)))
         self._scope = trio.CancelScope(shield=True)
 
     # Observers of the engine, called in the reader's dispatch.
@@ -107,11 +107,11 @@ class Connection:
     def on_settings(self) -> None:
         if not self._ready.is_set():
             self._ready.set()
-            self._watch.start()
+            self._keepalive.start()
         self._changed(self)
 
     def on_ping_ack(self, payload: bytes) -> None:
-        self._watch.on_ping_ack(payload)
+        self._keepalive.on_ping_ack(payload)
 
     def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None:
         self._goaway = (code, debug)
@@ -122,13 +122,13 @@ class Connection:
         if self.engine.exhausted:
             self.retire()
         if not self.engine.streams:
-            self._watch.idle_since = trio.current_time()
+            self._keepalive.idle_since = trio.current_time()
             if self.state is State.RETIRING:
                 self.timers.add(0, self._close_if_unused)
         self._changed(self)
 
     def on_unusable(self, error: H2WSError) -> None:
-        self.abort(error, last_words=_LAST_WORDS)
+        self.abort(error, flush_seconds=_GOAWAY_SECONDS)
 
     def on_resume(self) -> None:
         if self._resumed is not None:
@@ -175,7 +175,7 @@ class Connection:
             # The slot was promised under SETTINGS that we have replaced, and acknowledged, since.
             self.release()
             raise RequestNotProcessed("the server lowered MAX_CONCURRENT_STREAMS before the request could be sent")
-        if self.engine.bytes_sent and not self.engine.can_ping and self._transport.has_news:
+        if self.engine.bytes_sent and not self.engine.can_ping and self._transport.has_pending_input:
             # HTTP/1.1 has no GOAWAY: a server that is tired of the connection just ends it, and the end may be here
             # already. What else it said was not asked for, and must not be taken for the answer to this.
             self.retire()
@@ -193,7 +193,7 @@ class Connection:
         if is_connect:
             self.websockets += 1
             self._changed(self)  # it may hold the last slot that others wait for
-        self._watch.idle_since = None
+        self._keepalive.idle_since = None
         if self.engine.exhausted:
             self.retire()
         return stream
@@ -209,24 +209,24 @@ class Connection:
         """No new streams. The connection closes when the last one has ended."""
         if self.state is State.OPEN:
             self.state = State.RETIRING
-            self._set_going()
+            self._set_draining()
             if not self.engine.streams:
                 self.timers.add(0, self._close_if_unused)
             self._changed(self)
 
-    def when_going(self, key: object, call: Callable[[], None]) -> None:
-        """`call()` when the connection goes away; at once, if it does so already. `forget_going(key)` undoes it."""
-        if self.going.is_set():
+    def when_draining(self, key: object, call: Callable[[], None]) -> None:
+        """`call()` when the connection begins to drain, at once if it already does; see `forget_when_draining`."""
+        if self.draining.is_set():
             call()
         else:
-            self._when_going[key] = call
+            self._when_draining[key] = call
 
-    def forget_going(self, key: object) -> None:
-        self._when_going.pop(key, None)
+    def forget_when_draining(self, key: object) -> None:
+        self._when_draining.pop(key, None)
 
-    def _set_going(self) -> None:
-        self.going.set()
-        calls, self._when_going = self._when_going, {}
+    def _set_draining(self) -> None:
+        self.draining.set()
+        calls, self._when_draining = self._when_draining, {}
         for call in calls.values():
             call()
 
@@ -298,12 +298,12 @@ class Connection:
                         engine.receive_end(getattr(transport, "truncated", False))
                         self._lost(None)
                         return
-                    self._watch.last_received = trio.current_time()
+                    self._keepalive.last_received = trio.current_time()
                     self.woken = 0
                     writer.hold()
                     engine.receive(data)
                     if engine.fault is not None:
-                        self.abort(engine.fault, last_words=_LAST_WORDS)
+                        self.abort(engine.fault, flush_seconds=_GOAWAY_SECONDS)
                         return
                     writer.resume(self.woken)
             timers.run_due()
@@ -334,24 +334,24 @@ class Connection:
         self.retire()
         self.timers.add(_LAST_BYTES, lambda: self._lost(error))
 
-    def abort(self, error: H2WSError, *, last_words: float | None = None) -> None:
+    def abort(self, error: H2WSError, *, flush_seconds: float | None = None) -> None:
         """End it now; every stream gets `error`.
 
-        With `last_words` what is queued (a GOAWAY) leaves, too, if it can: 0 means at once or not at all, else the
+        With `flush_seconds` what is queued (a GOAWAY) leaves, too, if it can: 0 means at once or not at all, else the
         writer has so many seconds for it, and nobody waits for that.
         """
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
         self.error = error
-        self._set_going()
+        self._set_draining()
         self._ready.set()
         self.engine.abandon(lambda stream: fresh(error))
-        if last_words and not self._writer.broken:
-            self._scope.deadline = trio.current_time() + last_words
+        if flush_seconds and not self._writer.broken:
+            self._scope.deadline = trio.current_time() + flush_seconds
             self._writer.close()
         else:
-            if last_words is not None:
+            if flush_seconds is not None:
                 self._writer.close_at_once()
             self._scope.cancel()
         self._changed(self)
@@ -365,7 +365,7 @@ class Connection:
         self.engine.goaway(ErrorCode.NO_ERROR)
         self.state = State.CLOSED
         self.error = LocalProtocolError("the client was closed")
-        self._set_going()
+        self._set_draining()
         self._ready.set()
         self.engine.abandon(lambda stream: ConnectionLost("the client was closed"))
         if self.timeouts.close is not None:

@@ -22,7 +22,7 @@ from .timers import Timers
 _IDLE_LOOK = 0.5  # seconds: a new connection has a moment to be used, and a busy one is not looked at more often
 
 
-class Watched(Protocol):
+class KeepaliveOwner(Protocol):
     """The connection."""
 
     engine: Engine
@@ -41,10 +41,10 @@ class Watched(Protocol):
     def retire(self) -> None: ...
 
 
-class Watch:
+class Keepalive:
     """Over one connection. `dead(message)` is called when its peer is."""
 
-    def __init__(self, connection: Watched, dead: Callable[[str], None]) -> None:
+    def __init__(self, connection: KeepaliveOwner, dead: Callable[[str], None]) -> None:
         self._connection = connection
         self._dead = dead
         self.last_received = trio.current_time()  # the reader keeps it

@@ -105,7 +105,7 @@ class Writer:
                         transport.write(engine.produce(_WRITE))
                 else:
                     await self._sleep()
-            self._say_goodbye()
+            self._send_close_notify()
             if transport.blocked:
                 await transport.drain()
         except BROKEN as error:
@@ -155,13 +155,13 @@ class Writer:
             return
         try:
             self._transport.write(self._engine.produce(_WRITE))
-            self._say_goodbye()
+            self._send_close_notify()
         except BROKEN:
             pass  # the connection is ending already; the goodbye was a courtesy
 
-    def _say_goodbye(self) -> None:
+    def _send_close_notify(self) -> None:
         if isinstance(self._transport, TLSTransport):
-            self._transport.say_goodbye()
+            self._transport.send_close_notify()
 
     def _break(self, error: BaseException) -> None:
         if not self.broken:

@@ -81,8 +81,8 @@ class TLSTransport:
         return self._inner.blocked
 
     @property
-    def has_news(self) -> bool:
-        return self._incoming.pending > 0 or self._inner.has_news
+    def has_pending_input(self) -> bool:
+        return self._incoming.pending > 0 or self._inner.has_pending_input
 
     @property
     def alpn(self) -> str | None:
@@ -174,7 +174,7 @@ class TLSTransport:
         await self._inner.drain()
         await self._send_pending()
 
-    def say_goodbye(self) -> None:
+    def send_close_notify(self) -> None:
         """Queue the close_notify (RFC 8446, section 6.1), so that the peer knows our end from a cut."""
         try:
             self._tls.unwrap()

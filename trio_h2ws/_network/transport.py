@@ -28,7 +28,7 @@ class Transport(Protocol):
         ...
 
     @property
-    def has_news(self) -> bool:
+    def has_pending_input(self) -> bool:
         """Whether bytes, or the end, are here that `receive` has not given yet, as far as can be seen at once."""
         ...
 
@@ -73,7 +73,7 @@ class SocketTransport:
         return (name[0], name[1]) if isinstance(name, tuple) else None
 
     @property
-    def has_news(self) -> bool:
+    def has_pending_input(self) -> bool:
         try:
             self._socket.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
@@ -133,7 +133,7 @@ class StreamTransport:
         self.blocked = False
 
     @property
-    def has_news(self) -> bool:
+    def has_pending_input(self) -> bool:
         return False  # no Trio stream can tell
 
     async def receive(self) -> bytes:
@@ -167,8 +167,8 @@ class EarlyBytes:
         return self._inner.blocked
 
     @property
-    def has_news(self) -> bool:
-        return bool(self._early) or self._inner.has_news
+    def has_pending_input(self) -> bool:
+        return bool(self._early) or self._inner.has_pending_input
 
     async def receive(self) -> bytes:
         if not self._early:

@@ -28,7 +28,7 @@ _MAX_ANSWER = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Tunnel:
     """One dial's way through one proxy."""
 
     proxy: Proxy

@@ -27,7 +27,7 @@ from .._network.connect import Step, close, connect_tcp, connecting, secure
 from .._network.proxies import ProxyChoice
 from .._network.tls import default_context
 from .._network.transport import SocketTransport, Transport, transport_for
-from .._network.tunnel import Way
+from .._network.tunnel import Tunnel
 from .._protocols.engine import Engine, Observer
 from .._protocols.h1.engine import Forward, H1Engine
 from .._protocols.h2.engine import H2Engine
@@ -35,7 +35,7 @@ from .._protocols.h2.engine import H2Engine
 OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]
 
 
-class Speak(Enum):
+class ProtocolChoice(Enum):
     """What a dial is to end in."""
 
     BEST = "best"  # HTTP/2 where the server has it, else HTTP/1.1
@@ -85,7 +85,7 @@ class Dialer:
         self._changed = changed
         self._context = config.ssl_context
 
-    async def dial(self, origin: Origin, speak: Speak, *, tunnel: bool = False) -> Connection:
+    async def dial(self, origin: Origin, protocol: ProtocolChoice, *, tunnel: bool = False) -> Connection:
         """A ready connection. `tunnel`: through a proxy only as a tunnel, as a WebSocket needs it.
 
         Raises ConnectFailed. Cancelled, it leaves nothing open.
@@ -94,12 +94,12 @@ class Dialer:
         step = Step()
         try:
             with trio.fail_after(seconds if seconds is not None else float("inf")):
-                return await self._dial(origin, speak, tunnel, step)
+                return await self._dial(origin, protocol, tunnel, step)
         except trio.TooSlowError:
             message = f"{origin}: no connection within {seconds} s (Timeouts.connect); it waited for {step.waits_for}"
             raise ConnectFailed(message) from None
 
-    async def _dial(self, origin: Origin, speak: Speak, tunnel: bool, step: Step) -> Connection:
+    async def _dial(self, origin: Origin, protocol: ProtocolChoice, tunnel: bool, step: Step) -> Connection:
         config = self._config
         try:
             proxy = config.proxies.for_origin(origin) if config.open_stream is None and config.uds is None else None
@@ -110,17 +110,17 @@ class Dialer:
         if proxy is None:
             transport = await self._open(origin, step)
         else:
-            way = Way(proxy, self._default_context, config.limits.max_informational, step)
-            if origin.scheme == "http" and speak is Speak.HTTP1 and not tunnel and not proxy.speaks_socks:
+            way = Tunnel(proxy, self._default_context, config.limits.max_informational, step)
+            if origin.scheme == "http" and protocol is ProtocolChoice.HTTP1 and not tunnel and not proxy.speaks_socks:
                 transport = await way.to_proxy()
                 forward = Forward(f"{origin.scheme}://{origin.authority}".encode(), proxy.authorization)
             else:
-                transport = await way.to_origin(origin, may_speak_first=speak is Speak.HTTP2)
-        http2 = speak is Speak.HTTP2
+                transport = await way.to_origin(origin, may_speak_first=protocol is ProtocolChoice.HTTP2)
+        http2 = protocol is ProtocolChoice.HTTP2
         peer = transport.peer if isinstance(transport, SocketTransport) and proxy is None else None
         certificate = None
         if origin.scheme == "https":
-            alpn = ["http/1.1"] if speak is Speak.HTTP1 else ["h2", "http/1.1"]
+            alpn = ["http/1.1"] if protocol is ProtocolChoice.HTTP1 else ["h2", "http/1.1"]
             host = config.server_hostname or origin.host
             try:
                 tls = await secure(name, transport, self._default_context(), host, alpn, step)
@@ -133,7 +133,7 @@ class Dialer:
             if http2 and tls.too_old_for_http2:
                 # Only the user's own context allows such a TLS. HTTP/1.1 may go over it, and that is agreed on anew.
                 await close(transport)
-                return await self._dial(origin, Speak.HTTP1, tunnel, step)
+                return await self._dial(origin, ProtocolChoice.HTTP1, tunnel, step)
         step.waits_for = f"the first SETTINGS of {name}"
 
         def make_engine(observer: Observer) -> Engine:

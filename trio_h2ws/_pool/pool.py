@@ -29,11 +29,11 @@ from .._connection.info import ConnectionInfo
 from .._errors import ConnectFailed, ErrorCode, H2WSError, LimitExceeded, RequestNotProcessed, fresh
 from .._http.url import Origin
 from .coalescing import find_shared
-from .dial import Dialer, Speak
+from .dial import Dialer, ProtocolChoice
 from .known_origins import Memory
 
 
-class _Waiter:
+class Waiter:
     """A task that waits for a slot. It may be answered before it sleeps: a task that runs must not be rescheduled."""
 
     __slots__ = ("_sleeper", "connection", "error", "waiting")
@@ -62,18 +62,18 @@ class _Waiter:
             await trio.lowlevel.wait_task_rescheduled(abort)
 
 
-class _Site:
-    __slots__ = ("connections", "dialling", "origin", "speak", "waiters")
+class OriginPool:
+    __slots__ = ("connections", "dialling", "origin", "protocol", "waiters")
 
-    def __init__(self, origin: Origin, speak: Speak) -> None:
+    def __init__(self, origin: Origin, protocol: ProtocolChoice) -> None:
         self.origin = origin
-        self.speak = speak
+        self.protocol = protocol
         self.connections: list[Connection] = []
         self.dialling = 0
-        self.waiters: deque[_Waiter] = deque()
+        self.waiters: deque[Waiter] = deque()
 
 
-class Next(Enum):
+class Decision(Enum):
     """What to do for the first who waits."""
 
     GIVE = "give"
@@ -83,19 +83,19 @@ class Next(Enum):
 
 
 def choose(
-    connections: list[Connection], dialling: int, waiting: int, speak: Speak, most: int
-) -> tuple[Next, Connection | None]:
+    connections: list[Connection], dialling: int, waiting: int, protocol: ProtocolChoice, most: int
+) -> tuple[Decision, Connection | None]:
     """Pure: what the first of `waiting` gets, by the rules at the top of this module."""
     for connection in connections:
         if connection.free_slots > 0:
-            return Next.GIVE, connection
+            return Decision.GIVE, connection
     usable = [connection for connection in connections if connection.state is State.OPEN]
-    if speak is Speak.HTTP1 or any(connection.engine.protocol == "HTTP/1.1" for connection in usable):
+    if protocol is ProtocolChoice.HTTP1 or any(connection.engine.protocol == "HTTP/1.1" for connection in usable):
         more = dialling < waiting and len(usable) + dialling < most
-        return (Next.DIAL if more else Next.WAIT), None
+        return (Decision.DIAL if more else Decision.WAIT), None
     if dialling or any(not connection.full_of_websockets for connection in usable):
-        return Next.WAIT, None
-    return (Next.DIAL if len(usable) < most else Next.REFUSE), None
+        return Decision.WAIT, None
+    return (Decision.DIAL if len(usable) < most else Decision.REFUSE), None
 
 
 class Pool:
@@ -106,9 +106,9 @@ class Pool:
         self._misdirected: set[Origin] = set()  # origins that answered 421 on another's connection
         self._limits = limits
         self._timeouts = timeouts
-        self._sites: dict[tuple[Origin, Speak], _Site] = {}
+        self._sites: dict[tuple[Origin, ProtocolChoice], OriginPool] = {}
         # A connection serves one site; several, if origins share it; none, if it is one WebSocket over HTTP/1.1.
-        self._sites_of: dict[Connection, list[_Site]] = {}
+        self._sites_of: dict[Connection, list[OriginPool]] = {}
         self.websockets_over_http1 = Memory(timeouts.remember)  # why
         self.requests_over_http1 = Memory(timeouts.remember)  # why, though HTTP/2 was negotiated
         self._dialer: Dialer | None = None
@@ -140,21 +140,21 @@ class Pool:
 
     # Slots.
 
-    async def acquire(self, origin: Origin, speak: Speak) -> Connection:
+    async def acquire(self, origin: Origin, protocol: ProtocolChoice) -> Connection:
         """A connection to the origin, with one slot reserved: call its `open` next, without any await between.
 
         Raises ConnectFailed, LimitExceeded (see `choose`), or trio.ClosedResourceError when the client is closed.
         """
         self._check_open()
-        site = self._sites.get((origin, speak))
+        site = self._sites.get((origin, protocol))
         if site is None:
-            site = self._sites[origin, speak] = _Site(origin, speak)
+            site = self._sites[origin, protocol] = OriginPool(origin, protocol)
         if not site.waiters:
             for connection in site.connections:
                 if connection.free_slots > 0:
                     connection.reserved += 1
                     return connection
-        waiter = _Waiter()
+        waiter = Waiter()
         site.waiters.append(waiter)
         self._advance(site)
         await waiter.wait()
@@ -175,33 +175,33 @@ class Pool:
             if site.waiters:
                 self._advance(site)
 
-    def _forget_if_empty(self, site: _Site) -> None:
+    def _forget_if_empty(self, site: OriginPool) -> None:
         if not (site.connections or site.dialling or site.waiters):
-            self._sites.pop((site.origin, site.speak), None)
+            self._sites.pop((site.origin, site.protocol), None)
 
-    def _advance(self, site: _Site) -> None:
+    def _advance(self, site: OriginPool) -> None:
         waiters = site.waiters
         most = self._limits.max_connections_per_origin
         while waiters:
             if not waiters[0].waiting:
                 waiters.popleft()
                 continue
-            what, connection = choose(site.connections, site.dialling, len(waiters), site.speak, most)
-            if what is Next.GIVE:
+            what, connection = choose(site.connections, site.dialling, len(waiters), site.protocol, most)
+            if what is Decision.GIVE:
                 assert connection is not None
                 connection.reserved += 1
                 waiters.popleft().give(connection)
-            elif what is Next.DIAL:
+            elif what is Decision.DIAL:
                 assert self._nursery is not None
                 site.dialling += 1
                 self._nursery.start_soon(self._dial, site)
-            elif what is Next.REFUSE:
+            elif what is Decision.REFUSE:
                 message = f"WebSockets hold every stream of the {most} connections to {site.origin}"
                 self._fail(site, LimitExceeded("max_connections_per_origin", most, message))
             else:
                 return
 
-    async def _dial(self, site: _Site) -> None:
+    async def _dial(self, site: OriginPool) -> None:
         assert self._dialer is not None
         failure: BaseException | None = None
         # Shielded like the connections: the scope around the client does not end it, `close` does.
@@ -210,7 +210,7 @@ class Pool:
             if self._closed:
                 scope.cancel()  # it was begun just before the end, and runs only now
             try:
-                connection = await self._find_shared(site) or await self._dialer.dial(site.origin, site.speak)
+                connection = await self._find_shared(site) or await self._dialer.dial(site.origin, site.protocol)
                 if self._closed:
                     self._end(connection)  # it was ready in the very moment in which everything else was ended
                 if connection.state is not State.CLOSED:
@@ -233,8 +233,8 @@ class Pool:
         self._advance(site)
         self._forget_if_empty(site)
 
-    async def _find_shared(self, site: _Site) -> Connection | None:
-        if not self._coalesce or site.speak is not Speak.BEST or site.origin in self._misdirected:
+    async def _find_shared(self, site: OriginPool) -> Connection | None:
+        if not self._coalesce or site.protocol is not ProtocolChoice.BEST or site.origin in self._misdirected:
             return None
         if site.origin.scheme != "https" or site.connections:
             return None
@@ -259,7 +259,7 @@ class Pool:
                 break
         return True
 
-    def _fail(self, site: _Site, error: BaseException) -> None:
+    def _fail(self, site: OriginPool, error: BaseException) -> None:
         waiters = [waiter for waiter in site.waiters if waiter.waiting]
         site.waiters.clear()
         for waiter in waiters:
@@ -278,7 +278,9 @@ class Pool:
             raise LimitExceeded("max_http1_websockets", most, f"WebSockets over HTTP/1.1 to {origin}")
         self._dialling_alone.append(origin)
         try:
-            connection = self._take_unused(origin) or await self._dialer.dial(origin, Speak.HTTP1, tunnel=True)
+            connection = self._take_unused(origin) or await self._dialer.dial(
+                origin, ProtocolChoice.HTTP1, tunnel=True
+            )
         finally:
             self._dialling_alone.remove(origin)
         if self._closed:
@@ -291,7 +293,7 @@ class Pool:
 
     def _take_unused(self, origin: Origin) -> Connection | None:
         """A connection that was dialled to see whether it gets HTTP/2, and did not: nothing was sent on it yet."""
-        site = self._sites.get((origin, Speak.BEST))
+        site = self._sites.get((origin, ProtocolChoice.BEST))
         for connection in site.connections if site is not None and origin.scheme == "https" else ():
             engine = connection.engine
             if engine.protocol == "HTTP/1.1" and not engine.bytes_sent and connection.free_slots > 0:
@@ -303,7 +305,7 @@ class Pool:
 
     def speaks_http1(self, origin: Origin) -> bool:
         """Whether the origin chose HTTP/1.1 in the TLS handshake, as far as a connection that is open tells."""
-        site = self._sites.get((origin, Speak.BEST))
+        site = self._sites.get((origin, ProtocolChoice.BEST))
         return site is not None and any(
             connection.engine.protocol == "HTTP/1.1" and connection.state is State.OPEN
             for connection in site.connections
@@ -331,4 +333,4 @@ class Pool:
             connection.shut_down()
         elif connection.state is not State.CLOSED:
             connection.engine.goaway(ErrorCode.NO_ERROR)
-            connection.abort(ConnectFailed("the client was cancelled"), last_words=0)
+            connection.abort(ConnectFailed("the client was cancelled"), flush_seconds=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Allowance:
+class TokenBucket:
     __slots__ = ("_clock", "_left", "_per_second", "_since", "burst")
 
     def __init__(self, burst: int, per_second: float, clock: Callable[[], float]) -> None:

@@ -26,7 +26,7 @@ from .._errors import (
     LimitExceeded,
     RequestNotProcessed,
 )
-from .._pool.dial import Speak
+from .._pool.dial import ProtocolChoice
 from .._pool.pool import Pool
 from .._protocols.engine import IDEMPOTENT, RequestHead
 from .prepare import HTTP2, Call
@@ -36,13 +36,13 @@ from .response import Collector, Response
 T = TypeVar("T")
 
 
-def speak_for(call: Call, http2: HTTP2) -> Speak:
+def protocol_for(call: Call, http2: HTTP2) -> ProtocolChoice:
     """`http://` has no ALPN: HTTP/1.1, or HTTP/2 with prior knowledge where it is required."""
     if http2 == "never":
-        return Speak.HTTP1
+        return ProtocolChoice.HTTP1
     if call.url.origin.scheme == "http":
-        return Speak.HTTP2 if http2 == "require" else Speak.HTTP1
-    return Speak.BEST
+        return ProtocolChoice.HTTP2 if http2 == "require" else ProtocolChoice.HTTP1
+    return ProtocolChoice.BEST
 
 
 class Exchange:
@@ -110,12 +110,16 @@ class Exchange:
     async def walk(self, call: Call, receive: Callable[[Stream], Awaitable[T]], http2: HTTP2) -> tuple[Stream, T]:
         """Send the call and `receive` what comes back, as often as it needs."""
         origin = call.url.origin
-        speak = speak_for(call, http2)
-        if speak is Speak.BEST and http2 == "auto" and self.pool.requests_over_http1.get(origin) is not None:
-            speak = Speak.HTTP1
+        protocol = protocol_for(call, http2)
+        if (
+            protocol is ProtocolChoice.BEST
+            and http2 == "auto"
+            and self.pool.requests_over_http1.get(origin) is not None
+        ):
+            protocol = ProtocolChoice.HTTP1
 
         async def connect() -> Connection:
-            connection = await self.pool.acquire(origin, speak)
+            connection = await self.pool.acquire(origin, protocol)
             if http2 == "require":
                 check_http2_spoken(connection, call)
             return connection
@@ -132,7 +136,7 @@ class Exchange:
             if not call.body.replayable:
                 self.pool.requests_over_http1.put(origin, "refused")
                 raise
-        speak = Speak.HTTP1
+        protocol = ProtocolChoice.HTTP1
         result = await self.attempts(call, connect, receive)
         self.pool.requests_over_http1.put(origin, "refused")
         return result

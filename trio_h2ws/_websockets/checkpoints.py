@@ -20,7 +20,7 @@ _EVERY = 32
 _SECONDS = 0.001
 
 
-class Burst:
+class Checkpoints:
     """Counts the calls that had no need to wait, of one WebSocket and one direction."""
 
     __slots__ = ("_calls", "_since")

@@ -1,6 +1,6 @@
 """Many WebSockets in one loop, and one that comes back.
 
-A group costs no task per socket. Each link tells the group when it has something; the group keeps those sockets in a
+A group costs no task per socket. Each channel says when it has something; the group keeps those sockets in a
 ring, takes one message from the first and puts it back at the end: a busy feed can't starve a quiet one.
 """
 
@@ -24,7 +24,7 @@ from .._errors import (
     WebSocketRejected,
 )
 from .._util import PrivateConstructor
-from .checkpoints import Burst, checkpoint
+from .checkpoints import Checkpoints, checkpoint
 from .websocket import WebSocket
 
 Connect = Callable[[], Awaitable[WebSocket]]
@@ -49,19 +49,19 @@ class WebSocketGroup(metaclass=PrivateConstructor):
         self._open = set(websockets)
         self._ready: dict[WebSocket, None] = {}  # an ordered set
         self._task: trio.lowlevel.Task | None = None
-        self._burst = Burst()
+        self._burst = Checkpoints()
         for ws in websockets:
-            link = ws._link
-            link.session.want_parts = False
-            link.group_ready = partial(self._on_ready, ws)
-            link.resume()
+            channel = ws._channel
+            channel.receiver.want_parts = False
+            channel.group_ready = partial(self._on_ready, ws)
+            channel.resume()
             self._on_ready(ws)
 
     def _on_ready(self, ws: WebSocket) -> None:
         self._ready[ws] = None
         task, self._task = self._task, None
         if task is not None:
-            ws._link.carrier.connection.woken += 1
+            ws._channel.stream.connection.woken += 1
             trio.lowlevel.reschedule(task)
 
     async def receive(self) -> tuple[WebSocket, str | bytes]:
@@ -76,14 +76,14 @@ class WebSocketGroup(metaclass=PrivateConstructor):
             while self._ready:
                 ws = next(iter(self._ready))
                 del self._ready[ws]
-                link = ws._link
-                if link.session.messages and not link.closed:
-                    message = link.session.pop()
-                    link.resume()
-                    if link.session.messages or link.is_over:
+                channel = ws._channel
+                if channel.receiver.messages and not channel.closed:
+                    message = channel.receiver.pop()
+                    channel.resume()
+                    if channel.receiver.messages or channel.is_over:
                         self._ready[ws] = None
                     return ws, message
-                if link.is_over and ws in self._open:
+                if channel.is_over and ws in self._open:
                     self._open.discard(ws)
                     self._check_end(ws)
             if not self._open:
@@ -91,7 +91,7 @@ class WebSocketGroup(metaclass=PrivateConstructor):
             await self._wait()
 
     def _check_end(self, ws: WebSocket) -> None:
-        error = ws._link.end_error()
+        error = ws._channel.end_error()
         if isinstance(error, trio.ClosedResourceError):
             return  # closed here, by the application
         if isinstance(error, WebSocketClosed) and error.clean and error.code in (1000, 1001):
@@ -229,7 +229,7 @@ class ReconnectingWebSocket(metaclass=PrivateConstructor):
                 last._begin_close(1000, "")
         self._current = ws
         self._opened = trio.current_time()
-        ws._link.end_with_connection()
+        ws._channel.end_when_draining()
         return ws
 
     async def _open(self) -> WebSocket:

@@ -31,17 +31,17 @@ from .._errors import (
     WebSocketRejected,
 )
 from .._http.url import Origin
-from .._pool.dial import Speak
+from .._pool.dial import ProtocolChoice
 from .._pool.known_origins import Memory
 from .._protocols.ws.deflate import DeflateOptions
 from .._protocols.ws.handshake import check_answer, check_upgrade, new_key
-from .._protocols.ws.receiver import Session
-from .._protocols.ws.sender import Outgoing
+from .._protocols.ws.receiver import FrameReceiver
+from .._protocols.ws.sender import FrameSender
 from .._requests.dispatch import Exchange, check_http2_spoken, make_response, wants_http1
 from .._requests.prepare import HTTP2, Call
 from .._requests.redirects import redirected
 from .._requests.response import Response
-from .channel import Link
+from .channel import Channel
 from .websocket import WebSocket
 
 _NOT_DONE_OVER_HTTP2 = frozenset((400, 405, 421, 426, 501))
@@ -95,7 +95,9 @@ class Handshakes:
         """Over HTTP/2 or over HTTP/1.1, by the rules at the top of this module."""
         origin = offer.extended.url.origin
         if http2 == "require":
-            return await self._over_http2(offer, Speak.BEST if origin.scheme == "https" else Speak.HTTP2)
+            return await self._over_http2(
+                offer, ProtocolChoice.BEST if origin.scheme == "https" else ProtocolChoice.HTTP2
+            )
         if origin.scheme == "https" and self._pool.speaks_http1(origin):
             self._pool.websockets_over_http1.put(origin, "alpn")
         if http2 == "never" or origin.scheme == "http" or self._found_http1(origin):
@@ -152,24 +154,24 @@ class Handshakes:
     async def _over_http2_or_again(self, offer: Offer, refusals: int | None) -> WebSocket:
         """A connection that ends before the answer is tried again, once: mostly that was the network's doing."""
         try:
-            return await self._over_http2(offer, Speak.BEST, refusals, _PAGE_SECONDS)
+            return await self._over_http2(offer, ProtocolChoice.BEST, refusals, _PAGE_SECONDS)
         except ConnectionLost as error:
             if wants_http1(error, offer.extended):
                 raise
-            return await self._over_http2(offer, Speak.BEST, refusals, _PAGE_SECONDS)
+            return await self._over_http2(offer, ProtocolChoice.BEST, refusals, _PAGE_SECONDS)
 
     def _unshare(self, origin: Origin) -> bool:
         unshared = [self._pool.unshare(origin, connection) for connection in self._pool.serving(origin)]
         return any(unshared)
 
     async def _over_http2(
-        self, offer: Offer, speak: Speak, refusals: int | None = None, page_seconds: float | None = None
+        self, offer: Offer, protocol: ProtocolChoice, refusals: int | None = None, page_seconds: float | None = None
     ) -> WebSocket:
         """`page_seconds`: for the body of a refusal that HTTP/1.1 will probably make good."""
         call = offer.extended
 
         async def connect() -> Connection:
-            connection = await self._pool.acquire(call.url.origin, speak)
+            connection = await self._pool.acquire(call.url.origin, protocol)
             check_http2_spoken(connection, call)
             if not connection.engine.can_connect:
                 connection.release()
@@ -224,10 +226,10 @@ class Handshakes:
         if key is not None:
             check_upgrade(response.headers, key)
         agreement = check_answer(response.headers, offer.subprotocols, offer.compression)
-        session = Session(self._exchange.limits, agreement.deflate, trio.current_time)
-        outgoing = Outgoing(session, agreement.deflate)
-        link = Link(stream, session, outgoing, answer_close_at_once=key is not None)
-        ws: WebSocket = WebSocket._create(link, response, agreement.subprotocol)
+        receiver = FrameReceiver(self._exchange.limits, agreement.deflate, trio.current_time)
+        sender = FrameSender(receiver, agreement.deflate)
+        channel = Channel(stream, receiver, sender, answer_close_at_once=key is not None)
+        ws: WebSocket = WebSocket._create(channel, response, agreement.subprotocol)
         return ws
 
     def _set_deadline(self, stream: Stream, call: Call) -> Timer | None:

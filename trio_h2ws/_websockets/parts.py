@@ -13,10 +13,10 @@ from types import TracebackType
 import trio
 
 from .._protocols.ws.sender import Data
-from .channel import Link
+from .channel import Channel
 
 
-class Turn:
+class MessageLock:
     """Whose message is under way. Most WebSockets never have one in parts: the queue is made when it is needed."""
 
     __slots__ = ("_waiting", "holder")
@@ -40,21 +40,23 @@ class Turn:
 class OutgoingMessage:
     """A message in parts, from `WebSocket.open_message`."""
 
-    __slots__ = ("_give_up", "_link", "_started", "_text", "_turn")
+    __slots__ = ("_channel", "_give_up", "_lock", "_started", "_text")
 
-    def __init__(self, link: Link, turn: Turn, text: bool | None, give_up: Callable[[BaseException], None]) -> None:
-        self._link = link
-        self._turn = turn
+    def __init__(
+        self, channel: Channel, turn: MessageLock, text: bool | None, give_up: Callable[[BaseException], None]
+    ) -> None:
+        self._channel = channel
+        self._lock = turn
         self._text = text  # None: its first part tells
         self._give_up = give_up  # the block ended with this error, and the message's beginning has left
         self._started = False
 
     async def __aenter__(self) -> OutgoingMessage:
         await trio.lowlevel.checkpoint()
-        while self._turn.holder is not None:
-            await self._turn.wait()
-        self._link.check_open()
-        self._turn.holder = self
+        while self._lock.holder is not None:
+            await self._lock.wait()
+        self._channel.check_open()
+        self._lock.holder = self
         return self
 
     async def send(self, part: Data) -> None:
@@ -69,39 +71,39 @@ class OutgoingMessage:
             self._text = isinstance(part, str)
         if isinstance(part, str) is not self._text:
             raise TypeError(f"this message is {'text' if self._text else 'binary'}, and so must be all of its parts")
-        link = self._link
-        await link.carrier.wait_room()
-        link.check_open()
-        if self._turn.holder is not self:
+        channel = self._channel
+        await channel.stream.wait_room()
+        channel.check_open()
+        if self._lock.holder is not self:
             raise trio.ClosedResourceError("this message is finished already")
-        link.carrier.send_nowait(link.outgoing.part(part, False, compress=True))
+        channel.stream.send_nowait(channel.sender.part(part, False, compress=True))
         self._started = True
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        link = self._link
-        if self._turn.holder is not self:
+        channel = self._channel
+        if self._lock.holder is not self:
             return
         try:
             if error is None:
                 empty: str | bytes = "" if self._text else b""
-                link.check_open()
-                link.carrier.send_nowait(link.outgoing.part(empty, True, compress=True))
-            elif self._started and not link.is_over:  # else it has an end already, and others must hear of that
+                channel.check_open()
+                channel.stream.send_nowait(channel.sender.part(empty, True, compress=True))
+            elif self._started and not channel.is_over:  # else it has an end already, and others must hear of that
                 self._give_up(error)
         finally:
-            self._turn.release()
+            self._lock.release()
 
 
 class IncomingParts:
     """One message in parts, from `WebSocket.receive_parts`."""
 
-    __slots__ = ("_done", "_link", "_started")
+    __slots__ = ("_channel", "_done", "_started")
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
         self._started = False
         self._done = False
 
@@ -109,27 +111,27 @@ class IncomingParts:
         return self
 
     async def __anext__(self) -> str | bytes:
-        link = self._link
-        session = link.session
+        channel = self._channel
+        receiver = channel.receiver
         if self._done:
             await trio.lowlevel.checkpoint()
             raise StopAsyncIteration
-        session.choose_parts()
-        link.resume()
-        if session.has_part or link.is_over:
+        receiver.choose_parts()
+        channel.resume()
+        if receiver.has_part or channel.is_over:
             await trio.lowlevel.checkpoint()
         while True:
-            if session.taking and not session.skipping and not self._started:
-                link.skip_message()
+            if receiver.taking and not receiver.skipping and not self._started:
+                channel.skip_message()
                 continue
-            if session.has_part and not session.skipping and not link.closed:
+            if receiver.has_part and not receiver.skipping and not channel.closed:
                 break
-            if link.is_over:
-                raise link.end_error()
-            await link.wait()
+            if channel.is_over:
+                raise channel.end_error()
+            await channel.wait()
         self._started = True
-        part, self._done = session.take_part()
-        link.resume()
+        part, self._done = receiver.take_part()
+        channel.resume()
         if self._done and not part:
             raise StopAsyncIteration
         return part

@@ -20,8 +20,8 @@ from .._errors import WebSocketClosed, WebSocketError
 from .._protocols.ws.sender import Data, check_close
 from .._requests.response import Response
 from .._util import PrivateConstructor
-from .channel import Link
-from .parts import IncomingParts, OutgoingMessage, Turn
+from .channel import Channel
+from .parts import IncomingParts, MessageLock, OutgoingMessage
 
 Parts: TypeAlias = "Iterable[Data] | AsyncIterable[Data]"
 
@@ -33,16 +33,16 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     closed with 1000 or 1001, and raises `WebSocketClosed` for any other end.
     """
 
-    __slots__ = ("_link", "_ping_count", "_turn", "response", "subprotocol")
+    __slots__ = ("_channel", "_lock", "_ping_count", "response", "subprotocol")
 
-    def __init__(self, link: Link, response: Response, subprotocol: str | None) -> None:
+    def __init__(self, channel: Channel, response: Response, subprotocol: str | None) -> None:
         self.response = response
         """The server's answer to the handshake."""
         self.subprotocol = subprotocol
         """The subprotocol that the server chose, or None."""
-        self._link = link
+        self._channel = channel
         self._ping_count = 0
-        self._turn = Turn()
+        self._lock = MessageLock()
 
     # What it is.
 
@@ -59,29 +59,29 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     @property
     def connection(self) -> ConnectionInfo:
         """A snapshot of the connection that carries this WebSocket."""
-        info: ConnectionInfo = self._link.carrier.connection.info()
+        info: ConnectionInfo = self._channel.stream.connection.info()
         return info
 
     @property
     def draining(self) -> trio.Event:
         """Set when the connection is going away (GOAWAY): open the successor, then close this one."""
-        event: trio.Event = self._link.carrier.connection.going
+        event: trio.Event = self._channel.stream.connection.draining
         return event
 
     @property
     def close_code(self) -> int | None:
         """The code of the Close that ended it; 1005 if it had none, 1006 without one; None while it is open."""
-        return self._link.close_code
+        return self._channel.close_code
 
     @property
     def close_reason(self) -> str | None:
         """The reason in the Close that ended it; None while it is open."""
-        return None if self._link.close_code is None else self._link.session.close_reason
+        return None if self._channel.close_code is None else self._channel.receiver.close_reason
 
     @property
     def closed_by(self) -> str | None:
         """Who closed first: "local", "remote", or None while it is open or when it broke."""
-        return self._link.initiator
+        return self._channel.initiator
 
     # Receiving.
 
@@ -93,59 +93,59 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         Cancelled, it has taken nothing.
         """
         await self._wait_message()
-        message = self._link.session.pop()
-        self._link.resume()
+        message = self._channel.receiver.pop()
+        self._channel.resume()
         return message
 
     async def _wait_message(self, iterating: bool = False) -> None:
         """Until there is a whole message. Nothing is awaited after it is seen."""
-        link = self._link
-        session = link.session
-        if session.want_parts is not False:
-            session.want_parts = False
-            link.resume()
-        if session.messages or link.is_over:
-            await link.checkpoint()
+        channel = self._channel
+        receiver = channel.receiver
+        if receiver.want_parts is not False:
+            receiver.want_parts = False
+            channel.resume()
+        if receiver.messages or channel.is_over:
+            await channel.checkpoint()
         while True:
-            if session.taking and not session.skipping:
-                link.skip_message()
+            if receiver.taking and not receiver.skipping:
+                channel.skip_message()
                 continue
-            if session.messages and not link.closed:
+            if receiver.messages and not channel.closed:
                 return
-            if link.is_over:
-                raise link.end_error()
-            if link.going_away and iterating:
+            if channel.is_over:
+                raise channel.end_error()
+            if channel.successor_due and iterating:
                 raise StopAsyncIteration
-            await link.wait()
+            await channel.wait()
 
     async def receive_batch(self) -> list[str | bytes]:
         """Every message that is here, in one call; waits until there is one. For the rest it is like `receive`."""
         await self._wait_message()
-        session = self._link.session
+        receiver = self._channel.receiver
         batch = []
-        while session.messages:
-            batch.append(session.pop())
-            if not session.messages:
-                self._link.resume()
+        while receiver.messages:
+            batch.append(receiver.pop())
+            if not receiver.messages:
+                self._channel.resume()
         return batch
 
     async def receive_text(self) -> str:
         """`receive` a text message. Raises `WebSocketError`, and leaves it where it is, if the next one is binary."""
         await self._wait_message()
-        if not isinstance(self._link.session.messages[0], str):
+        if not isinstance(self._channel.receiver.messages[0], str):
             raise WebSocketError("the next message is binary, and text was asked for")
-        message = self._link.session.pop()
-        self._link.resume()
+        message = self._channel.receiver.pop()
+        self._channel.resume()
         assert isinstance(message, str)
         return message
 
     async def receive_bytes(self) -> bytes:
         """`receive` a binary message. Raises `WebSocketError`, and leaves it where it is, if the next one is text."""
         await self._wait_message()
-        if not isinstance(self._link.session.messages[0], bytes):
+        if not isinstance(self._channel.receiver.messages[0], bytes):
             raise WebSocketError("the next message is text, and binary was asked for")
-        message = self._link.session.pop()
-        self._link.resume()
+        message = self._channel.receiver.pop()
+        self._channel.resume()
         assert isinstance(message, bytes)
         return message
 
@@ -160,7 +160,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         `Limits.max_queued_bytes` of it are held. All parts are str, or all are bytes. If the loop is left early, the
         rest of the message is dropped. Errors as of `receive`, at any part.
         """
-        return IncomingParts(self._link)
+        return IncomingParts(self._channel)
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
@@ -172,8 +172,8 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
             if closed.clean and closed.code in (1000, 1001):
                 raise StopAsyncIteration from None
             raise
-        message = self._link.session.pop()
-        self._link.resume()
+        message = self._channel.receiver.pop()
+        self._channel.resume()
         return message
 
     # Sending.
@@ -189,13 +189,13 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
             await self._send_parts(data)
             return
         message = cast("Data", data)  # memoryview is an iterable, too, to a type checker
-        link = self._link
-        await link.carrier.wait_room()
-        while self._turn.holder is not None:
-            await self._turn.wait()
-            await link.carrier.wait_room()
-        link.check_open()
-        if link.send_message(link.outgoing.message(message)):
+        channel = self._channel
+        await channel.stream.wait_room()
+        while self._lock.holder is not None:
+            await self._lock.wait()
+            await channel.stream.wait_room()
+        channel.check_open()
+        if channel.send_message(channel.sender.message(message)):
             await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _send_parts(self, parts: Parts) -> None:
@@ -223,7 +223,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         return self._open_message(text)
 
     def _open_message(self, text: bool | None) -> OutgoingMessage:
-        return OutgoingMessage(self._link, self._turn, text, self._leave)
+        return OutgoingMessage(self._channel, self._lock, text, self._leave)
 
     async def send_json(self, value: Any) -> None:
         """`send` a value as JSON text. Raises TypeError or ValueError for what JSON does not know."""
@@ -235,21 +235,21 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         Waits without a deadline. Raises what ended the WebSocket, if it ends first: see `receive`. Cancelled, the
         Ping has left, and its Pong will be ignored.
         """
-        link = self._link
+        channel = self._channel
         await trio.lowlevel.checkpoint_if_cancelled()
-        link.check_open()
+        channel.check_open()
         self._ping_count += 1
         payload = self._ping_count.to_bytes(4, "big")
         answered = trio.Event()
-        link.pings[payload] = answered
+        channel.pings[payload] = answered
         start = trio.current_time()
-        link.carrier.send_nowait(link.outgoing.ping(payload))
+        channel.stream.send_nowait(channel.sender.ping(payload))
         try:
             await answered.wait()
         finally:
-            unanswered = link.pings.pop(payload, None) is not None
+            unanswered = channel.pings.pop(payload, None) is not None
         if unanswered:
-            raise link.end_error()
+            raise channel.end_error()
         return trio.current_time() - start
 
     # Closing.
@@ -262,23 +262,23 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         """
         check_close(code, reason)
         self._begin_close(code, reason)
-        link = self._link
-        if link.ended or link.session.close_received or link.session.failure is not None:
+        channel = self._channel
+        if channel.ended or channel.receiver.close_received or channel.receiver.failure is not None:
             await trio.lowlevel.checkpoint()  # what is left of the closing handshake, the connection's timers do
             return
-        if link.over is None:
-            link.over = trio.Event()
+        if channel.over is None:
+            channel.over = trio.Event()
         try:
-            await link.over.wait()
+            await channel.over.wait()
         except trio.Cancelled:
-            link.finish()
+            channel.finish()
             raise
 
     def abort(self) -> None:
         """End it at once, without a closing handshake: RST_STREAM(CANCEL) (RFC 8441, section 5.1)."""
-        self._link.closed = True
-        self._link.finish()
-        self._turn.release()
+        self._channel.closed = True
+        self._channel.finish()
+        self._lock.release()
 
     def _leave(self, error: BaseException) -> None:
         """The block around it raised: 1011 for an error, a reset when it was cancelled. Never waits."""
@@ -289,11 +289,11 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
 
     def _begin_close(self, code: int, reason: str) -> None:
         """Everything of a close but the waiting."""
-        link = self._link
-        if not (link.closed or link.is_over):
-            link.close_soon(code, reason)
-        link.mark_closed()
-        self._turn.release()
+        channel = self._channel
+        if not (channel.closed or channel.is_over):
+            channel.close_soon(code, reason)
+        channel.mark_closed()
+        self._lock.release()
 
     def __repr__(self) -> str:
         state = "open" if self.close_code is None else f"closed {self.close_code}"

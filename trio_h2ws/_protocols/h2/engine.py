@@ -42,7 +42,7 @@ from ..._http.headers import RawFields
 from ..engine import Observer, RequestHead
 from ..receive_window import ReceiveWindow
 from ..stream_state import StreamState
-from ..token_bucket import Allowance
+from ..token_bucket import TokenBucket
 from . import frames
 from .closed_streams import Late, LateFrames
 from .frames import FrameError, NotHTTP2
@@ -83,7 +83,7 @@ class H2Engine:
         self._next_id = 1
         self._late_frames = LateFrames()
         self._window = ReceiveWindow(limits.connection_window, clock())
-        self._idle = Allowance(limits.max_idle_frames, limits.idle_frames_per_second, clock)
+        self._idle = TokenBucket(limits.max_idle_frames, limits.idle_frames_per_second, clock)
         self._owed = 0
         self._largest_last_id = frames.MAX_STREAM_ID
         self.initial_send_window = 65535

@@ -125,7 +125,7 @@ class Deflate(Extension):
         self._inbound_control = False
         self._outbound_compressed = False
         self.allowed: int | None = None
-        """Bytes that the message under way may still inflate to; None: no bound. The session sets it."""
+        """Bytes that the message under way may still inflate to; None: no bound. The receiver sets it."""
 
     def offer(self) -> str:
         return offer_deflate(self._options).decode()
@@ -191,7 +191,7 @@ class Deflate(Extension):
         self.allowed -= len(out)
         return out
 
-    # Outbound. The session asks `wants` for each message and sets `compress_next`.
+    # Outbound. The receiver asks `wants` for each message and sets `compress_next`.
 
     compress_next = False
 

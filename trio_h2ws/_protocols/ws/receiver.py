@@ -9,7 +9,7 @@ wsproto knows: the fast lane takes its payload directly. Everything else (fragme
 frames, every violation) goes the wsproto lane. A property test holds that both lanes
 say the same for any bytes.
 
-Back-pressure. The session parses only while its queue has room; what it was given beyond that stays raw, and its
+Back-pressure. The receiver parses only while its queue has room; what it was given beyond that stays raw, and its
 owner gives it no more. So pings and closes are answered while the application is busy, up to that bound.
 
 Whole or in parts. An application that takes whole messages (`want_parts` False) is protected by `max_message_size`.
@@ -25,7 +25,7 @@ from typing import Any
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
 from ..._config import Limits
-from ..token_bucket import Allowance
+from ..token_bucket import TokenBucket
 from .deflate import Deflate
 
 TEXT, BINARY = 0x81, 0x82  # FIN and opcode, no reserved bit
@@ -35,12 +35,12 @@ _FAST = 64 * 1024  # a frame up to this size may take the fast lane
 _INFLATE_STEP = 1024  # compressed bytes inflated at once when parts are taken: at most about a thousand times as many
 
 
-class Session:
+class FrameReceiver:
     """Feed it with `receive`, take from `messages` (or `take_part`); send what `replies` holds."""
 
     __slots__ = (
-        "_allowance",
         "_announced",
+        "_bucket",
         "_deflate",
         "_frame_left",
         "_in_message",
@@ -70,7 +70,7 @@ class Session:
         self._limits = limits
         self._deflate = deflate
         self._wsproto: FrameProtocol | None = None  # made when the first frame needs it: many a socket is idle
-        self._allowance: Allowance = Allowance(limits.max_idle_frames, limits.idle_frames_per_second, clock)
+        self._bucket: TokenBucket = TokenBucket(limits.max_idle_frames, limits.idle_frames_per_second, clock)
         self._raw = b""
         self._frame_left = 0  # bytes of the frame in wsproto's lane that have not come yet
         self._in_message = False
@@ -172,7 +172,7 @@ class Session:
                     message = payload.decode() if first & 1 else payload
                     messages.append(message)
                     self.queued_bytes += len(message)
-                    self._allowance.earn(2)
+                    self._bucket.earn(2)
                     position = end
                     continue
                 if first == _CLOSE and head == 2 and not masked:
@@ -243,9 +243,9 @@ class Session:
         return True
 
     def _spend(self) -> None:
-        if not self._allowance.spend():
+        if not self._bucket.spend():
             raise ParseFailed(
-                f"more than {self._allowance.burst} control frames in a burst (Limits.max_idle_frames)",
+                f"more than {self._bucket.burst} control frames in a burst (Limits.max_idle_frames)",
                 CloseReason.POLICY_VIOLATION,
             )
 
@@ -271,7 +271,7 @@ class Session:
     def _message_done(self, text: bool) -> None:
         self._in_message = False
         self._announced = 0
-        self._allowance.earn(2)
+        self._bucket.earn(2)
         if self.taking:
             if self.skipping:
                 self.taking = self.skipping = False

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from wsproto.frame_protocol import XorMaskerSimple
 
 from .deflate import Deflate
-from .receiver import BINARY, TEXT, Session, is_close_code
+from .receiver import BINARY, TEXT, FrameReceiver, is_close_code
 
 _SLICE = 64 * 1024
 _SMALL_MASK = 1536  # up to here one big-integer XOR beats wsproto's four table look-ups
@@ -17,13 +17,13 @@ _SMALL_MASK = 1536  # up to here one big-integer XOR beats wsproto's four table 
 Data: TypeAlias = "str | bytes | bytearray | memoryview"
 
 
-class Outgoing:
-    """Turns messages into bytes. It shares wsproto's frame protocol with the session that reads."""
+class FrameSender:
+    """Turns messages into bytes. It shares wsproto's frame protocol with the receiver that reads."""
 
-    __slots__ = ("_deflate", "_session", "close_sent")
+    __slots__ = ("_deflate", "_receiver", "close_sent")
 
-    def __init__(self, session: Session, deflate: Deflate | None) -> None:
-        self._session = session
+    def __init__(self, receiver: FrameReceiver, deflate: Deflate | None) -> None:
+        self._receiver = receiver
         self._deflate = deflate
         self.close_sent = False
 
@@ -49,19 +49,19 @@ class Outgoing:
         """One frame of a message; the first frame's `compress` counts for all of them."""
         deflate = self._deflate
         if deflate is None:
-            return bytes(self._session.wsproto.send_data(data if isinstance(data, str) else bytes(data), final))
+            return bytes(self._receiver.wsproto.send_data(data if isinstance(data, str) else bytes(data), final))
         deflate.compress_next = compress
         try:
-            return bytes(self._session.wsproto.send_data(data if isinstance(data, str) else bytes(data), final))
+            return bytes(self._receiver.wsproto.send_data(data if isinstance(data, str) else bytes(data), final))
         finally:
             deflate.compress_next = False
 
     def ping(self, payload: bytes) -> bytes:
-        return bytes(self._session.wsproto.ping(payload))
+        return bytes(self._receiver.wsproto.ping(payload))
 
     def close(self, code: int | None, reason: str) -> bytes:
         self.close_sent = True
-        return bytes(self._session.wsproto.close(code, reason or None))
+        return bytes(self._receiver.wsproto.close(code, reason or None))
 
 
 def _mask(payload: bytes, key: bytes) -> bytes:
