@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ._client import Client, open_client
+from ._client.client import Client
+from ._client.open import open_client
 from ._config import Limits, Timeouts
 from ._connection.info import ConnectionInfo
 from ._errors import (
@@ -28,8 +29,9 @@ from ._http.headers import Headers
 from ._protocols.ws.deflate import DeflateOptions
 from ._requests.response import Response
 from ._version import __version__
-from ._websockets.group import ReconnectingWebSocket, WebSocketGroup
+from ._websockets.group import WebSocketGroup
 from ._websockets.parts import OutgoingMessage
+from ._websockets.reconnecting import ReconnectingWebSocket
 from ._websockets.websocket import WebSocket
 
 __all__ = [

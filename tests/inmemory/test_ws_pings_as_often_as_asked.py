@@ -40,4 +40,4 @@ async def test_an_unanswered_one_is_not_followed_by_another(autojump_clock: Mock
         assert isinstance(caught.value.__cause__, trio_h2ws.WebSocketError)
         assert trio.current_time() - start == pytest.approx(4.5)
         await theirs.expect_rst()
-        assert len(theirs.request.body) == 6 + len(b"watch")
+        assert len(theirs.request.body) == 6 + len(b"keepalive")

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("httpx.py", "testing/"),
     ("_httpx.py",),
     ("__init__.py",),
-    ("_client.py",),
+    ("_client/",),
     ("_websockets/",),
     ("_requests/",),
     ("_pool/",),

@@ -77,8 +77,8 @@ def idle(connection: Any) -> Iterator[str]:
         yield f"{connection.reserved} slots reserved, {connection.websockets} WebSockets"
     if engine.has_output:
         yield "there is something to send"
-    if connection._when_going:
-        yield f"{len(connection._when_going)} still want to hear when it goes"
+    if connection.draining._calls:
+        yield f"{len(connection.draining._calls)} still want to hear when it goes"
 
 
 def pair(connection: Any, served: Any) -> Iterator[str]:
@@ -97,12 +97,12 @@ def pair(connection: Any, served: Any) -> Iterator[str]:
 def pool(client: trio_h2ws.Client) -> Iterator[str]:
     """What is wrong with the pool of a client that does nothing."""
     pool = client._pool
-    for site in pool._sites.values():
-        waiters = sum(waiter.waiting for waiter in site.waiters)
+    for site in pool._origin_pools.values():
+        waiters = sum(waiter.waiting for waiter in site._waiters)
         if site.dialling or waiters:
             yield f"{site.origin}: {site.dialling} dials, {waiters} waiters"
         for connection in site.connections:
-            if connection not in pool._sites_of:
+            if connection not in pool._serves:
                 yield f"{site.origin} holds a connection that the pool has forgotten"
     for connection in pool.connections:
         if connection.state.value == "closed":
@@ -110,7 +110,7 @@ def pool(client: trio_h2ws.Client) -> Iterator[str]:
     if pool._dials:
         yield f"{len(pool._dials)} dials"
     # Each connection has two tasks; and each that is closed already may still be in its last words.
-    tasks = sum(1 for _ in tasks_in(client._exchange._nursery))
+    tasks = sum(1 for _ in tasks_in(client._dispatcher._nursery))
     if tasks != 2 * len(pool.connections):
         yield f"{tasks} tasks for {len(pool.connections)} connections"
 

@@ -225,7 +225,7 @@ async def own_error(c: Caller) -> None:
 async def a_client_of_its_own(c: Caller) -> None:
     """Open a client, use it, leave it: in peace, with work under way, or with an error."""
     jobs = (get, upload, echo, drip, stalled, headers)
-    limits, timeouts = c.client._exchange.limits, c.client._handshakes._timeouts
+    limits, timeouts = c.client._dispatcher.limits, c.client._pool._timeouts
     context, http2 = c.client._pool._dialer._config.ssl_context, c.client._defaults.http2
     how = c.random.randrange(4)
     start, passes, leaving = trio.current_time(), c.sky.passes, 0.0

@@ -1,25 +1,35 @@
-"""One HTTP/2 connection: a reader, a writer, and the streams they serve.
+"""The life of one connection: an engine, a transport, a reader, a writer, and the streams they serve.
 
     app task ─ send / receive ─┐                                (never waits for the socket)
-    app task ─ …               ├─ sync calls ─► Engine (sans-IO, owns h2)
+    app task ─ …               ├─ sync calls ─► Engine (sans-IO, owns the protocol)
     reader task ─ read ─ engine.receive ─ hooks ──────────┘      │
     writer task ◄─ wake ─ engine.produce ─ write ─ wait until the socket can take more
 
 Invariants:
 1. Only the reader reads the transport. Only the writer waits for it to take more.
 2. The engine is used only in synchronous code, with no `await` between looking and acting: so there is no lock.
-3. The reader awaits nothing but the transport: no application, no queue, no writer. A stalled stream stalls nobody.
+3. The reader awaits nothing but the transport: no application, no queue, no writer. A stalled stream stalls no other.
 4. Every clean-up is synchronous. A cancelled call leaves whole frames, or none.
-5. Whoever makes outgoing bytes calls `flush`. The writer takes all that is ready: control first, then DATA in turn.
-   When they leave, `_writer.py` tells.
+5. Code that makes outgoing bytes calls `flush`. The writer takes everything that is ready: control frames first, then
+   DATA in turn (`writer.py`).
 6. A stream's window is credited when the application takes the bytes, the connection's on receipt.
-7. The two tasks never raise into the user's: a failure goes to the streams, each with an exception of its own.
+7. The two tasks never raise into the user's nursery: a failure is given to the streams, to each as a new exception.
 
-Time. The reader sleeps until bytes or the next timer come: closing handshakes, keepalive PINGs and idle ends
-(`_keepalive.py`) are timers (`_clock.py`), so they cost no task.
+States. A connection is ready when the server's first SETTINGS have come (HTTP/1.1: at once).
 
-Ends. `abort` is the one sudden end: every stream gets its error in the same moment. `retire` is the graceful one: no
-new streams, and the connection closes when the last of its streams has ended.
+    state     new streams    reader, writer       left by
+    OPEN      once ready     run                  retire -> DRAINING; abort, shut_down -> CLOSED
+    DRAINING  refused        run                  its last stream has ended and no slot is reserved -> shut_down;
+                                                  abort, shut_down -> CLOSED
+    CLOSED    refused        write what is left   -
+
+    retire     GOAWAY came; stream ids ran out; idle too long; writing failed; a used HTTP/1.1 connection has ended
+    abort      the transport ended or broke; no answer to a PING; a connection error; the client was cancelled.
+               Every stream gets its error in that step.
+    shut_down  the client is closed, or draining is done: what is queued, GOAWAY and close_notify are still sent
+
+`draining` begins on every way out of OPEN. After CLOSED the writer has a bounded time for its last bytes;
+then the scope of both tasks is cancelled, and the transport is closed.
 """
 
 from __future__ import annotations
@@ -47,25 +57,28 @@ from .._errors import (
 from .._network.transport import BROKEN, Transport
 from .._protocols.engine import Engine, Observer, RequestHead
 from .._protocols.stream_state import StreamState
+from .draining import Draining
 from .info import ConnectionInfo
 from .keepalive import Keepalive
+from .reader import Reader
 from .stream import Stream
 from .timers import Timers
+from .wakeups import Wakeups
 from .writer import Writer
 
-_LAST_BYTES = 1.0  # seconds to read what the peer still said after our writes began to fail
-_GOAWAY_SECONDS = 1.0  # seconds for our GOAWAY to leave when the peer has broken HTTP/2
+_LAST_BYTES_SECONDS = 1.0  # to read what the peer sent before our writes began to fail
+_GOAWAY_SECONDS = 1.0  # to send our GOAWAY when the peer has broken HTTP/2
 _ids = itertools.count(1)
 
 
 class State(Enum):
     OPEN = "open"
-    RETIRING = "retiring"  # no new streams; it closes when the last one ends
+    DRAINING = "draining"
     CLOSED = "closed"
 
 
 class Connection:
-    """Made by the dial. `changed()` is called whenever a slot, the settings or the state may have changed."""
+    """Made by the dial. `changed(connection)` is called when a slot, the settings or the state may have changed."""
 
     def __init__(
         self,
@@ -82,27 +95,27 @@ class Connection:
         self.timeouts = timeouts
         self.state = State.OPEN
         self.engine: Engine = make_engine(self)
-        self.peer: tuple[str, int] | None = None  # address and port, and
-        self.certificate: dict[str, Any] | None = None  # what the server showed, verified: both for coalescing
-        self.upgraded = False  # it carries one WebSocket, and nothing else any more
+        # For coalescing: the address and port at the other end, and the server's certificate if it was verified.
+        self.peer: tuple[str, int] | None = None
+        self.certificate: dict[str, Any] | None = None
+        self.upgraded = False  # it carries one WebSocket over HTTP/1.1, and nothing else any more
         self.timers = Timers()
-        self.woken = 0  # tasks that this dispatch has rescheduled
+        self.wakeups = Wakeups()
         self.websockets = 0  # streams that are, or are to become, WebSockets: they may stay for ever
-        self.reserved = 0  # slots promised by the pool and not opened yet
-        self.draining = trio.Event()  # GOAWAY came, or we retire: see WebSocket.draining
-        self._when_draining: dict[object, Callable[[], None]] = {}
+        self.reserved = 0  # slots that the pool has given out and that are not opened yet
+        self.draining = Draining()
         self.error: H2WSError | None = None
         self._transport = transport
         self._writer = Writer(transport, self.engine, self._write_failed)
         self.flush = self._writer.flush
         self._changed = changed
         self._ready = trio.Event()  # the first SETTINGS came, or the connection is over
-        self._resumed: trio.Event | None = None
         self._goaway: tuple[int, bytes] | None = None
         self._keepalive = Keepalive(self, lambda message: self.abort(ConnectionTimedOut(message)))
+        self._reader = Reader(transport, self.engine, self._writer, self.timers, self._keepalive, self.wakeups)
         self._scope = trio.CancelScope(shield=True)
 
-    # Observers of the engine, called in the reader's dispatch.
+    # Called by the engine in the reader's dispatch.
 
     def on_settings(self) -> None:
         if not self._ready.is_set():
@@ -123,7 +136,7 @@ class Connection:
             self.retire()
         if not self.engine.streams:
             self._keepalive.idle_since = trio.current_time()
-            if self.state is State.RETIRING:
+            if self.state is State.DRAINING:
                 self.timers.add(0, self._close_if_unused)
         self._changed(self)
 
@@ -131,10 +144,9 @@ class Connection:
         self.abort(error, flush_seconds=_GOAWAY_SECONDS)
 
     def on_resume(self) -> None:
-        if self._resumed is not None:
-            self._resumed.set()
+        self._reader.resume()
 
-    # What the pool asks.
+    # For the pool.
 
     @property
     def is_open(self) -> bool:
@@ -170,14 +182,14 @@ class Connection:
         """Queue a request's header list on a new stream, in a slot that the pool has reserved; `flush` sends it."""
         if self.state is not State.OPEN:
             self.release()
-            raise RequestNotProcessed("the connection went away before the request could be sent")
+            raise RequestNotProcessed("the connection began to drain before the request could be sent")
         if len(self.engine.streams) >= self.engine.max_streams:
-            # The slot was promised under SETTINGS that we have replaced, and acknowledged, since.
+            # The slot was reserved under earlier SETTINGS than those that we have acknowledged since.
             self.release()
             raise RequestNotProcessed("the server lowered MAX_CONCURRENT_STREAMS before the request could be sent")
         if self.engine.bytes_sent and not self.engine.can_ping and self._transport.has_pending_input:
-            # HTTP/1.1 has no GOAWAY: a server that is tired of the connection just ends it, and the end may be here
-            # already. What else it said was not asked for, and must not be taken for the answer to this.
+            # HTTP/1.1 has no GOAWAY: a server simply ends an idle connection, and that end may have arrived already.
+            # Bytes that arrived instead answer nothing that was asked, and must not be taken for the next response.
             self.retire()
             self.release()
             raise RequestNotProcessed("the server ended the idle connection")
@@ -187,12 +199,12 @@ class Connection:
         except BaseException:
             if self.engine.exhausted:
                 self.retire()
-            self.release()  # whoever waits may have the slot
+            self.release()  # the next waiter may have the slot
             raise
         self.reserved -= 1
         if is_connect:
             self.websockets += 1
-            self._changed(self)  # it may hold the last slot that others wait for
+            self._changed(self)  # it may hold the last slot that other callers wait for
         self._keepalive.idle_since = None
         if self.engine.exhausted:
             self.retire()
@@ -201,34 +213,18 @@ class Connection:
     def release(self) -> None:
         """Give back a slot that the pool has reserved, unused."""
         self.reserved -= 1
-        if self.state is State.RETIRING and not self.engine.streams:
+        if self.state is State.DRAINING and not self.engine.streams:
             self.timers.add(0, self._close_if_unused)
         self._changed(self)
 
     def retire(self) -> None:
         """No new streams. The connection closes when the last one has ended."""
         if self.state is State.OPEN:
-            self.state = State.RETIRING
-            self._set_draining()
+            self.state = State.DRAINING
+            self.draining.begin()
             if not self.engine.streams:
                 self.timers.add(0, self._close_if_unused)
             self._changed(self)
-
-    def when_draining(self, key: object, call: Callable[[], None]) -> None:
-        """`call()` when the connection begins to drain, at once if it already does; see `forget_when_draining`."""
-        if self.draining.is_set():
-            call()
-        else:
-            self._when_draining[key] = call
-
-    def forget_when_draining(self, key: object) -> None:
-        self._when_draining.pop(key, None)
-
-    def _set_draining(self) -> None:
-        self.draining.set()
-        calls, self._when_draining = self._when_draining, {}
-        for call in calls.values():
-            call()
 
     @property
     def round_trip(self) -> float:
@@ -237,8 +233,8 @@ class Connection:
 
     def _close_if_unused(self) -> None:
         if self._writer.broken:
-            return  # the reader goes on for a moment, and then tells what was wrong: see _write_failed
-        if self.state is State.RETIRING and not self.engine.streams and not self.reserved:
+            return  # the reader goes on for a while, and then reports what was wrong: see _write_failed
+        if self.state is State.DRAINING and not self.engine.streams and not self.reserved:
             self.shut_down()
 
     def info(self) -> ConnectionInfo:
@@ -281,32 +277,17 @@ class Connection:
             await loop()
         except BROKEN as error:
             self._lost(error)
-        except Exception as error:  # a bug of ours: it must reach every waiter, and not the user's nursery
-            self.abort(_lost_by(f"internal error: {error!r}", error))
+        except Exception as error:  # our bug: it must reach every stream, and not the user's nursery
+            internal = ConnectionLost(f"internal error: {error!r}")
+            internal.__cause__ = error
+            self.abort(internal)
 
     async def _read(self) -> None:
-        transport, engine, timers, writer = self._transport, self.engine, self.timers, self._writer
-        while self.state is not State.CLOSED:
-            with timers.new_scope():
-                while True:
-                    if engine.paused:
-                        self._resumed = trio.Event()
-                        await self._resumed.wait()
-                        self._resumed = None
-                    data = await transport.receive()
-                    if not data:
-                        engine.receive_end(getattr(transport, "truncated", False))
-                        self._lost(None)
-                        return
-                    self._keepalive.last_received = trio.current_time()
-                    self.woken = 0
-                    writer.hold()
-                    engine.receive(data)
-                    if engine.fault is not None:
-                        self.abort(engine.fault, flush_seconds=_GOAWAY_SECONDS)
-                        return
-                    writer.resume(self.woken)
-            timers.run_due()
+        await self._reader.run()
+        if self.engine.fault is not None:
+            self.abort(self.engine.fault, flush_seconds=_GOAWAY_SECONDS)
+        else:
+            self._lost(None)
 
     async def _write(self) -> None:
         await self._writer.run()
@@ -321,32 +302,29 @@ class Connection:
             return
         if self._goaway is not None:
             code, debug = self._goaway
-            error: H2WSError = ConnectionTerminated("the server ended the connection with GOAWAY", code, debug)
-            error.__cause__ = cause
+            error: ConnectionLost = ConnectionTerminated("the server ended the connection with GOAWAY", code, debug)
         elif cause is None:
             error = ConnectionLost("the server closed the connection" + self.engine.end_hint)
         else:
-            error = _lost_by(f"the connection broke: {cause}", cause)
+            error = ConnectionLost(f"the connection broke: {cause}")
+        error.__cause__ = cause
         self.abort(error)
 
     def _write_failed(self, error: BaseException) -> None:
-        """Nothing can be sent any more; what the peer had said before is still read, to its end."""
+        """Nothing can be sent any more, but the peer may have explained why (a response, GOAWAY) before it stopped
+        reading: read that, to its end."""
         self.retire()
-        self.timers.add(_LAST_BYTES, lambda: self._lost(error))
+        self.timers.add(_LAST_BYTES_SECONDS, lambda: self._lost(error))
 
     def abort(self, error: H2WSError, *, flush_seconds: float | None = None) -> None:
-        """End it now; every stream gets `error`.
+        """End it now; every stream gets `error`. Never waits.
 
-        With `flush_seconds` what is queued (a GOAWAY) leaves, too, if it can: 0 means at once or not at all, else the
-        writer has so many seconds for it, and nobody waits for that.
+        With `flush_seconds` the writer may still send what is queued (a GOAWAY) for that many seconds; 0 means what
+        the socket takes at once.
         """
         if self.state is State.CLOSED:
             return
-        self.state = State.CLOSED
-        self.error = error
-        self._set_draining()
-        self._ready.set()
-        self.engine.abandon(lambda stream: fresh(error))
+        self._close(error, error)
         if flush_seconds and not self._writer.broken:
             self._scope.deadline = trio.current_time() + flush_seconds
             self._writer.close()
@@ -357,17 +335,13 @@ class Connection:
         self._changed(self)
 
     def shut_down(self) -> None:
-        """End it gracefully: what is queued, GOAWAY, close_notify. Streams still open end at once; the writer has
-        `Timeouts.close` to send the last bytes."""
+        """End it gracefully: what is queued, GOAWAY, close_notify. Streams that are open end at once; the writer has
+        `Timeouts.close` seconds to send the last bytes. Never waits."""
         if self.state is State.CLOSED:
             return
         self._writer.keep_queued()
         self.engine.goaway(ErrorCode.NO_ERROR)
-        self.state = State.CLOSED
-        self.error = LocalProtocolError("the client was closed")
-        self._set_draining()
-        self._ready.set()
-        self.engine.abandon(lambda stream: ConnectionLost("the client was closed"))
+        self._close(LocalProtocolError("the client was closed"), ConnectionLost("the client was closed"))
         if self.timeouts.close is not None:
             self._scope.deadline = trio.current_time() + self.timeouts.close
         if self._writer.broken:
@@ -375,8 +349,11 @@ class Connection:
         self._writer.close()
         self._changed(self)
 
-
-def _lost_by(message: str, cause: BaseException) -> ConnectionLost:
-    error = ConnectionLost(message)
-    error.__cause__ = cause
-    return error
+    def _close(self, error: H2WSError, of_streams: H2WSError) -> None:
+        """No stream and no reader any more; the two ends above differ in what the writer may still do."""
+        self.state = State.CLOSED
+        self.error = error
+        self._reader.stop()
+        self.draining.begin()
+        self._ready.set()
+        self.engine.abandon(lambda stream: of_streams)  # each waiter raises a copy: see Stream.raise_error

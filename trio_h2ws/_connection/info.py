@@ -1,4 +1,4 @@
-"""What a user may know about a connection: a snapshot."""
+"""A snapshot of a connection, for users."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class ConnectionInfo:
     """A read-only snapshot of one connection. Two snapshots are equal when they are of the same connection."""
 
     id: int
-    """A number of its own, in this process."""
+    """A number that no other connection of this process has."""
     origin: str = field(compare=False)
     """`https://example.org:8443`"""
     protocol: str = field(compare=False)
@@ -30,6 +30,6 @@ class ConnectionInfo:
     draining: bool = field(compare=False)
     """It takes no new streams: the server sent GOAWAY, or the connection is about to close."""
     extended_connect: bool = field(compare=False, default=False)
-    """The server takes WebSockets on it (SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441)."""
+    """The server accepts WebSockets on it (SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441)."""
     websockets: str | None = field(compare=False, default=None)
     """How WebSockets to this origin are opened, once that is known: "HTTP/2", or "HTTP/1.1" with the reason."""

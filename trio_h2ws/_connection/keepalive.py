@@ -1,10 +1,11 @@
-"""What watches over a connection: keepalive PINGs, the round trip, and the end of an idle one.
+"""Keepalive of one connection: PINGs, the round trip, and the end of an idle connection.
 
-PING (RFC 9113, section 6.7). Nothing received for `ping_interval` while streams are open sends one; nothing received
-for `ping_timeout` after it ends the connection for everyone. Anything that arrives is a sign of life, not only the
-answer. The first PING goes right behind the first SETTINGS and measures the round trip.
+PING (RFC 9113, section 6.7). When nothing was received for `ping_interval` while streams are open, a PING is sent;
+when nothing is received for `ping_timeout` after it, the connection ends with all its streams. Anything that arrives
+is a sign of life, not only the answer. The first PING follows the server's first SETTINGS at once, and measures the
+round trip.
 
-All of it are timers of the connection (`_clock.py`): it costs no task.
+All of this is done by timers of the connection (`timers.py`), so it costs no task.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from .._config import Timeouts
 from .._protocols.engine import Engine
 from .timers import Timers
 
-_IDLE_LOOK = 0.5  # seconds: a new connection has a moment to be used, and a busy one is not looked at more often
+_IDLE_CHECK = 0.5  # seconds: a new connection gets this long to be used, and no connection is checked more often
 
 
 class KeepaliveOwner(Protocol):
-    """The connection."""
+    """What the keepalive needs of its connection."""
 
     engine: Engine
     timers: Timers
@@ -42,14 +43,14 @@ class KeepaliveOwner(Protocol):
 
 
 class Keepalive:
-    """Over one connection. `dead(message)` is called when its peer is."""
+    """Of one connection. `dead(message)` is called when the peer does not answer."""
 
     def __init__(self, connection: KeepaliveOwner, dead: Callable[[str], None]) -> None:
         self._connection = connection
         self._dead = dead
-        self.last_received = trio.current_time()  # the reader keeps it
+        self.last_received = trio.current_time()  # the reader updates it
         self.idle_since: float | None = trio.current_time()  # None while there are streams
-        self._sent: float | None = None  # when the PING under way left
+        self._sent: float | None = None  # when the unanswered PING was sent
         self._payload = b""
         self._count = itertools.count(1)
 
@@ -61,7 +62,7 @@ class Keepalive:
             if timeouts.ping_interval is not None:
                 timers.add(timeouts.ping_interval, self._keep_alive)
         if timeouts.idle is not None:
-            timers.add(max(timeouts.idle, _IDLE_LOOK), self._end_if_idle)
+            timers.add(max(timeouts.idle, _IDLE_CHECK), self._end_if_idle)
 
     def on_ping_ack(self, payload: bytes) -> None:
         if self._sent is not None and payload == self._payload:
@@ -100,7 +101,7 @@ class Keepalive:
         idle = connection.timeouts.idle
         if idle is None or not connection.is_open:
             return
-        left = max(idle, _IDLE_LOOK)
+        left = max(idle, _IDLE_CHECK)
         if self.idle_since is not None and not connection.reserved:
             left = self.idle_since + idle - trio.current_time()
         if left <= 0:

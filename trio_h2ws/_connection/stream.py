@@ -1,8 +1,8 @@
 """One stream as a passive record that tasks can wait on.
 
 The reader fills it (the `on_*` hooks, called by the engine while it handles a frame) and the application empties
-it. There is no task in it. At most one task receives and any number send: they take turns, first come first served,
-so a message never stands in the middle of another one.
+it. There is no task in it. At most one task receives. Any number send, and take turns in the order in which they
+came, so one message never ends up in the middle of another.
 
 Cancel safety: `send` waits before it queues and never after, so a cancelled `send` has queued nothing. `receive`
 takes from the inbox and never awaits afterwards, so nothing taken is lost. `close` is synchronous: it queues
@@ -12,43 +12,76 @@ RST_STREAM(CANCEL), frees the slot and drops what was not read; no clean-up need
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import trio
 
+from .._config import Limits, Timeouts
 from .._errors import ErrorCode, H2WSError, fresh
 from .._http.headers import RawFields
+from .._protocols.engine import Engine
 from .._protocols.stream_state import StreamState
+from .draining import Draining
+from .info import ConnectionInfo
+from .timers import Timers
+from .wakeups import ParkedTask, Wakeups
 
-if TYPE_CHECKING:
-    from .connection import Connection
+
+class Owner(Protocol):
+    """What a stream, and what is built on it, needs of its connection."""
+
+    origin: str
+    engine: Engine
+    limits: Limits
+    timeouts: Timeouts
+    timers: Timers
+    wakeups: Wakeups
+    draining: Draining
+    websockets: int
+    flush: Callable[[], None]
+
+    @property
+    def is_open(self) -> bool: ...
+    @property
+    def round_trip(self) -> float: ...
+    def info(self) -> ConnectionInfo: ...
 
 
 class Consumer(Protocol):
-    """Who takes a stream's bytes in the reader's own dispatch, instead of the inbox. Must not raise or await."""
+    """Takes a stream's bytes in the reader's dispatch, instead of the inbox. It must not raise or await."""
 
     def feed(self, data: bytes) -> bool:
         """Take these bytes; or return False, and they stay in the inbox, held by the window, until `Stream.take`."""
         ...
 
     def on_end(self) -> None:
-        """No more bytes will come: the peer ended the stream, or `Stream.error` tells what did."""
+        """No more bytes will come: the peer ended the stream, or `Stream.error` says what did."""
 
 
-# Shared by all streams with an empty inbox, and never changed: see streamstate.
+class _Senders:
+    """The tasks that wait to send: one for room, the others in line for the lock. Most streams never need it."""
+
+    __slots__ = ("first", "lock")
+
+    def __init__(self) -> None:
+        self.lock = trio.Lock()
+        self.first = ParkedTask()
+
+
+# Shared by all streams with an empty inbox, and never changed: an empty deque takes 0.7 KB (see stream_state.py).
 _NOTHING: deque[bytes] = deque()
 _TINY, _SMALL = 256, 2048
 
 
 class Stream(StreamState):
-    """A request and its response, or one WebSocket's transport. Made by `Connection.open`."""
+    """A request and its response, or the transport of one WebSocket. Made by `Connection.open`."""
 
     __slots__ = (
         "_consumer",
-        "_first",
         "_inbox",
-        "_line",
         "_reader",
+        "_senders",
         "connection",
         "error",
         "informational_responses",
@@ -60,7 +93,7 @@ class Stream(StreamState):
         "user_error",
     )
 
-    def __init__(self, connection: Connection, *, is_head: bool = False, is_connect: bool = False) -> None:
+    def __init__(self, connection: Owner, *, is_head: bool = False, is_connect: bool = False) -> None:
         super().__init__(is_head=is_head, is_connect=is_connect)
         self.connection = connection
         self.response: tuple[int, RawFields] | None = None
@@ -72,10 +105,10 @@ class Stream(StreamState):
         self.unread = 0
         self.upload: trio.CancelScope | None = None  # of the task that feeds this stream from an iterable
         self._inbox: deque[bytes] = _NOTHING
-        self._reader: trio.lowlevel.Task | None = None
-        self._line: trio.Lock | None = None  # of those who wait to send, and
-        self._first: trio.lowlevel.Task | None = None  # the first of them, who waits for room
         self._consumer: Consumer | None = None
+        # Both are made when a task first waits: a stream with a consumer has no reader, and most have room.
+        self._reader: ParkedTask | None = None
+        self._senders: _Senders | None = None
 
     # Called by the engine.
 
@@ -100,8 +133,7 @@ class Stream(StreamState):
         else:
             inbox.append(data)
         self.unread += len(data)
-        if self._reader is not None:
-            self._wake_reader()
+        self._wake_reader()
 
     def on_end(self, trailers: RawFields | None) -> None:
         self.received_trailers = trailers
@@ -112,9 +144,9 @@ class Stream(StreamState):
         self._ended()
 
     def on_drained(self) -> None:
-        if self._first is not None and (self.closed or self.out_size < self.connection.limits.max_send_buffer):
-            task, self._first = self._first, None
-            trio.lowlevel.reschedule(task)
+        senders = self._senders
+        if senders is not None and (self.closed or self.out_size < self.connection.limits.max_send_buffer):
+            senders.first.wake()
 
     def _ended(self) -> None:
         if self._consumer is not None:
@@ -125,27 +157,18 @@ class Stream(StreamState):
             self.upload.cancel()
 
     def _wake_reader(self) -> None:
-        task = self._reader
-        if task is not None:
-            self._reader = None
-            self.connection.woken += 1
-            trio.lowlevel.reschedule(task)
+        if self._reader is not None:
+            self.connection.wakeups.wake(self._reader)
 
     # Called by the application.
 
     async def _wait(self) -> None:
-        if self._reader is not None:
-            raise trio.BusyResourceError("another task is receiving from this stream")
-        self._reader = trio.lowlevel.current_task()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._reader = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        if self._reader is None:
+            self._reader = ParkedTask()
+        await self._reader.park("another task is receiving from this stream")
 
     def raise_error(self) -> None:
-        """Raise what ended this stream, if something did. Every caller gets an exception of its own."""
+        """Raise what ended this stream, if something did. Every caller gets a new exception object."""
         if self.user_error is not None:
             raise self.user_error
         if self.error is not None:
@@ -154,32 +177,35 @@ class Stream(StreamState):
             raise trio.ClosedResourceError("this stream was closed")
 
     async def wait_response(self) -> tuple[int, RawFields]:
-        """The final response's status and fields."""
+        """The status and fields of the final response."""
         while self.response is None:
             self.raise_error()
             await self._wait()
         return self.response
 
+    @property
+    def _has_ended(self) -> bool:
+        """Nothing more will come, but for what is in the inbox."""
+        return self.remote_ended or self.error is not None or self.stopped
+
     async def wait_data(self) -> None:
         """Until `peek` would give something, or nothing will come."""
-        while not (self._inbox or self.remote_ended or self.error is not None or self.stopped):
+        while not (self._inbox or self._has_ended):
             await self._wait()
 
     async def receive(self) -> bytes:
         """The next bytes of the body, b"" at its end. Taking them gives their credit back to the peer."""
-        if self._inbox or self.remote_ended or self.error is not None or self.stopped:
+        if self._inbox or self._has_ended:
             await trio.lowlevel.checkpoint()
         while not self._inbox:
             if self.remote_ended and not self.stopped:
                 return b""
             self.raise_error()
             await self._wait()
-        data = self._inbox.popleft()
-        self._took(len(data))
-        return data
+        return self.take()
 
     def consume_with(self, consumer: Consumer | None) -> None:
-        """From now on, `consumer` hears about new bytes; what is in the inbox already, it is told of at once."""
+        """From now on `consumer` gets the bytes: first what is in the inbox already, as far as it takes it."""
         self._consumer = consumer
         if consumer is not None:
             while self._inbox and consumer.feed(self._inbox[0]):
@@ -192,42 +218,30 @@ class Stream(StreamState):
         if not self._inbox:
             return b""
         data = self._inbox.popleft()
-        self._took(len(data))
+        self.unread -= len(data)
+        connection = self.connection
+        if connection.engine.consume(self, len(data)):
+            connection.flush()
         return data
 
     def peek(self) -> bytes:
         """The next chunk of the inbox, left where it is."""
         return self._inbox[0] if self._inbox else b""
 
-    def _took(self, n: int) -> None:
-        self.unread -= n
-        connection = self.connection
-        if connection.engine.consume(self, n):
-            connection.flush()
-
     async def wait_room(self) -> None:
-        """Wait while more than `Limits.max_send_buffer` bytes wait to leave. A cancel point, always.
+        """Wait while `Limits.max_send_buffer` bytes or more wait to leave. Always a cancel point.
 
-        Who came first goes first: a newcomer stands behind all who wait, also in a moment in which there is room.
+        First come, first served: a newcomer queues after all that wait, even when there is room at this instant.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         limit = self.connection.limits.max_send_buffer
-        if self.out_size < limit and (self._line is None or not self._line.locked()):
+        if self.out_size < limit and (self._senders is None or not self._senders.lock.locked()):
             return
-        if self._line is None:
-            self._line = trio.Lock()
-        async with self._line:
+        if self._senders is None:
+            self._senders = _Senders()
+        async with self._senders.lock:
             while not self.closed and self.out_size >= limit:
-                await self._wait_drained()
-
-    async def _wait_drained(self) -> None:
-        self._first = trio.lowlevel.current_task()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._first = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
+                await self._senders.first.park()
 
     async def send(self, data: bytes | memoryview) -> None:
         """Queue all of `data` when there is room. Cancelled, it has queued nothing."""
@@ -263,13 +277,13 @@ class Stream(StreamState):
         self._ended()
 
     def ends_soon(self) -> None:
-        """A WebSocket has begun to close: its slot comes free by itself, so others may wait for it."""
+        """A WebSocket has begun to close: its slot will come free by itself, so callers may wait for it."""
         if self.is_connect and not self.closed:
             self.is_connect = False
             self.connection.websockets -= 1
 
     def fail(self, error: BaseException) -> None:
-        """The body that was to be sent raised `error`: reset the stream, and give it to whoever waits here."""
+        """The body that was to be sent raised `error`: reset the stream, and raise it from whatever waits here."""
         self.user_error = error
         consumer = self._consumer
         self.close()

@@ -1,7 +1,7 @@
 """Timers of one connection: synchronous calls at a time, in a heap.
 
-There is no task per timer. The task that runs them (the connection's reader) sleeps in a cancel scope whose
-deadline is the earliest timer's time, and `add` moves that deadline when a new timer is earlier.
+No timer has a task. The task that runs them (the connection's reader) sleeps in a cancel scope whose deadline is
+that of the earliest timer, and `add` moves that deadline when a new timer is earlier.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Timers:
         return timer
 
     def run_due(self) -> None:
-        """Run what is due, and forget what was cancelled."""
+        """Run what is due, and drop what was cancelled."""
         now = trio.current_time()
         heap = self._heap
         while heap and (heap[0][0] <= now or heap[0][2].call is None):

@@ -1,11 +1,11 @@
-"""The writer of one connection: all that leaves, and when.
+"""The writer of one connection: what is sent, and when.
 
-A hop to the writer's task costs a scheduler pass, and a lone message should not pay it: if nothing is queued and the
+A hop to the writer's task costs a scheduler pass, which a lone message should not pay: if nothing is queued and the
 transport is free, `flush` writes at once, synchronously, without waiting. But a hundred tasks that send in one
-scheduler pass should share one system call. So only the first `flush` after a quiet moment writes; until the reader
-or the writer has run again, the others wake the writer. It runs after all tasks of that pass, waits a few passes more
-while they bring more, and takes everything in one write. When the reader has woken several tasks at once it foresees
-the burst, and leaves all of it to the writer.
+scheduler pass should share one system call. So only the first `flush` after a pause writes; until the reader or the
+writer has run again, the others wake the writer. It runs after all tasks of that pass, waits a few more passes while
+they produce more, and takes everything in one write. When the reader has woken several tasks at once, a burst is to
+be expected, and all of it is left to the writer.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import trio
 from .._network.tls import TLSTransport
 from .._network.transport import BROKEN, Transport
 from .._protocols.engine import Engine
+from .wakeups import ParkedTask
 
 _WRITE = 64 * 1024
 _GATHER_PASSES = 8
@@ -24,7 +25,8 @@ _GATHER_SECONDS = 0.0005
 
 
 class Writer:
-    """`run` is its task; everything else is synchronous. `failed(error)` hears, once, that nothing more can leave."""
+    """`run` is its task; everything else is synchronous. `failed(error)` is called once, when nothing more can be
+    sent."""
 
     __slots__ = (
         "_awake",
@@ -47,17 +49,17 @@ class Writer:
         self._failed = failed
         self._closing = False
         self._kept: list[bytes] = []  # what was queued when the connection was shut down
-        self._sleeping: trio.lowlevel.Task | None = None
+        self._sleeping = ParkedTask()
         self._awake = True  # it looks for output when it starts
-        self._more = False  # somebody has called flush since the writer looked
+        self._more = False  # flush was called since the writer looked
         self._direct = True
         self._dispatching = False
 
     def flush(self) -> None:
-        """There may be bytes to write: now if it costs nobody anything, else by the task."""
+        """There may be bytes to write: write them now if no other task loses by it, else leave them to the writer."""
         self._more = True
         if self._dispatching or self._awake or self.broken:
-            return  # the reader looks when it has dispatched all; the writer looks before it sleeps
+            return  # the reader asks when it has dispatched all; the writer asks before it sleeps
         engine = self._engine
         if self._direct and not self._transport.blocked:
             self._direct = False
@@ -75,11 +77,11 @@ class Writer:
     # The reader's dispatch.
 
     def hold(self) -> None:
-        """The reader dispatches what it has read; what that queues leaves together."""
+        """The reader begins to dispatch what it has read: what that queues is sent together."""
         self._dispatching = True
 
     def resume(self, woken: int) -> None:
-        """The reader has dispatched, and has woken so many tasks, which will probably send."""
+        """The reader has dispatched, and has woken this many tasks, which will probably send."""
         self._dispatching = False
         self._direct = woken <= 1
         if self._engine.has_output or self._transport.blocked:
@@ -91,7 +93,7 @@ class Writer:
     # The task.
 
     async def run(self) -> None:
-        """Until `close`, and until all has left; or until a write fails."""
+        """Until `close`, and until everything is sent; or until a write fails."""
         transport, engine = self._transport, self._engine
         try:
             while not self._closing or self._kept or engine.has_output or transport.blocked:
@@ -101,7 +103,7 @@ class Writer:
                     transport.write(self._kept.pop(0))
                 elif engine.has_output:
                     await self._gather()
-                    if not self._kept:  # else the connection was shut down meanwhile, and that was queued sooner
+                    if not self._kept:  # else the connection was shut down meanwhile, and that was queued first
                         transport.write(engine.produce(_WRITE))
                 else:
                     await self._sleep()
@@ -112,7 +114,7 @@ class Writer:
             self._break(error)
 
     async def _gather(self) -> None:
-        """Let the tasks that are sending go on for a few passes, as long as each pass brings more to write."""
+        """Let the tasks that are sending run for a few passes, as long as each pass brings more to write."""
         latest = trio.current_time() + _GATHER_SECONDS
         for _ in range(_GATHER_PASSES):
             self._more = False
@@ -123,29 +125,21 @@ class Writer:
     async def _sleep(self) -> None:
         self._direct = True
         self._awake = False
-        self._sleeping = trio.lowlevel.current_task()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._sleeping = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        await self._sleeping.park()
 
     def _wake(self) -> None:
         self._awake = True
-        task, self._sleeping = self._sleeping, None
-        if task is not None:
-            trio.lowlevel.reschedule(task)
+        self._sleeping.wake()
 
     # Ends.
 
     def keep_queued(self) -> None:
-        """What is queued now leaves, though its streams end: as far as the peer's windows allow."""
+        """What is queued now is still sent, although its streams end, as far as the peer's windows allow."""
         while self._engine.has_output:
             self._kept.append(self._engine.produce(_WRITE))
 
     def close(self) -> None:
-        """What is queued is the last; after it, TLS's goodbye."""
+        """Send what is queued, then the close_notify of TLS, and end."""
         self._closing = True
         self._wake()
 
@@ -157,7 +151,7 @@ class Writer:
             self._transport.write(self._engine.produce(_WRITE))
             self._send_close_notify()
         except BROKEN:
-            pass  # the connection is ending already; the goodbye was a courtesy
+            pass  # the connection is ending already; the close_notify was a courtesy
 
     def _send_close_notify(self) -> None:
         if isinstance(self._transport, TLSTransport):

@@ -1,7 +1,7 @@
-"""Connection coalescing (RFC 9113, section 9.1.1): may this origin use another origin's connection? Off by default.
+"""Connection coalescing (RFC 9113, section 9.1.1): may an origin use another origin's connection? Off by default.
 
-It may if the connection goes to an address that the origin's name has, and its certificate is good for that name.
-The server has the last word: a 421 (Misdirected Request) undoes it for that origin.
+It may if the connection leads to an address to which the origin's name resolves, and its certificate is valid for
+that name. The server can refuse: a 421 (Misdirected Request) undoes it for that origin.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .._http.url import Origin
 
 
 def covers(certificate: Mapping[str, Any], host: str) -> bool:
-    """Whether a verified certificate (as by `getpeercert`) is good for the host (RFC 9525, section 6)."""
+    """Whether a verified certificate (as `getpeercert` gives it) is valid for the host (RFC 9525, section 6)."""
     names: Iterable[tuple[str, str]] = certificate.get("subjectAltName", ())
     try:
         address = ipaddress.ip_address(host)
@@ -30,13 +30,13 @@ def _matches(pattern: str, host: str) -> bool:
     pattern, host = pattern.lower().rstrip("."), host.lower().rstrip(".")
     if not pattern.startswith("*."):
         return pattern == host
-    # A wildcard is the whole first label, and stands for exactly one.
+    # A wildcard must be the whole first label, and matches exactly one label.
     first, dot, rest = host.partition(".")
     return bool(first and dot) and rest == pattern[2:] and "." in rest
 
 
 async def find_shared(origin: Origin, connections: Iterable[Connection]) -> Connection | None:
-    """A connection that may serve the origin, too. A name that does not resolve gives None: the dial will tell."""
+    """A connection that may serve the origin as well. None if its name does not resolve: the dial reports that."""
     candidates = [
         connection
         for connection in connections
@@ -55,7 +55,7 @@ async def find_shared(origin: Origin, connections: Iterable[Connection]) -> Conn
         return None
     addresses = {entry[4][0] for entry in found}
     for connection in candidates:
-        # It may have begun to end while we asked.
+        # It may have begun to drain during the look-up.
         if connection.peer is not None and connection.peer[0] in addresses and connection.state is State.OPEN:
             return connection
     return None

@@ -1,10 +1,11 @@
-"""One dial: from an origin to a connection that is ready, over HTTP/2 with the server's first SETTINGS here.
+"""One dial: from an origin to a connection that is ready. Over HTTP/2 that is when the first SETTINGS are here.
 
-The dial ends with the first SETTINGS, for requests too: only then is it known how many streams may be opened, and
-whether the server takes WebSockets. Everything that can go wrong until then is a ConnectFailed, and nothing was sent.
+The dial ends with the first SETTINGS, for requests as well: only then is it known how many streams may be opened, and
+whether the server accepts WebSockets on them. Everything that fails until then is a ConnectFailed, and nothing was
+sent.
 
-ALPN (RFC 7301) chooses the protocol. An `http://` origin has none: it speaks HTTP/1.1, or HTTP/2 with prior knowledge
-when the caller requires that (RFC 9113, section 3.3).
+ALPN (RFC 7301) chooses the protocol. For an `http://` origin there is no ALPN: it gets HTTP/1.1, or HTTP/2 with prior
+knowledge when the caller requires HTTP/2 (RFC 9113, section 3.3).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]
 
 
 class ProtocolChoice(Enum):
-    """What a dial is to end in."""
+    """Which HTTP a dial should end in."""
 
     BEST = "best"  # HTTP/2 where the server has it, else HTTP/1.1
     HTTP1 = "http1"
@@ -77,7 +78,7 @@ class DialConfig:
 
 
 class Dialer:
-    """Opens connections for the pool. It makes the default SSL context once, when it is first needed."""
+    """Opens connections for the pool. The default SSL context is made once, when it is first needed."""
 
     def __init__(self, config: DialConfig, nursery: trio.Nursery, changed: Callable[[Connection], None]) -> None:
         self._config = config
@@ -85,8 +86,8 @@ class Dialer:
         self._changed = changed
         self._context = config.ssl_context
 
-    async def dial(self, origin: Origin, protocol: ProtocolChoice, *, tunnel: bool = False) -> Connection:
-        """A ready connection. `tunnel`: through a proxy only as a tunnel, as a WebSocket needs it.
+    async def dial(self, origin: Origin, protocol: ProtocolChoice, *, tunnel_only: bool = False) -> Connection:
+        """A ready connection. `tunnel_only`: a proxy must not forward requests, but tunnel, as a WebSocket needs it.
 
         Raises ConnectFailed. Cancelled, it leaves nothing open.
         """
@@ -94,12 +95,12 @@ class Dialer:
         step = Step()
         try:
             with trio.fail_after(seconds if seconds is not None else float("inf")):
-                return await self._dial(origin, protocol, tunnel, step)
+                return await self._dial(origin, protocol, tunnel_only, step)
         except trio.TooSlowError:
             message = f"{origin}: no connection within {seconds} s (Timeouts.connect); it waited for {step.waits_for}"
             raise ConnectFailed(message) from None
 
-    async def _dial(self, origin: Origin, protocol: ProtocolChoice, tunnel: bool, step: Step) -> Connection:
+    async def _dial(self, origin: Origin, protocol: ProtocolChoice, tunnel_only: bool, step: Step) -> Connection:
         config = self._config
         try:
             proxy = config.proxies.for_origin(origin) if config.open_stream is None and config.uds is None else None
@@ -110,12 +111,17 @@ class Dialer:
         if proxy is None:
             transport = await self._open(origin, step)
         else:
-            way = Tunnel(proxy, self._default_context, config.limits.max_informational, step)
-            if origin.scheme == "http" and protocol is ProtocolChoice.HTTP1 and not tunnel and not proxy.speaks_socks:
-                transport = await way.to_proxy()
+            tunnel = Tunnel(proxy, self._default_context, config.limits.max_informational, step)
+            if (
+                origin.scheme == "http"
+                and protocol is ProtocolChoice.HTTP1
+                and not tunnel_only
+                and not proxy.speaks_socks
+            ):
+                transport = await tunnel.to_proxy()
                 forward = Forward(f"{origin.scheme}://{origin.authority}".encode(), proxy.authorization)
             else:
-                transport = await way.to_origin(origin, may_speak_first=protocol is ProtocolChoice.HTTP2)
+                transport = await tunnel.to_origin(origin, may_speak_first=protocol is ProtocolChoice.HTTP2)
         http2 = protocol is ProtocolChoice.HTTP2
         peer = transport.peer if isinstance(transport, SocketTransport) and proxy is None else None
         certificate = None
@@ -131,9 +137,9 @@ class Dialer:
             certificate = tls.certificate
             transport = tls
             if http2 and tls.too_old_for_http2:
-                # Only the user's own context allows such a TLS. HTTP/1.1 may go over it, and that is agreed on anew.
+                # Only a context of the user's allows TLS this old. HTTP/1.1 may use it, but must be negotiated anew.
                 await close(transport)
-                return await self._dial(origin, ProtocolChoice.HTTP1, tunnel, step)
+                return await self._dial(origin, ProtocolChoice.HTTP1, tunnel_only, step)
         step.waits_for = f"the first SETTINGS of {name}"
 
         def make_engine(observer: Observer) -> Engine:
@@ -145,7 +151,7 @@ class Dialer:
         connection.peer, connection.certificate = peer, certificate
         try:
             connection.start(self._nursery)
-        except RuntimeError:  # the nursery has ended: this dial belongs to a task outside of the client's block
+        except RuntimeError:  # the nursery has ended: this dial runs in a task outside the client's block
             await close(transport)
             raise trio.ClosedResourceError("the client is closed") from None
         try:

@@ -1,9 +1,13 @@
-"""A call: one request, checked and ready to be sent as often as it needs."""
+"""From a call's arguments to a request that is checked and can be sent, again if need be.
+
+What the client adds (its headers, the base URL, a Host) is merged here, for requests and for the handshakes of
+WebSockets alike.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias
 
 from .._http.headers import HeaderTypes, RawFields, prepare, prepare_trailers
 from .._http.url import URL, parse_url
@@ -19,8 +23,8 @@ _OWN: RawFields = [
     (b"accept-encoding", ACCEPT),
 ]
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 9.1: any token
-_KINDS = 16  # of handshakes that are remembered
-# What is made here, and what a request without a body can't have (it would be malformed, RFC 9113, section 8.1.1).
+_REMEMBERED = 16  # kinds of handshakes
+# What a handshake sets itself, and what a request without a body must not have (RFC 9113, section 8.1.1).
 _NOT_IN_HANDSHAKES = frozenset(
     (
         b"sec-websocket-key",
@@ -33,24 +37,9 @@ _NOT_IN_HANDSHAKES = frozenset(
 )
 
 
-class ContentOptions(TypedDict, total=False):
-    """What a request carries; `Client.request` documents each."""
-
-    headers: HeaderTypes
-    content: Content
-    json: Any
-    trailers: HeaderTypes
-
-
-class RequestOptions(ContentOptions, total=False):
-    """What every request may be given."""
-
-    http2: HTTP2 | None
-    follow_redirects: bool
-
-
-class Call:
-    """One request. `fields` are its header fields without pseudo-headers, and without Host."""
+class PreparedRequest:
+    """One request. `fields` are its header fields, without pseudo-headers and Host. `protocol` is b"websocket" for
+    the handshake of a WebSocket, then the method is CONNECT (RFC 8441, section 4)."""
 
     __slots__ = ("authority", "body", "fields", "method", "protocol", "trailers", "url")
 
@@ -74,7 +63,7 @@ class Call:
 
 
 class Defaults:
-    """What a client adds to every call."""
+    """What a client adds to every request and handshake."""
 
     def __init__(self, base_url: str | None, headers: HeaderTypes, http2: HTTP2) -> None:
         if base_url is not None:
@@ -84,13 +73,13 @@ class Defaults:
         names = {name for name, _ in own}
         self._fields = [field for field in _OWN if field[0] not in names] + own
         self.http2: HTTP2 = check_http2(http2)
-        # Of handshakes with no headers of their own: a client makes few kinds of them, and hundreds of each.
+        # Fields of handshakes to which the call adds none: a client makes few kinds of them, and hundreds of each.
         self._handshakes: dict[tuple[tuple[bytes, bytes], ...], RawFields] = {}
 
     def url(self, url: str) -> URL:
         return parse_url(url, self._base_url)
 
-    def request(
+    def prepare_request(
         self,
         method: str,
         url: str,
@@ -99,16 +88,16 @@ class Defaults:
         content: Content = None,
         json: Any = None,
         trailers: HeaderTypes = None,
-    ) -> Call:
+    ) -> PreparedRequest:
         """Raises ValueError or TypeError for what can't be sent, before anything is dialled."""
         parsed = self.url(url)
         if not isinstance(method, str):
             raise TypeError(f"a method must be str, not {type(method).__name__}")
         if not _METHOD.fullmatch(method):
-            raise ValueError(f"{method!r} is not a method (RFC 9110, section 9.1)")
+            raise ValueError(f"{method!r} is not a method: a method is a token (RFC 9110, section 9.1)")
         method = method.upper()
         if method == "CONNECT":
-            raise ValueError("CONNECT is not a request: use websocket() for WebSockets")
+            raise ValueError("method CONNECT can't be sent as a request: for a WebSocket, use websocket()")
         body = RequestBody(content, json)
         implied = body.fields
         if body.whole == b"" and method in ("POST", "PUT", "PATCH"):
@@ -116,26 +105,27 @@ class Defaults:
         authority, fields = self._merge(parsed, prepare(headers), implied)
         body.declare(fields)
         end = prepare_trailers(trailers) if trailers is not None else None
-        return Call(method, parsed, authority, fields, body, end)
+        return PreparedRequest(method, parsed, authority, fields, body, end)
 
-    def websocket(self, url: str, headers: HeaderTypes, offered: RawFields) -> Call:
+    def prepare_handshake(self, url: str, headers: HeaderTypes, offered: RawFields) -> PreparedRequest:
         parsed = self.url(url)
         plain = headers is None and parsed.authorization is None
         if plain and (known := self._handshakes.get(tuple(offered))) is not None:
             authority = self._host or parsed.authority
-            return Call("CONNECT", parsed, authority, known, RequestBody(None), protocol=b"websocket")
+            return PreparedRequest("CONNECT", parsed, authority, known, RequestBody(None), protocol=b"websocket")
         given = prepare(headers)
         names = {name for name, _ in given}
         given_twice = names & {name for name, _ in offered}
         for name in sorted(given_twice | (_NOT_IN_HANDSHAKES & (names | {name for name, _ in self._fields}))):
-            raise ValueError(f"header {name.decode()!r} is up to trio_h2ws in a handshake: leave it out")
+            raise ValueError(f"header {name.decode()!r} is set by trio_h2ws in a WebSocket handshake: leave it out")
         authority, fields = self._merge(parsed, given, offered)
-        if plain and len(self._handshakes) < _KINDS:
+        if plain and len(self._handshakes) < _REMEMBERED:
             self._handshakes[tuple(offered)] = fields
-        return Call("CONNECT", parsed, authority, fields, RequestBody(None), protocol=b"websocket")
+        return PreparedRequest("CONNECT", parsed, authority, fields, RequestBody(None), protocol=b"websocket")
 
     def _merge(self, url: URL, given: RawFields, implied: RawFields) -> tuple[bytes, RawFields]:
-        """The call's headers over the implied ones over the client's; a Host becomes the authority."""
+        """The call's headers take precedence over the implied ones, and those over the client's. A Host becomes the
+        authority."""
         if not given and not implied and url.authorization is None:
             return self._host or url.authority, self._fields
         host, own = _take_host(given)
@@ -149,7 +139,7 @@ class Defaults:
 
 
 def _take_host(fields: RawFields) -> tuple[bytes | None, RawFields]:
-    """The Host, and the rest: it becomes `:authority`, or the first line of an HTTP/1.1 request's fields."""
+    """The Host, and the other fields. It becomes `:authority`, or the first field of an HTTP/1.1 request."""
     host = next((value for name, value in fields if name == b"host"), None)
     return host, [field for field in fields if field[0] != b"host"]
 
@@ -158,13 +148,3 @@ def check_http2(http2: HTTP2) -> HTTP2:
     if http2 not in ("auto", "require", "never"):
         raise ValueError(f'http2 must be "auto", "require" or "never", not {http2!r}')
     return http2
-
-
-def check_seconds(name: str, value: float | None) -> None:
-    """Raises ValueError or TypeError for what is no time to wait; None is none."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be seconds or None, not {type(value).__name__}")
-    if not value > 0:
-        raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")

@@ -1,8 +1,8 @@
-"""What a user holds of one response, and how its body is collected.
+"""What a user holds of one response.
 
-`request()` wants all of it: a `Collector` takes the bytes in the reader's dispatch and wakes the task once, at the
-end. `stream()` wants it in pieces: the task takes them from the stream's inbox as it needs them, and the peer gets
-credit for what was taken.
+After `Client.request` the body is here whole (`collector.py` has collected it). Inside `Client.stream` it comes in
+pieces: the user's task takes them from the stream's inbox as it needs them, and the peer gets credit for what was
+taken.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import codecs
 import json as _json
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
 from .._connection.info import ConnectionInfo
+from .._connection.stream import Stream
 from .._errors import HTTPStatusError, LimitExceeded
 from .._http.headers import Headers, RawFields
 from .._http.retry_after import retry_after
@@ -22,82 +23,21 @@ from .._util import PrivateConstructor
 from .content_encoding import Decoder
 
 
-class Body(Protocol):
-    """The stream that carries a response."""
-
-    id: int
-    connection: Any
-    received_trailers: RawFields | None
-    informational_responses: list[tuple[int, RawFields]]
-
-    async def receive(self) -> bytes: ...
-    def take(self) -> bytes: ...
-    def consume_with(self, consumer: Any) -> None: ...
-    def close(self) -> None: ...
-    def raise_error(self) -> None: ...
-
-
-class Collector:
-    """Takes a whole body as it arrives. One task waits for the end of it."""
-
-    __slots__ = ("_body", "_chunks", "_done", "_limit", "_size", "_task")
-
-    def __init__(self, body: Body, limit: int | None) -> None:
-        self._body = body
-        self._limit = limit
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._done = False
-        self._task: trio.lowlevel.Task | None = None
-        body.consume_with(self)
-
-    def feed(self, data: bytes) -> bool:
-        self._size += len(data)
-        if self._limit is not None and self._size > self._limit:
-            self._chunks.clear()
-            self._body.close()
-            self.on_end()
-        else:
-            self._chunks.append(data)
-        return True
-
-    def on_end(self) -> None:
-        self._done = True
-        if self._task is not None:
-            task, self._task = self._task, None
-            self._body.connection.woken += 1
-            trio.lowlevel.reschedule(task)
-
-    async def wait(self) -> bytes:
-        """The body as it came. Raises what ended it, or LimitExceeded("max_body_size")."""
-        if not self._done:
-            self._task = trio.lowlevel.current_task()
-
-            def abort(_: object) -> trio.lowlevel.Abort:
-                self._task = None
-                return trio.lowlevel.Abort.SUCCEEDED
-
-            await trio.lowlevel.wait_task_rescheduled(abort)
-        if self._limit is not None and self._size > self._limit:
-            raise LimitExceeded("max_body_size", self._limit, "the body is too large: use Client.stream")
-        self._body.raise_error()
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-
-
 class Response(metaclass=PrivateConstructor):
     """A response. After `Client.request` its body is in `content`; inside `Client.stream` it is read as it comes.
 
     `async for chunk in response` gives the body in bytes, with any content-encoding (gzip, deflate) undone. It raises
     `ConnectionLost`, `StreamReset`, `RemoteProtocolError`, and `trio.ClosedResourceError` after the block. Cancelled,
-    it has taken nothing, so one may go on reading. One task at a time reads: else `trio.BusyResourceError`.
+    it has taken nothing, so reading may be continued. One task at a time may read: another gets
+    `trio.BusyResourceError`.
     """
 
     __slots__ = (
-        "_body",
         "_content",
         "_decoder",
         "_limit",
         "_pieces",
+        "_stream",
         "headers",
         "history",
         "http_version",
@@ -109,7 +49,7 @@ class Response(metaclass=PrivateConstructor):
 
     def __init__(
         self,
-        body: Body,
+        stream: Stream,
         status: int,
         fields: RawFields,
         *,
@@ -122,16 +62,16 @@ class Response(metaclass=PrivateConstructor):
         """The status code, 200 to 599 and beyond."""
         self.headers = Headers(fields)
         self.http_version = http_version
-        """ "HTTP/2" or "HTTP/1.1", which is also said of a server that answers in HTTP/1.0."""
+        """ "HTTP/2" or "HTTP/1.1", also for a server that answers in HTTP/1.0."""
         self.method = method
         """The method of the request that this answers; a redirect may have changed it."""
         self.url = url
         """The URL of that request."""
         self.history: tuple[Response, ...] = ()
-        """The redirects that led here."""
-        self.stream_id: int | None = body.id or None
+        """The redirects that led here, oldest first."""
+        self.stream_id: int | None = stream.id or None
         """The HTTP/2 stream's number; None over HTTP/1.1."""
-        self._body = body
+        self._stream = stream
         self._limit = limit
         self._content: bytes | None = None
         self._pieces: Iterator[bytes] | None = None
@@ -141,24 +81,23 @@ class Response(metaclass=PrivateConstructor):
     @property
     def connection(self) -> ConnectionInfo:
         """A snapshot of the connection that carried it."""
-        info: ConnectionInfo = self._body.connection.info()
-        return info
+        return self._stream.connection.info()
 
     @property
     def trailers(self) -> Headers:
         """The trailer fields; empty until the body has been read, and when there were none."""
-        return Headers(self._body.received_trailers or ())
+        return Headers(self._stream.received_trailers or ())
 
     @property
     def informational(self) -> list[tuple[int, Headers]]:
         """The 1xx responses that came before this one (RFC 9110, section 15.2), as (status, headers)."""
-        return [(status, Headers(fields)) for status, fields in self._body.informational_responses]
+        return [(status, Headers(fields)) for status, fields in self._stream.informational_responses]
 
     @property
     def content(self) -> bytes:
         """The whole body, with any content-encoding undone. Raises RuntimeError before it was read."""
         if self._content is None:
-            raise RuntimeError("the body was not read yet: `await response.read()`, or iterate over the response")
+            raise RuntimeError("the body has not been read: `await response.read()`, or iterate over the response")
         return self._content
 
     @property
@@ -189,7 +128,7 @@ class Response(metaclass=PrivateConstructor):
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that Retry-After asks to wait (RFC 9110, section 10.2.3); None without one. It is not obeyed."""
+        """Seconds to wait, as Retry-After asks (RFC 9110, section 10.2.3); None without one. It is only reported."""
         return retry_after(self.headers)
 
     def raise_for_status(self) -> Response:
@@ -210,7 +149,7 @@ class Response(metaclass=PrivateConstructor):
             async for chunk in self:
                 size += len(chunk)
                 if self._limit is not None and size > self._limit:
-                    self._body.close()
+                    self._stream.close()
                     raise LimitExceeded("max_body_size", self._limit, "the body is too large: iterate over it")
                 chunks.append(chunk)
             self._content = b"".join(chunks)
@@ -223,7 +162,7 @@ class Response(metaclass=PrivateConstructor):
 
     async def __anext__(self) -> bytes:
         if self._content is not None:
-            raise RuntimeError("the body was read already: it is in `content`")
+            raise RuntimeError("the body has been read already: it is in `content`")
         while True:
             if self._pieces is not None:
                 await trio.lowlevel.checkpoint()  # a bomb has many pieces
@@ -231,7 +170,7 @@ class Response(metaclass=PrivateConstructor):
                 if piece is not None:
                     return piece
                 self._pieces = None
-            data = await self._body.receive()
+            data = await self._stream.receive()
             if not data:
                 if self._decoder is not None:
                     self._decoder.finish()

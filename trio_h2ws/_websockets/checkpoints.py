@@ -1,12 +1,12 @@
-"""When a call that need not wait lets other tasks run.
+"""When a call that need not wait is a schedule point.
 
-A Trio user expects every call to be a checkpoint: a cancel point, and a schedule point. A cancel point costs nothing
-to speak of, and every call of ours is one. A schedule point costs a pass of Trio's scheduler, which is more than all
-else that a small message costs. For a call that stands alone that is the price of fairness. In a burst (a task takes
-one message after the other from a queue that is not empty, or sends while its earlier messages still wait to leave)
-it buys nothing: the first few calls yield as always, and then only every 32nd, or the first after a millisecond.
-Others wait that much longer, and the writer and the reader get more to do at once. The millisecond is for those who
-do real work with each message.
+Trio's users expect every call to be a checkpoint: a cancel point and a schedule point. A cancel point costs next to
+nothing, and every call of ours is one. A schedule point costs a pass of Trio's scheduler, more than everything else
+that a small message costs. For a single call that is the price of fairness. In a burst (a task takes one message
+after another from a queue that is not empty, or sends while its earlier messages still wait to be sent) it buys
+nothing: there the first few calls are schedule points as usual, and then every 32nd, or the first after a
+millisecond. Other tasks wait that much longer, and the writer and the reader get more to do at once. The millisecond
+is for tasks that do real work with each message.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _SECONDS = 0.001
 
 
 class Checkpoints:
-    """Counts the calls that had no need to wait, of one WebSocket and one direction."""
+    """Of one WebSocket and one direction: counts the calls that did not need to wait."""
 
     __slots__ = ("_calls", "_since")
 
     def __init__(self) -> None:
         self._calls = 0
-        self._since = 0.0  # when the first call after the last that yielded was made; 0: it was not made yet
+        self._since = 0.0  # the time of the first call after the last schedule point; 0: there was none yet
 
     def yields(self, busy: bool) -> bool:
-        """Whether this call is a schedule point. `busy`: there was more to do already."""
+        """Whether this call should be a schedule point. `busy`: more messages wait already."""
         if not busy:
             self._calls = 0
             self._since = 0.0
@@ -49,7 +49,7 @@ class Checkpoints:
 
 
 async def checkpoint(*, schedules: bool) -> None:
-    """A cancel point, and a schedule point if it is to be one."""
+    """A cancel point, and a schedule point if asked for."""
     if schedules:
         await trio.lowlevel.checkpoint()
     else:

@@ -1,86 +1,68 @@
-"""Many WebSockets in one loop, and one that comes back.
+"""Many WebSockets in one loop.
 
-A group costs no task per socket. Each channel says when it has something; the group keeps those sockets in a
-ring, takes one message from the first and puts it back at the end: a busy feed can't starve a quiet one.
+A group costs no task per WebSocket. A channel notifies the group when it has something; the group keeps these
+WebSockets in a queue, takes one message from the first and puts it back at the end: a busy feed can't starve a quiet
+one.
 """
 
 from __future__ import annotations
 
-import random
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from types import TracebackType
 
 import trio
 
-from .._errors import (
-    ConnectFailed,
-    H2WSError,
-    HTTP2NotAvailable,
-    LimitExceeded,
-    LocalProtocolError,
-    WebSocketClosed,
-    WebSocketRejected,
-)
+from .._connection.wakeups import ParkedTask
+from .._errors import WebSocketClosed
 from .._util import PrivateConstructor
 from .checkpoints import Checkpoints, checkpoint
-from .websocket import WebSocket
-
-Connect = Callable[[], Awaitable[WebSocket]]
-
-_MAY_CHANGE = frozenset((408, 421, 425, 429))  # refusals below 500 that another try may turn into a yes
-_LIVED = 10.0  # seconds after which a WebSocket was a success, and the back-off begins anew
+from .websocket import Connect, WebSocket
 
 
 class WebSocketGroup(metaclass=PrivateConstructor):
     """Several WebSockets, received in one loop. Made by `Client.open_websocket_group`.
 
     `async for ws, message in group` takes from all of them in turn and ends when the last one was closed with 1000
-    or 1001. When one ends otherwise, its error is raised, with the socket as `error.websocket`; the others are well,
-    and the loop may be begun again.
+    or 1001. When one ends otherwise, its error is raised, with the WebSocket as `error.websocket`; the others are not
+    affected, and the loop may be started again.
     """
 
-    __slots__ = ("_burst", "_open", "_ready", "_task", "websockets")
+    __slots__ = ("_checkpoints", "_open", "_ready", "_waiting", "websockets")
 
     def __init__(self, websockets: list[WebSocket]) -> None:
         self.websockets = tuple(websockets)
         """All of them, in the order of their URLs."""
         self._open = set(websockets)
         self._ready: dict[WebSocket, None] = {}  # an ordered set
-        self._task: trio.lowlevel.Task | None = None
-        self._burst = Checkpoints()
+        self._waiting = ParkedTask()
+        self._checkpoints = Checkpoints()
         for ws in websockets:
-            channel = ws._channel
-            channel.receiver.want_parts = False
-            channel.group_ready = partial(self._on_ready, ws)
-            channel.resume()
+            ws._channel.notify = partial(self._on_ready, ws)
+            ws._channel.want_whole()
             self._on_ready(ws)
 
     def _on_ready(self, ws: WebSocket) -> None:
         self._ready[ws] = None
-        task, self._task = self._task, None
-        if task is not None:
-            ws._channel.stream.connection.woken += 1
-            trio.lowlevel.reschedule(task)
+        ws._channel.stream.connection.wakeups.wake(self._waiting)
 
     async def receive(self) -> tuple[WebSocket, str | bytes]:
-        """The next message, and the WebSocket that it came on.
+        """The next message, and the WebSocket that received it.
 
         Raises `trio.EndOfChannel` when all were closed with 1000 or 1001, and the error of one that ended otherwise.
         Cancelled, it has taken nothing.
         """
         if self._ready or not self._open:
-            await checkpoint(schedules=self._burst.yields(busy=len(self._ready) > 1))
+            await checkpoint(schedules=self._checkpoints.yields(busy=len(self._ready) > 1))
         while True:
             while self._ready:
                 ws = next(iter(self._ready))
                 del self._ready[ws]
                 channel = ws._channel
-                if channel.receiver.messages and not channel.closed:
-                    message = channel.receiver.pop()
-                    channel.resume()
-                    if channel.receiver.messages or channel.is_over:
+                messages = channel.queue.messages
+                if messages and not channel.closed:
+                    message = channel.take()
+                    if messages or channel.is_over:
                         self._ready[ws] = None
                     return ws, message
                 if channel.is_over and ws in self._open:
@@ -88,27 +70,16 @@ class WebSocketGroup(metaclass=PrivateConstructor):
                     self._check_end(ws)
             if not self._open:
                 raise trio.EndOfChannel
-            await self._wait()
+            await self._waiting.park("another task is receiving from this group")
 
     def _check_end(self, ws: WebSocket) -> None:
         error = ws._channel.end_error()
         if isinstance(error, trio.ClosedResourceError):
-            return  # closed here, by the application
+            return  # the application closed it
         if isinstance(error, WebSocketClosed) and error.clean and error.code in (1000, 1001):
             return
         error.websocket = ws  # type: ignore[attr-defined]
         raise error
-
-    async def _wait(self) -> None:
-        if self._task is not None:
-            raise trio.BusyResourceError("another task is receiving from this group")
-        self._task = trio.lowlevel.current_task()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
 
     def __aiter__(self) -> AsyncIterator[tuple[WebSocket, str | bytes]]:
         return self
@@ -140,7 +111,7 @@ class OpenGroup:
         except BaseException as error:
             for ws in opened.values():
                 ws.abort()
-            # The first that failed speaks for all; what it cancelled says nothing more.
+            # Raise the first failure bare, not as a group: the others were only cancelled because of it.
             first = _first_error(error)
             if first is error:
                 raise
@@ -172,85 +143,3 @@ def _first_error(error: BaseException) -> BaseException:
         real = [one for one in error.exceptions if not isinstance(one, trio.Cancelled)]
         error = real[0] if real else error.exceptions[0]
     return error
-
-
-class ReconnectingWebSocket(metaclass=PrivateConstructor):
-    """`async for ws in client.reconnecting_websocket(url)`: a WebSocket, and its successor when it is over.
-
-    Each turn of the loop gives an open WebSocket; when the body comes back for more, the last one is closed and the
-    next one opened. `async for message in ws` inside it also ends when the connection is going away (GOAWAY), so the
-    successor opens before the server hangs up.
-
-    A failed attempt is repeated after a pause that doubles, with jitter, up to `max_backoff` seconds; it begins
-    anew after a socket that lived for ten seconds. What will not change ends the loop with its error: a refusal with
-    401, 403, 404 (every 4xx but 408, 421, 425 and 429), a certificate that is not trusted, no HTTP/2 where it is
-    required. As `async with … as sockets`, it closes the last socket when the block ends, however it ends.
-    """
-
-    __slots__ = ("_backoff", "_connect", "_current", "_failures", "_opened")
-
-    def __init__(self, connect: Connect, first_backoff: float, max_backoff: float) -> None:
-        if not 0 < first_backoff <= max_backoff:
-            raise ValueError("give 0 < first_backoff <= max_backoff, in seconds")
-        self._connect = connect
-        self._backoff = (first_backoff, max_backoff)
-        self._failures = 0
-        self._current: WebSocket | None = None
-        self._opened = 0.0
-
-    async def __aenter__(self) -> ReconnectingWebSocket:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._current is not None:
-            if error is None:
-                await self._current.aclose()
-            else:
-                self._current._leave(error)
-
-    def __aiter__(self) -> AsyncIterator[WebSocket]:
-        return self
-
-    async def __anext__(self) -> WebSocket:
-        last = self._current
-        if last is not None:
-            if trio.current_time() - self._opened > _LIVED:
-                self._failures = 0
-            if not last.draining.is_set():
-                last._begin_close(1000, "")
-                await self._pause()
-        try:
-            ws = await self._open()
-        finally:
-            # A draining predecessor is closed only now, when its successor is there.
-            if last is not None:
-                last._begin_close(1000, "")
-        self._current = ws
-        self._opened = trio.current_time()
-        ws._channel.end_when_draining()
-        return ws
-
-    async def _open(self) -> WebSocket:
-        while True:
-            try:
-                return await self._connect()
-            except WebSocketRejected as error:
-                if error.status < 500 and error.status not in _MAY_CHANGE:
-                    raise
-            except (HTTP2NotAvailable, LimitExceeded, LocalProtocolError):
-                raise
-            except ConnectFailed as error:
-                if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-                    raise
-            except H2WSError:
-                pass  # lost, refused, timed out, reset: another try may do better
-            await self._pause()
-
-    async def _pause(self) -> None:
-        first, most = self._backoff
-        if self._failures:
-            seconds = min(first * 2 ** (self._failures - 1), most)
-            await trio.sleep(seconds * random.uniform(0.5, 1.0))
-        self._failures = min(self._failures + 1, 32)

@@ -1,8 +1,8 @@
-"""Messages in parts (RFC 6455, section 5.4), both ways.
+"""Messages in parts (RFC 6455, section 5.4), sent and received.
 
-Whole messages keep apart by themselves: each is queued in one synchronous step. A message in parts is under way for
-as long as its sender likes, and nothing but control frames may stand in the middle of it. So it needs its turn: other
-senders wait until it is finished.
+Whole messages can't mix: each is queued in one synchronous step. A message in parts is unfinished for as long as its
+sender likes, and only control frames may come between its frames. So its sender holds a lock, for which all other
+senders of the WebSocket wait.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from .channel import Channel
 
 
 class MessageLock:
-    """Whose message is under way. Most WebSockets never have one in parts: the queue is made when it is needed."""
+    """Held by the message in parts that is being sent. Few WebSockets ever send one: the queue of senders that wait
+    is made when it is needed."""
 
     __slots__ = ("_waiting", "holder")
 
@@ -26,7 +27,7 @@ class MessageLock:
         self._waiting: trio.lowlevel.ParkingLot | None = None
 
     async def wait(self) -> None:
-        """Until it may be free: look again."""
+        """Until it was released. It may be held again by then: check `holder`."""
         if self._waiting is None:
             self._waiting = trio.lowlevel.ParkingLot()
         await self._waiting.park()
@@ -40,15 +41,15 @@ class MessageLock:
 class OutgoingMessage:
     """A message in parts, from `WebSocket.open_message`."""
 
-    __slots__ = ("_channel", "_give_up", "_lock", "_started", "_text")
+    __slots__ = ("_abandon", "_channel", "_lock", "_started", "_text")
 
     def __init__(
-        self, channel: Channel, turn: MessageLock, text: bool | None, give_up: Callable[[BaseException], None]
+        self, channel: Channel, lock: MessageLock, text: bool | None, abandon: Callable[[BaseException], None]
     ) -> None:
         self._channel = channel
-        self._lock = turn
-        self._text = text  # None: its first part tells
-        self._give_up = give_up  # the block ended with this error, and the message's beginning has left
+        self._lock = lock
+        self._text = text  # None: decided by its first part
+        self._abandon = abandon  # the block raised this error after a part was sent
         self._started = False
 
     async def __aenter__(self) -> OutgoingMessage:
@@ -62,7 +63,7 @@ class OutgoingMessage:
     async def send(self, part: Data) -> None:
         """Send the next part: str in a text message, bytes-like in a binary one, else TypeError.
 
-        Waits while `Limits.max_send_buffer` bytes wait. Cancelled, this part was not sent. Raises what
+        Waits while `Limits.max_send_buffer` bytes wait to be sent. Cancelled, this part was not sent. Raises what
         `WebSocket.send` raises, and `trio.ClosedResourceError` after the message is finished.
         """
         if not isinstance(part, (str, bytes, bytearray, memoryview)):
@@ -70,12 +71,13 @@ class OutgoingMessage:
         if self._text is None:
             self._text = isinstance(part, str)
         if isinstance(part, str) is not self._text:
-            raise TypeError(f"this message is {'text' if self._text else 'binary'}, and so must be all of its parts")
+            kind = "text: give str" if self._text else "binary: give bytes"
+            raise TypeError(f"this message is {kind} for all of its parts, not {type(part).__name__}")
         channel = self._channel
         await channel.stream.wait_room()
         channel.check_open()
         if self._lock.holder is not self:
-            raise trio.ClosedResourceError("this message is finished already")
+            raise trio.ClosedResourceError("this message is finished already: open another one")
         channel.stream.send_nowait(channel.sender.part(part, False, compress=True))
         self._started = True
         await trio.lowlevel.cancel_shielded_checkpoint()
@@ -91,8 +93,8 @@ class OutgoingMessage:
                 empty: str | bytes = "" if self._text else b""
                 channel.check_open()
                 channel.stream.send_nowait(channel.sender.part(empty, True, compress=True))
-            elif self._started and not channel.is_over:  # else it has an end already, and others must hear of that
-                self._give_up(error)
+            elif self._started and not channel.is_over:  # else it has ended already, for the reason that others get
+                self._abandon(error)
         finally:
             self._lock.release()
 
@@ -112,26 +114,25 @@ class IncomingParts:
 
     async def __anext__(self) -> str | bytes:
         channel = self._channel
-        receiver = channel.receiver
+        queue = channel.queue
         if self._done:
             await trio.lowlevel.checkpoint()
             raise StopAsyncIteration
-        receiver.choose_parts()
+        queue.choose_parts()
         channel.resume()
-        if receiver.has_part or channel.is_over:
+        if queue.has_part or channel.is_over:
             await trio.lowlevel.checkpoint()
         while True:
-            if receiver.taking and not receiver.skipping and not self._started:
-                channel.skip_message()
+            if queue.taking and not queue.skipping and not self._started:
+                channel.skip_message()  # of an earlier loop, which was left in the middle of its message
                 continue
-            if receiver.has_part and not receiver.skipping and not channel.closed:
+            if queue.has_part and not queue.skipping and not channel.closed:
                 break
             if channel.is_over:
                 raise channel.end_error()
             await channel.wait()
         self._started = True
-        part, self._done = receiver.take_part()
-        channel.resume()
+        part, self._done = channel.take_part()
         if self._done and not part:
             raise StopAsyncIteration
         return part

@@ -1,17 +1,17 @@
-"""What a user holds of one WebSocket (RFC 6455), whatever carries it.
+"""What a user holds of one WebSocket (RFC 6455), over HTTP/2 or HTTP/1.1.
 
 Cancel safety: a cancelled `send` has sent nothing, a cancelled `receive` has taken nothing. Leaving a
 `client.websocket` block by cancellation resets the stream at once, without waiting.
 
-Messages in parts, and how they keep apart from whole ones: `_parts.py`.
+Messages in parts, and how they are kept apart from whole ones: `parts.py`.
 """
 
 from __future__ import annotations
 
 import json as _json
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import trio
 
@@ -24,6 +24,10 @@ from .channel import Channel
 from .parts import IncomingParts, MessageLock, OutgoingMessage
 
 Parts: TypeAlias = "Iterable[Data] | AsyncIterable[Data]"
+Connect: TypeAlias = "Callable[[], Awaitable[WebSocket]]"
+"""Opens one WebSocket; a group and a reconnecting WebSocket are given such functions."""
+
+M = TypeVar("M", str, bytes)
 
 
 class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
@@ -33,7 +37,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     closed with 1000 or 1001, and raises `WebSocketClosed` for any other end.
     """
 
-    __slots__ = ("_channel", "_lock", "_ping_count", "response", "subprotocol")
+    __slots__ = ("_channel", "_lock", "response", "subprotocol")
 
     def __init__(self, channel: Channel, response: Response, subprotocol: str | None) -> None:
         self.response = response
@@ -41,7 +45,6 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         self.subprotocol = subprotocol
         """The subprotocol that the server chose, or None."""
         self._channel = channel
-        self._ping_count = 0
         self._lock = MessageLock()
 
     # What it is.
@@ -59,14 +62,12 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     @property
     def connection(self) -> ConnectionInfo:
         """A snapshot of the connection that carries this WebSocket."""
-        info: ConnectionInfo = self._channel.stream.connection.info()
-        return info
+        return self._channel.stream.connection.info()
 
     @property
     def draining(self) -> trio.Event:
-        """Set when the connection is going away (GOAWAY): open the successor, then close this one."""
-        event: trio.Event = self._channel.stream.connection.draining
-        return event
+        """Set when the connection is draining (GOAWAY): open a successor, then close this WebSocket."""
+        return self._channel.stream.connection.draining.event
 
     @property
     def close_code(self) -> int | None:
@@ -92,73 +93,45 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         `trio.BusyResourceError` when another task is receiving, `trio.ClosedResourceError` after `aclose`.
         Cancelled, it has taken nothing.
         """
-        await self._wait_message()
-        message = self._channel.receiver.pop()
-        self._channel.resume()
-        return message
-
-    async def _wait_message(self, iterating: bool = False) -> None:
-        """Until there is a whole message. Nothing is awaited after it is seen."""
-        channel = self._channel
-        receiver = channel.receiver
-        if receiver.want_parts is not False:
-            receiver.want_parts = False
-            channel.resume()
-        if receiver.messages or channel.is_over:
-            await channel.checkpoint()
-        while True:
-            if receiver.taking and not receiver.skipping:
-                channel.skip_message()
-                continue
-            if receiver.messages and not channel.closed:
-                return
-            if channel.is_over:
-                raise channel.end_error()
-            if channel.successor_due and iterating:
-                raise StopAsyncIteration
-            await channel.wait()
+        await self._channel.wait_message()
+        return self._channel.take()
 
     async def receive_batch(self) -> list[str | bytes]:
-        """Every message that is here, in one call; waits until there is one. For the rest it is like `receive`."""
-        await self._wait_message()
-        receiver = self._channel.receiver
+        """All messages that are here, in one call; waits until there is one. Otherwise like `receive`."""
+        channel = self._channel
+        await channel.wait_message()
         batch = []
-        while receiver.messages:
-            batch.append(receiver.pop())
-            if not receiver.messages:
-                self._channel.resume()
+        while channel.queue.messages:
+            batch.append(channel.take())
         return batch
 
     async def receive_text(self) -> str:
-        """`receive` a text message. Raises `WebSocketError`, and leaves it where it is, if the next one is binary."""
-        await self._wait_message()
-        if not isinstance(self._channel.receiver.messages[0], str):
-            raise WebSocketError("the next message is binary, and text was asked for")
-        message = self._channel.receiver.pop()
-        self._channel.resume()
-        assert isinstance(message, str)
-        return message
+        """`receive` a text message. Raises `WebSocketError` if the next message is binary, and leaves it there."""
+        return await self._receive_kind(str, "text", "binary")
 
     async def receive_bytes(self) -> bytes:
-        """`receive` a binary message. Raises `WebSocketError`, and leaves it where it is, if the next one is text."""
-        await self._wait_message()
-        if not isinstance(self._channel.receiver.messages[0], bytes):
-            raise WebSocketError("the next message is text, and binary was asked for")
-        message = self._channel.receiver.pop()
-        self._channel.resume()
-        assert isinstance(message, bytes)
+        """`receive` a binary message. Raises `WebSocketError` if the next message is text, and leaves it there."""
+        return await self._receive_kind(bytes, "binary", "text")
+
+    async def _receive_kind(self, kind: type[M], wanted: str, other: str) -> M:
+        channel = self._channel
+        await channel.wait_message()
+        message = channel.queue.messages[0]
+        if not isinstance(message, kind):
+            raise WebSocketError(f"the next message is {other}, not {wanted}: it is still there for receive()")
+        channel.take()
         return message
 
     async def receive_json(self) -> Any:
-        """`receive` and parse as JSON (RFC 8259). Raises ValueError when the message is not JSON: it is gone then."""
+        """`receive` and parse as JSON (RFC 8259). Raises ValueError if the message is not JSON: it is gone then."""
         return _json.loads(await self.receive())
 
     def receive_parts(self) -> AsyncIterator[str | bytes]:
-        """The next message in parts, as they come: `async for part in ws.receive_parts()`.
+        """The next message in parts, as they arrive: `async for part in ws.receive_parts()`.
 
-        The message may be of any size (`Limits.max_message_size` does not hold for it): no more than
+        The message may be of any size (`Limits.max_message_size` does not apply): no more than
         `Limits.max_queued_bytes` of it are held. All parts are str, or all are bytes. If the loop is left early, the
-        rest of the message is dropped. Errors as of `receive`, at any part.
+        rest of the message is dropped. Any part may raise what `receive` raises.
         """
         return IncomingParts(self._channel)
 
@@ -166,29 +139,29 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         return self
 
     async def __anext__(self) -> str | bytes:
+        channel = self._channel
         try:
-            await self._wait_message(iterating=True)
+            if not await channel.wait_message(iterating=True):
+                raise StopAsyncIteration
         except WebSocketClosed as closed:
             if closed.clean and closed.code in (1000, 1001):
                 raise StopAsyncIteration from None
             raise
-        message = self._channel.receiver.pop()
-        self._channel.resume()
-        return message
+        return channel.take()
 
     # Sending.
 
     async def send(self, data: Data | Parts) -> None:
         """Send one message: str as text, bytes-like as binary; an iterable or async iterable of parts as one message.
 
-        Waits while the peer does not read and `Limits.max_send_buffer` bytes wait. Cancelled, it has sent nothing
-        (but see `open_message` for parts). Raises `WebSocketClosed`, `ConnectionLost`, or
+        Waits while the peer does not read and `Limits.max_send_buffer` bytes wait to be sent. Cancelled, it has sent
+        nothing (but see `open_message` for parts). Raises `WebSocketClosed`, `ConnectionLost`, or
         `trio.ClosedResourceError` after `aclose`.
         """
         if not isinstance(data, (str, bytes, bytearray, memoryview)):
             await self._send_parts(data)
             return
-        message = cast("Data", data)  # memoryview is an iterable, too, to a type checker
+        message = cast("Data", data)  # to a type checker, a memoryview is an iterable as well
         channel = self._channel
         await channel.stream.wait_room()
         while self._lock.holder is not None:
@@ -203,7 +176,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
             raise TypeError(f"a message must be str, bytes-like, or an iterable of these, not {type(parts).__name__}")
         async with self._open_message(None) as message:
             if isinstance(parts, AsyncGenerator):
-                async with aclosing(parts):  # left in the middle, it is closed now, not by the garbage collector
+                async with aclosing(parts):  # if it is left early, it is closed now, not by the garbage collector
                     async for part in parts:
                         await message.send(part)
             elif isinstance(parts, AsyncIterable):
@@ -216,9 +189,9 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     def open_message(self, *, text: bool) -> OutgoingMessage:
         """A message that is sent in parts: `async with ws.open_message(text=True) as m: await m.send(part)`.
 
-        Each part is one frame of the message (RFC 6455, section 5.4). Other senders wait until the block ends. A
-        block that ends with an error after a part has left can't take it back: the WebSocket is then closed with
-        1011, or reset when it was cancelled.
+        Each part is one frame of the message (RFC 6455, section 5.4). Other senders wait until the block ends. If
+        the block raises after a part was sent, that part can't be taken back: the WebSocket is then closed with 1011,
+        or reset if the block was cancelled.
         """
         return self._open_message(text)
 
@@ -226,31 +199,16 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         return OutgoingMessage(self._channel, self._lock, text, self._leave)
 
     async def send_json(self, value: Any) -> None:
-        """`send` a value as JSON text. Raises TypeError or ValueError for what JSON does not know."""
+        """`send` a value as JSON text. Raises TypeError or ValueError for a value that JSON does not have."""
         await self.send(_json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
 
     async def ping(self) -> float:
         """Send a Ping and wait for its Pong (RFC 6455, section 5.5.2). Returns the round trip in seconds.
 
-        Waits without a deadline. Raises what ended the WebSocket, if it ends first: see `receive`. Cancelled, the
-        Ping has left, and its Pong will be ignored.
+        Waits without a deadline. If the WebSocket ends first, raises what ended it: see `receive`. Cancelled, the
+        Ping has been sent, and its Pong will be ignored.
         """
-        channel = self._channel
-        await trio.lowlevel.checkpoint_if_cancelled()
-        channel.check_open()
-        self._ping_count += 1
-        payload = self._ping_count.to_bytes(4, "big")
-        answered = trio.Event()
-        channel.pings[payload] = answered
-        start = trio.current_time()
-        channel.stream.send_nowait(channel.sender.ping(payload))
-        try:
-            await answered.wait()
-        finally:
-            unanswered = channel.pings.pop(payload, None) is not None
-        if unanswered:
-            raise channel.end_error()
-        return trio.current_time() - start
+        return await self._channel.pings.ping()
 
     # Closing.
 
@@ -264,35 +222,29 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         self._begin_close(code, reason)
         channel = self._channel
         if channel.ended or channel.receiver.close_received or channel.receiver.failure is not None:
-            await trio.lowlevel.checkpoint()  # what is left of the closing handshake, the connection's timers do
+            await trio.lowlevel.checkpoint()  # timers of the connection do the rest of the closing handshake
             return
-        if channel.over is None:
-            channel.over = trio.Event()
         try:
-            await channel.over.wait()
+            await channel.closing.wait_over()
         except trio.Cancelled:
             channel.finish()
             raise
 
     def abort(self) -> None:
         """End it at once, without a closing handshake: RST_STREAM(CANCEL) (RFC 8441, section 5.1)."""
-        self._channel.closed = True
-        self._channel.finish()
+        self._channel.abort()
         self._lock.release()
 
     def _leave(self, error: BaseException) -> None:
-        """The block around it raised: 1011 for an error, a reset when it was cancelled. Never waits."""
-        if not isinstance(error, Exception):
-            self.abort()
-        else:
+        """The block around it raised: 1011 for an error, a reset if it was cancelled. Never waits."""
+        if isinstance(error, Exception):
             self._begin_close(1011, "")
+        else:
+            self.abort()
 
     def _begin_close(self, code: int, reason: str) -> None:
-        """Everything of a close but the waiting."""
-        channel = self._channel
-        if not (channel.closed or channel.is_over):
-            channel.close_soon(code, reason)
-        channel.mark_closed()
+        """A close without the wait for the peer."""
+        self._channel.close(code, reason)
         self._lock.release()
 
     def __repr__(self) -> str:

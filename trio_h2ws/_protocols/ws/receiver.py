@@ -95,6 +95,11 @@ class FrameReceiver:
         """Set when the peer broke the protocol or a bound: the close code to send, and why."""
 
     @property
+    def queue(self) -> FrameReceiver:
+        """What waits for the application."""
+        return self
+
+    @property
     def has_room(self) -> bool:
         """Whether more bytes would be parsed."""
         if self._undecided and self.want_parts is None:

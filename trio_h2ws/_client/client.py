@@ -1,0 +1,243 @@
+"""Every verb of a client: its arguments are checked, and it is handed to the module that does it.
+
+The client's nursery runs what is not the caller's own: readers and writers of connections, dials, uploads. None of
+them raises into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Unpack
+
+import trio
+
+from .._connection.info import ConnectionInfo
+from .._http.headers import HeaderTypes
+from .._pool.dial import DialConfig, Dialer
+from .._pool.pool import Pool
+from .._protocols.ws.deflate import DeflateOptions
+from .._protocols.ws.handshake import offer
+from .._requests.dispatch import Dispatcher
+from .._requests.prepare import HTTP2, Defaults, check_http2
+from .._requests.response import Response
+from .._util import PrivateConstructor
+from .._websockets.fallback import Fallback
+from .._websockets.group import OpenGroup
+from .._websockets.opening import Offer
+from .._websockets.reconnecting import ReconnectingWebSocket
+from .._websockets.websocket import WebSocket
+from .options import ContentOptions, Handler, RequestOptions, WebSocketOptions, check_seconds
+
+
+class Client(metaclass=PrivateConstructor):
+    """Requests and WebSockets, all of one origin on one HTTP/2 connection. Made by `open_client`.
+
+    Share it between tasks. After the end of its block every call raises `trio.ClosedResourceError`.
+    """
+
+    def __init__(self, nursery: trio.Nursery, defaults: Defaults, dial: DialConfig, coalesce: bool) -> None:
+        self._defaults = defaults
+        self._pool = Pool(dial.limits, dial.timeouts, coalesce=coalesce)
+        self._pool.start(Dialer(dial, nursery, self._pool.changed), nursery)
+        self._dispatcher = Dispatcher(self._pool, nursery, dial.limits)
+        self._fallback = Fallback(self._dispatcher, dial.limits, dial.timeouts)
+
+    @property
+    def connections(self) -> list[ConnectionInfo]:
+        """Snapshots of the connections that are open now."""
+        return self._pool.snapshots()
+
+    # Requests.
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        http2: HTTP2 | None = None,
+        follow_redirects: bool = True,
+        **options: Unpack[ContentOptions],
+    ) -> Response:
+        """Send a request (RFC 9113, section 8.1) and wait for the whole response.
+
+        - `url`: absolute, or relative to the client's `base_url`.
+        - `headers`: a mapping or pairs of names and values; they replace the client's of the same name.
+        - `content`: the body: bytes-like, str (sent as UTF-8), an iterable or async iterable of bytes. Default: none.
+        - `json`: instead of `content`, any value that JSON has.
+        - `trailers`: fields that follow the body, given like `headers`.
+        - `http2`: "auto", "require" or "never", for this call. Default: the client's.
+        - `follow_redirects`: true by default (RFC 9110, section 15.4); `response.history` are the redirects followed.
+
+        Raises `ConnectFailed`, `ConnectionLost`, `RequestNotProcessed`, `StreamReset`, `RemoteProtocolError`,
+        `LocalProtocolError` (more headers than the server allows), `LimitExceeded` (the body is larger than
+        `Limits.max_body_size`: use `stream`), ValueError or TypeError for a bad call, before anything is dialled,
+        and what your iterable raises. A 4xx or 5xx is a response like any other.
+
+        Cancelled, it resets its stream (RST_STREAM, CANCEL) and leaves the connection intact. Over HTTP/1.1 its
+        connection is closed.
+        """
+        request = self._defaults.prepare_request(method, url, **options)
+        return await self._dispatcher.request(request, self._http2(http2), follow_redirects)
+
+    async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request("GET", url, …)`"""
+        return await self.request("GET", url, **options)
+
+    async def head(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request("HEAD", url, …)`"""
+        return await self.request("HEAD", url, **options)
+
+    async def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request("POST", url, …)`"""
+        return await self.request("POST", url, **options)
+
+    async def put(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request("PUT", url, …)`"""
+        return await self.request("PUT", url, **options)
+
+    async def patch(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request("PATCH", url, …)`"""
+        return await self.request("PATCH", url, **options)
+
+    async def delete(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request("DELETE", url, …)`"""
+        return await self.request("DELETE", url, **options)
+
+    async def options(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request("OPTIONS", url, …)`"""
+        return await self.request("OPTIONS", url, **options)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        http2: HTTP2 | None = None,
+        follow_redirects: bool = True,
+        **options: Unpack[ContentOptions],
+    ) -> AsyncIterator[Response]:
+        """Send a request and give the response as soon as its headers are here: `async for chunk in response`.
+
+        The request's body is sent at the same time, so a streaming echo can't deadlock. Leaving the block before the
+        end, in whatever way, resets the stream (RST_STREAM, CANCEL) and frees its slot. Arguments and errors are
+        those of `request`; the size of the body is bounded only in `Response.read`.
+        """
+        request = self._defaults.prepare_request(method, url, **options)
+        stream, response = await self._dispatcher.start(request, self._http2(http2), follow_redirects)
+        try:
+            yield response
+        finally:
+            stream.close()
+
+    def _http2(self, http2: HTTP2 | None) -> HTTP2:
+        return self._defaults.http2 if http2 is None else check_http2(http2)
+
+    # WebSockets.
+
+    async def connect_websocket(
+        self,
+        url: str,
+        *,
+        subprotocols: Sequence[str] = (),
+        headers: HeaderTypes = None,
+        origin: str | None = None,
+        compression: DeflateOptions | None = DeflateOptions(),  # noqa: B008  # it is frozen
+        ping_interval: float | None = None,
+        ping_timeout: float | None = 20.0,
+        http2: HTTP2 | None = None,
+        follow_redirects: bool = False,
+    ) -> WebSocket:
+        """Open a WebSocket: with extended CONNECT (RFC 8441) on the origin's HTTP/2 connection if the server accepts
+        that, else by Upgrade (RFC 6455) on a separate HTTP/1.1 connection.
+
+        - `url`: `wss://` or `ws://` (or `https://`, `http://`), absolute or relative to the client's `base_url`.
+        - `subprotocols`: what to offer, in the order of preference; `WebSocket.subprotocol` is the server's choice.
+        - `headers`: a mapping or pairs; they replace the client's of the same name.
+        - `origin`: the Origin header (RFC 6455, section 10.2); most servers do not need it.
+        - `compression`: the permessage-deflate to offer (RFC 7692); None offers none. By default neither side keeps
+          its context, so an idle WebSocket costs no memory for it, and messages below 256 bytes are not compressed.
+        - `ping_interval`, `ping_timeout`: seconds. With an interval, a Ping is sent each time it has passed, and this
+          WebSocket ends when one is not answered within the time-out (None: no bound). The keepalive of the
+          connection is separate, see `Timeouts`.
+        - `http2`: "auto", "require" or "never", for this call. Default: the client's.
+        - `follow_redirects`: whether a redirect is followed (never wss to ws); else it is a `WebSocketRejected`.
+
+        Its connection belongs to the client; the WebSocket is an `AsyncResource`, and closing it is up to you.
+        Raises `WebSocketRejected` (the server refused), `HTTP2NotAvailable` (with `http2="require"`: the origin does
+        not accept WebSockets over HTTP/2), `WebSocketError` (no answer within `Timeouts.handshake` seconds),
+        `RemoteProtocolError` (the answer agrees to something that was not offered), and what `request` raises.
+
+        Cancelled, it resets the stream and leaves the connection intact.
+        """
+        mode = self._http2(http2)
+        check_seconds("ping_interval", ping_interval)
+        check_seconds("ping_timeout", ping_timeout)
+        offered = offer(subprotocols, origin, compression)
+        request = self._defaults.prepare_handshake(url, headers, offered)
+        ws = await self._fallback.open_following(Offer(request, subprotocols, compression), mode, follow_redirects)
+        if ping_interval is not None:
+            ws._channel.pings.keep_alive(ping_interval, ping_timeout)
+        return ws
+
+    @asynccontextmanager
+    async def websocket(self, url: str, **options: Unpack[WebSocketOptions]) -> AsyncIterator[WebSocket]:
+        """`connect_websocket`, closed at the end of the block.
+
+        A block that ends normally closes with 1000 and waits for the peer's Close, at most `Timeouts.close` seconds.
+        One that raises sends 1011 and does not wait. A cancelled one resets the stream at once (RST_STREAM, CANCEL).
+        """
+        ws = await self.connect_websocket(url, **options)
+        try:
+            yield ws
+        except BaseException as error:
+            ws._leave(error)
+            raise
+        await ws.aclose()
+
+    async def run_websocket(
+        self,
+        url: str,
+        handler: Handler,
+        *,
+        task_status: trio.TaskStatus[WebSocket] = trio.TASK_STATUS_IGNORED,
+        **options: Unpack[WebSocketOptions],
+    ) -> None:
+        """Open a WebSocket, run `await handler(ws)`, close it. For `await nursery.start(client.run_websocket, …)`,
+        which gives the WebSocket when it is open. Options and errors are those of `connect_websocket`."""
+        async with self.websocket(url, **options) as ws:
+            task_status.started(ws)
+            await handler(ws)
+
+    def open_websocket_group(self, urls: Iterable[str], **options: Unpack[WebSocketOptions]) -> OpenGroup:
+        """Open many WebSockets at once, and receive from all of them in one loop:
+
+            async with client.open_websocket_group(urls) as group:
+                async for ws, message in group:
+                    ...
+
+        They are opened concurrently; if one can't be opened, the others are aborted and its error is raised. Leaving
+        the block closes all of them. Options and errors are those of `connect_websocket`; see `WebSocketGroup`.
+        """
+        if isinstance(urls, str):
+            raise TypeError("give an iterable of URLs, not one string")
+        return OpenGroup([partial(self.connect_websocket, url, **options) for url in urls])
+
+    def reconnecting_websocket(
+        self,
+        url: str,
+        *,
+        first_backoff: float = 0.25,
+        max_backoff: float = 30.0,
+        **options: Unpack[WebSocketOptions],
+    ) -> ReconnectingWebSocket:
+        """A WebSocket that comes back: `async for ws in client.reconnecting_websocket(url)`.
+
+        `first_backoff` and `max_backoff` are seconds. Options are those of `connect_websocket`; see
+        `ReconnectingWebSocket` for when it tries again and when it gives up.
+        """
+        connect = partial(self.connect_websocket, url, **options)
+        sockets: ReconnectingWebSocket = ReconnectingWebSocket._create(connect, first_backoff, max_backoff)
+        return sockets

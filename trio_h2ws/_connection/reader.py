@@ -1,0 +1,73 @@
+"""The reader of one connection: the task that reads, dispatches what came, and runs the timers.
+
+It awaits nothing but the transport (and, over HTTP/1.1, the application that must first take what is here). All that
+the bytes cause happens inside `engine.receive`, synchronously: hooks of streams fill inboxes and wake tasks. The
+output of one dispatch is held back and leaves in one write.
+
+It sleeps in a cancel scope whose deadline is that of the next timer, so timers need no task.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from .._network.transport import Transport
+from .._protocols.engine import Engine
+from .keepalive import Keepalive
+from .timers import Timers
+from .wakeups import ParkedTask, Wakeups
+from .writer import Writer
+
+
+class Reader:
+    """`run` is its task; everything else is synchronous."""
+
+    __slots__ = ("_engine", "_keepalive", "_paused", "_stopped", "_timers", "_transport", "_wakeups", "_writer")
+
+    def __init__(
+        self,
+        transport: Transport,
+        engine: Engine,
+        writer: Writer,
+        timers: Timers,
+        keepalive: Keepalive,
+        wakeups: Wakeups,
+    ) -> None:
+        self._transport = transport
+        self._engine = engine
+        self._writer = writer
+        self._timers = timers
+        self._keepalive = keepalive
+        self._wakeups = wakeups
+        self._paused = ParkedTask()
+        self._stopped = False
+
+    async def run(self) -> None:
+        """Until the transport has ended, the engine found a fault, or `stop`. Raises what the transport raises."""
+        transport, engine, timers, writer = self._transport, self._engine, self._timers, self._writer
+        keepalive, wakeups = self._keepalive, self._wakeups
+        while not self._stopped:
+            with timers.new_scope():
+                while True:
+                    if engine.paused:
+                        await self._paused.park()
+                    data = await transport.receive()
+                    if not data:
+                        engine.receive_end(getattr(transport, "truncated", False))
+                        return
+                    keepalive.last_received = trio.current_time()
+                    wakeups.count = 0
+                    writer.hold()
+                    engine.receive(data)
+                    if engine.fault is not None:
+                        return
+                    writer.resume(wakeups.count)
+            timers.run_due()
+
+    def resume(self) -> None:
+        """The application has taken enough: read on."""
+        self._paused.wake()
+
+    def stop(self) -> None:
+        """The connection is closed: end when the next timer is due. Until then what arrives is read and dropped."""
+        self._stopped = True
