@@ -54,7 +54,6 @@ class Engine(Protocol):
     settings_received: bool  # streams may be opened
     streams: dict[int, StreamState]
     fault: H2WSError | None  # the connection must end with this
-    bytes_received: int
     round_trip: float
     end_hint: str  # what else to say when the transport has ended
 
@@ -62,6 +61,8 @@ class Engine(Protocol):
     def has_output(self) -> bool: ...
     @property
     def bytes_sent(self) -> int: ...
+    @property
+    def bytes_received(self) -> int: ...
     @property
     def max_streams(self) -> int: ...
     @property
