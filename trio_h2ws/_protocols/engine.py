@@ -53,6 +53,8 @@ class Engine(Protocol):
     can_connect: bool  # takes WebSockets as streams (RFC 8441)
     settings_received: bool  # streams may be opened
     streams: dict[int, StreamState]
+    max_streams: int  # how many may be open now
+    exhausted: bool  # it will never take a new stream again
     fault: H2WSError | None  # the connection must end with this
     round_trip: float
     end_hint: str  # what else to say when the transport has ended
@@ -63,12 +65,6 @@ class Engine(Protocol):
     def bytes_sent(self) -> int: ...
     @property
     def bytes_received(self) -> int: ...
-    @property
-    def max_streams(self) -> int: ...
-    @property
-    def exhausted(self) -> bool:
-        """It will take no new streams, ever."""
-        ...
 
     @property
     def paused(self) -> bool:

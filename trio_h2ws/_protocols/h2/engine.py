@@ -59,6 +59,8 @@ class H2Engine:
             observer, limits, table, self._exchange, blocks, self._settings_changed, self._end_with
         )
         self.streams = table.streams
+        self.max_streams = self._bounded(self._exchange.max_streams)
+        self.exhausted = False  # the stream ids have run out (RFC 9113, section 5.1.1)
         self.settings_received = False
         self.can_connect = False  # the first SETTINGS carried ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441, section 3)
         self.fault: H2WSError | None = None  # the connection must end with this
@@ -102,18 +104,6 @@ class H2Engine:
     def round_trip(self, seconds: float) -> None:
         self._table.round_trip = seconds
 
-    @property
-    def max_streams(self) -> int:
-        """How many streams we may have open: the peer's MAX_CONCURRENT_STREAMS, and our own bound."""
-        theirs = self._exchange.max_streams
-        ours = self._limits.max_streams
-        return theirs if ours is None else min(theirs, ours)
-
-    @property
-    def exhausted(self) -> bool:
-        """The stream ids have run out (RFC 9113, section 5.1.1)."""
-        return self._table.next_id > frames.MAX_STREAM_ID
-
     def peer_settings(self) -> dict[str, int]:
         """The peer's settings in force, by their names in RFC 9113 and 8441."""
         return self._exchange.named()
@@ -131,6 +121,7 @@ class H2Engine:
         if allowed is not None and (size := list_size(block)) > allowed:
             raise LocalProtocolError(f"the request's headers take {size} bytes, and the server allows {allowed}")
         self._table.add(stream, end_stream)
+        self.exhausted = self._table.next_id > frames.MAX_STREAM_ID
         encoded = self._encoder.encode_block(block)
         self._queue.control += frames.header_block(stream.id, encoded, end_stream, self._queue.frame_size)
 
@@ -168,9 +159,15 @@ class H2Engine:
     def _settings_changed(self) -> None:
         self._queue.frame_size = self._exchange.frame_size
         self._table.set_initial_send_window(self._exchange.initial_window)
+        self.max_streams = self._bounded(self._exchange.max_streams)
         self.settings_received = True
         self.can_connect = self._exchange.can_connect
         self._observer.on_settings()
+
+    def _bounded(self, max_streams: int) -> int:
+        """The peer's MAX_CONCURRENT_STREAMS, or our bound if that is lower."""
+        ours = self._limits.max_streams
+        return max_streams if ours is None else min(max_streams, ours)
 
     def _end_with(self, fault: H2WSError, code: int, debug: bytes) -> None:
         self.goaway(code, debug)
