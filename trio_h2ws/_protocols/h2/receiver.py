@@ -200,7 +200,7 @@ class H2Receiver:
             raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM of a wrong length")
         stream = self._streams.get(stream_id)
         if stream is None:
-            self._table.frame_for_closed(stream_id, harmless=True)
+            self._table.frame_for_closed(stream_id, allowed_after_end=True)
         else:
             self._table.reset_by_peer(stream, int.from_bytes(payload, "big"))
 
@@ -269,7 +269,7 @@ class H2Receiver:
             return
         stream = self._streams.get(stream_id)
         if stream is None:
-            self._table.frame_for_closed(stream_id, harmless=True)
+            self._table.frame_for_closed(stream_id, allowed_after_end=True)
             return
         if increment == 0:
             raise StreamError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")

@@ -27,7 +27,7 @@ from ..engine import Observer
 from ..receive_window import ReceiveWindow
 from ..stream_state import StreamState
 from . import frames
-from .closed_streams import Late, LateFrames
+from .closed_streams import Arrival, ClosedStreams
 from .flood_guard import FloodGuard
 from .frames import FrameError, StreamError
 from .send_queue import SendQueue
@@ -36,7 +36,7 @@ from .send_queue import SendQueue
 class StreamTable:
     __slots__ = (
         "_clock",
-        "_late_frames",
+        "_closed",
         "_limits",
         "_observer",
         "guard",
@@ -53,7 +53,7 @@ class StreamTable:
         self._observer = observer
         self._limits = limits
         self._clock = clock
-        self._late_frames = LateFrames()
+        self._closed = ClosedStreams()
         self.queue = queue
         self.guard = guard
         self.streams: dict[int, StreamState] = {}  # by id; the engine and the receiver hold this dict as well
@@ -113,14 +113,14 @@ class StreamTable:
         stream.on_end(trailers)
 
     def _finish(self, stream: StreamState) -> None:
-        self._late_frames.finished(stream)
+        self._closed.finished(stream)
         self._close(stream)
 
     def reset(self, stream: StreamState, code: int) -> None:
         """RST_STREAM: the stream is over now. Bytes that wait are dropped; unread ones cost nothing more."""
         if not stream.closed:
             self.queue.control += frames.rst_stream(stream.id, code)
-            self._late_frames.expect(stream)
+            self._closed.reset(stream)
             self._close(stream)
 
     def fail(self, stream: StreamState, error: StreamError) -> None:
@@ -180,12 +180,12 @@ class StreamTable:
 
     # Streams that are not in the table.
 
-    def frame_for_closed(self, stream_id: int, size: int = 0, *, harmless: bool = False) -> None:
-        """A frame came for a stream that is not open, with `size` bytes of DATA."""
-        late = self._late_frames.arrived(stream_id, self.next_id, size, harmless)
-        if late is Late.EXPECTED:
+    def frame_for_closed(self, stream_id: int, size: int = 0, *, allowed_after_end: bool = False) -> None:
+        """A frame came for a stream that is not open, with `size` bytes of DATA: see `ClosedStreams.arrived`."""
+        arrival = self._closed.arrived(stream_id, self.next_id, size, allowed_after_end)
+        if arrival is Arrival.EXPECTED:
             return
         self.guard.spend()
-        if late is Late.AFTER_END:
+        if arrival is Arrival.AFTER_END:
             self.guard.owe(13)
             self.queue.control += frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED)
