@@ -102,11 +102,11 @@ class Channel:
     def feed(self, data: bytes) -> bool:
         """Bytes that have just arrived. False: there is no room, so they stay with the stream."""
         receiver = self.receiver
-        if receiver.stalled or self._rest or not receiver.has_room:
+        if receiver.stalled or self._rest or not receiver.queue.has_room:
             return False
         receiver.receive(data)
         if self.closed:
-            receiver.forget()  # nobody will take it, and the peer's Close stands behind it
+            receiver.queue.forget()  # nobody will take it, and the peer's Close stands behind it
         self._look()
         return True
 
@@ -117,7 +117,7 @@ class Channel:
         more than its bounds.
         """
         receiver = self.receiver
-        while receiver.has_room:
+        while receiver.queue.has_room:
             if receiver.stalled:
                 data = b""
             elif self._rest:
@@ -128,7 +128,7 @@ class Channel:
                     break
             receiver.receive(data)
             if self.closed:
-                receiver.forget()
+                receiver.queue.forget()
         self._look()
 
     def on_end(self) -> None:
@@ -155,7 +155,7 @@ class Channel:
         elif receiver.close_received and not self._close_seen:
             self._close_seen = True
             self._on_close()
-        if receiver.messages or receiver.want_parts:
+        if receiver.queue.messages or receiver.queue.want_parts:
             self.wake()
 
     def wake(self) -> None:
@@ -185,7 +185,7 @@ class Channel:
         if self.ended or self._close_seen:
             return
         self._close_seen = True
-        if self.receiver.messages and not self.sender.close_sent:
+        if self.receiver.queue.messages and not self.sender.close_sent:
             self._set_timer(_MOMENT, self._end_failed)
         else:
             self._end_failed()
@@ -233,7 +233,7 @@ class Channel:
     def mark_closed(self) -> None:
         """The application will take no more messages."""
         self.closed = True
-        self.receiver.forget()
+        self.receiver.queue.forget()
         if self.receiver.failure is not None and not (self.ended or self.sender.close_sent):
             self._end_failed()
         self.wake()
@@ -341,17 +341,17 @@ class Channel:
         """A message was taken: bytes that waited for room can be parsed."""
         if self.receiver.stalled or self._rest or self.stream.unread:
             limits = self.stream.connection.limits
-            if len(self.receiver.messages) <= limits.max_queued_messages // 4:  # many at a time cost less
+            if len(self.receiver.queue.messages) <= limits.max_queued_messages // 4:  # many at a time cost less
                 self.refill()
 
     def skip_message(self) -> None:
         """An earlier loop over parts was left in the middle of its message: the rest is not wanted."""
-        self.receiver.skip_message()
+        self.receiver.queue.skip_message()
         self.resume()
 
     async def checkpoint(self) -> None:
         """Before a message is taken that is here already."""
-        busy = len(self.receiver.messages) > 1
+        busy = len(self.receiver.queue.messages) > 1
         if self._arriving is None and busy:
             self._arriving = Checkpoints()
         await checkpoint(schedules=self._arriving is None or self._arriving.yields(busy))

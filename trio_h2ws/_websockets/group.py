@@ -52,7 +52,7 @@ class WebSocketGroup(metaclass=PrivateConstructor):
         self._burst = Checkpoints()
         for ws in websockets:
             channel = ws._channel
-            channel.receiver.want_parts = False
+            channel.receiver.queue.want_parts = False
             channel.group_ready = partial(self._on_ready, ws)
             channel.resume()
             self._on_ready(ws)
@@ -77,10 +77,10 @@ class WebSocketGroup(metaclass=PrivateConstructor):
                 ws = next(iter(self._ready))
                 del self._ready[ws]
                 channel = ws._channel
-                if channel.receiver.messages and not channel.closed:
-                    message = channel.receiver.pop()
+                if channel.receiver.queue.messages and not channel.closed:
+                    message = channel.receiver.queue.pop()
                     channel.resume()
-                    if channel.receiver.messages or channel.is_over:
+                    if channel.receiver.queue.messages or channel.is_over:
                         self._ready[ws] = None
                     return ws, message
                 if channel.is_over and ws in self._open:

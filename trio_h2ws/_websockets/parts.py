@@ -116,21 +116,21 @@ class IncomingParts:
         if self._done:
             await trio.lowlevel.checkpoint()
             raise StopAsyncIteration
-        receiver.choose_parts()
+        receiver.queue.choose_parts()
         channel.resume()
-        if receiver.has_part or channel.is_over:
+        if receiver.queue.has_part or channel.is_over:
             await trio.lowlevel.checkpoint()
         while True:
-            if receiver.taking and not receiver.skipping and not self._started:
+            if receiver.queue.taking and not receiver.queue.skipping and not self._started:
                 channel.skip_message()
                 continue
-            if receiver.has_part and not receiver.skipping and not channel.closed:
+            if receiver.queue.has_part and not receiver.queue.skipping and not channel.closed:
                 break
             if channel.is_over:
                 raise channel.end_error()
             await channel.wait()
         self._started = True
-        part, self._done = receiver.take_part()
+        part, self._done = receiver.queue.take_part()
         channel.resume()
         if self._done and not part:
             raise StopAsyncIteration

@@ -17,7 +17,8 @@ import trio
 
 from .._connection.info import ConnectionInfo
 from .._errors import WebSocketClosed, WebSocketError
-from .._protocols.ws.sender import Data, check_close
+from .._protocols.ws.frames import check_close
+from .._protocols.ws.sender import Data
 from .._requests.response import Response
 from .._util import PrivateConstructor
 from .channel import Channel
@@ -93,7 +94,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         Cancelled, it has taken nothing.
         """
         await self._wait_message()
-        message = self._channel.receiver.pop()
+        message = self._channel.receiver.queue.pop()
         self._channel.resume()
         return message
 
@@ -101,16 +102,16 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         """Until there is a whole message. Nothing is awaited after it is seen."""
         channel = self._channel
         receiver = channel.receiver
-        if receiver.want_parts is not False:
-            receiver.want_parts = False
+        if receiver.queue.want_parts is not False:
+            receiver.queue.want_parts = False
             channel.resume()
-        if receiver.messages or channel.is_over:
+        if receiver.queue.messages or channel.is_over:
             await channel.checkpoint()
         while True:
-            if receiver.taking and not receiver.skipping:
+            if receiver.queue.taking and not receiver.queue.skipping:
                 channel.skip_message()
                 continue
-            if receiver.messages and not channel.closed:
+            if receiver.queue.messages and not channel.closed:
                 return
             if channel.is_over:
                 raise channel.end_error()
@@ -123,18 +124,18 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         await self._wait_message()
         receiver = self._channel.receiver
         batch = []
-        while receiver.messages:
-            batch.append(receiver.pop())
-            if not receiver.messages:
+        while receiver.queue.messages:
+            batch.append(receiver.queue.pop())
+            if not receiver.queue.messages:
                 self._channel.resume()
         return batch
 
     async def receive_text(self) -> str:
         """`receive` a text message. Raises `WebSocketError`, and leaves it where it is, if the next one is binary."""
         await self._wait_message()
-        if not isinstance(self._channel.receiver.messages[0], str):
+        if not isinstance(self._channel.receiver.queue.messages[0], str):
             raise WebSocketError("the next message is binary, and text was asked for")
-        message = self._channel.receiver.pop()
+        message = self._channel.receiver.queue.pop()
         self._channel.resume()
         assert isinstance(message, str)
         return message
@@ -142,9 +143,9 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     async def receive_bytes(self) -> bytes:
         """`receive` a binary message. Raises `WebSocketError`, and leaves it where it is, if the next one is text."""
         await self._wait_message()
-        if not isinstance(self._channel.receiver.messages[0], bytes):
+        if not isinstance(self._channel.receiver.queue.messages[0], bytes):
             raise WebSocketError("the next message is text, and binary was asked for")
-        message = self._channel.receiver.pop()
+        message = self._channel.receiver.queue.pop()
         self._channel.resume()
         assert isinstance(message, bytes)
         return message
@@ -172,7 +173,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
             if closed.clean and closed.code in (1000, 1001):
                 raise StopAsyncIteration from None
             raise
-        message = self._channel.receiver.pop()
+        message = self._channel.receiver.queue.pop()
         self._channel.resume()
         return message
 
