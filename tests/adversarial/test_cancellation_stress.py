@@ -11,6 +11,7 @@ import trio
 
 import trio_h2ws
 from toolkit import connection_of
+from toolkit.inside import receive_window_of
 from trio_h2ws.testing import open_server
 
 CALLS = 3000
@@ -99,7 +100,8 @@ async def test_calls_cancelled_at_random_points(memory: bool) -> None:
             engine = connection.engine
             assert engine.streams == {}
             assert (connection.reserved, connection.websockets) == (0, 0)
-            assert engine._window.left + engine._window.owed == engine._window.size
+            window = receive_window_of(engine)
+            assert window.left + window.owed == window.size
             # The server has credited all of ours that it took, too.
             (theirs,) = server.connections
             assert not theirs.streams

@@ -372,7 +372,7 @@ async def test_a_flood_of_empty_messages_waits_in_the_window() -> None:
         with bounded(20 * MIB, 10):
             await peer.data(theirs, frames.ws(frames.TEXT) * 100_000)
             await peer.settle()
-            assert len(ws._channel.receiver.messages) <= trio_h2ws.Limits().max_queued_messages
+            assert len(ws._channel.receiver.queue.messages) <= trio_h2ws.Limits().max_queued_messages
         for _ in range(1000):
             assert await ws.receive() == ""
         ws.abort()

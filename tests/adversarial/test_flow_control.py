@@ -7,6 +7,7 @@ import pytest
 
 import trio_h2ws
 from toolkit import assert_clean, bystanders, connection_of, frames, scripted_peer
+from toolkit.inside import header_table_of, receive_window_of
 
 
 async def test_an_initial_window_lowered_below_what_is_in_flight() -> None:
@@ -122,7 +123,7 @@ async def test_a_header_table_as_large_as_the_peer_likes_costs_us_nothing() -> N
         peer.serve()
         for n in range(300):
             await client.get("/", headers={"x-unique": f"{n}".rjust(500)})
-        table = connection_of(client).engine._encoder.header_table
+        table = header_table_of(connection_of(client).engine)
         assert table._current_size <= 16_384
 
 
@@ -171,8 +172,7 @@ async def test_one_frame_beyond_the_connections_window_is_an_error() -> None:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
         await peer.respond(request, end=False)
-        engine = connection_of(client).engine
-        engine._window.left = 1000
+        receive_window_of(connection_of(client).engine).left = 1000
         await peer.raw(frames.data(request.stream, bytes(1001)))
         await peer.expect_goaway(frames.FLOW_CONTROL_ERROR)
         await call.error(trio_h2ws.RemoteProtocolError)

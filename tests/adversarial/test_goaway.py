@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 import trio_h2ws
 from toolkit import Call, Peer, Request, assert_clean, connection_of, frames, scripted_peer
+from toolkit.inside import set_next_stream_id
 
 
 async def begin(peer: Peer, client: trio_h2ws.Client, *paths: str) -> dict[str, tuple[Call[Any], Request]]:
@@ -345,8 +346,7 @@ async def test_stream_ids_that_run_out_retire_the_connection() -> None:
         first = peer.call(client.get, "/first")
         await peer.respond(await peer.expect_headers())
         await first.result()
-        engine = connection_of(client).engine
-        engine._next_id = 2**31 - 3
+        set_next_stream_id(connection_of(client).engine, 2**31 - 3)
         # The peer counts streams by itself; it would wonder about the gap.
         peer.requests = _Gap(peer.requests)
         calls = []

@@ -10,6 +10,7 @@ import trio
 
 import trio_h2ws
 from toolkit import assert_clean, bystanders, connection_of, frames, scripted_peer
+from toolkit.inside import replace_streams
 
 # httpx and its kin.
 
@@ -285,7 +286,7 @@ async def test_opening_a_stream_costs_more_with_every_open_one() -> None:
                     KeepaliveOwner.walks += 1
                     return super().items()
 
-            engine.streams = KeepaliveOwner(engine.streams)
+            replace_streams(engine, KeepaliveOwner(engine.streams))
             for _ in range(10):
                 await client.get("/")
             assert KeepaliveOwner.walks == 0

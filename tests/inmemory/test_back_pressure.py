@@ -338,7 +338,7 @@ async def test_a_slow_consumer_stops_its_own_peer_and_nobody_else() -> None:
         for n in range(100):
             await quick.send(f"{n}")
             assert await quick_ws.receive() == f"{n}"
-        held = connection_of(client).engine.streams[slow.stream].unread + slow_ws._channel.receiver.queued_bytes
+        held = connection_of(client).engine.streams[slow.stream].unread + slow_ws._channel.receiver.queue.queued_bytes
         limits = trio_h2ws.Limits()
         assert held <= limits.stream_window + limits.max_queued_bytes
         # And nothing of it is lost.

@@ -36,7 +36,7 @@ async def backlog(ws: trio_h2ws.WebSocket) -> None:
     for number in range(BURST):
         await ws.send(str(number))
     await wait_all_tasks_blocked()
-    assert len(ws._channel.receiver.messages) == BURST
+    assert len(ws._channel.receiver.queue.messages) == BURST
 
 
 def work() -> None:

@@ -10,6 +10,7 @@ import trio
 
 import trio_h2ws
 from toolkit import Peer, assert_clean, connection_of, frames, scripted_peer
+from toolkit.inside import send_window_of
 
 
 async def next_one_works(peer: Peer, client: trio_h2ws.Client) -> None:
@@ -121,7 +122,7 @@ async def test_an_upload_cancelled_in_the_middle() -> None:
         await call.over()
         # What was taken of the connection's window stays taken until the peer gives it back.
         await peer.settle()
-        assert connection_of(client).engine._queue.window == 0
+        assert send_window_of(connection_of(client).engine) == 0
         await peer.window_update(0, 65_535)
         peer.let_send += 65_535
         await next_one_works(peer, client)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import trio_h2ws
 from toolkit import connection_of
+from toolkit.inside import receive_window_of
 from trio_h2ws.testing import open_server
 
 kinds = st.sampled_from(["get", "large", "upload", "parts", "stream", "websocket", "ping"])
@@ -85,6 +86,7 @@ async def test_calls_cancelled_at_any_moment(script: list[tuple[str, int, int, i
             engine = connection_of(client).engine
             assert engine.streams == {}
             assert connection_of(client).reserved == 0
-            assert engine._window.left + engine._window.owed == engine._window.size
+            window = receive_window_of(engine)
+            assert window.left + window.owed == window.size
             assert server.stats.tcp_connections == 1
         assert server.stats.errors == []

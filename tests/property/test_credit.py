@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import trio_h2ws
+from toolkit.inside import receive_window_of, send_window_of
 from toolkit.record import GET, RecordedStream, Recorder
 
 sizes = st.sampled_from([1, 10, 500, 1000, 3000, 20_000])
@@ -170,8 +171,8 @@ class CreditMachine(RuleBasedStateMachine):
     def settle(self) -> None:
         self.arrive()
         engine, server = self.client.engine, self.server
-        assert engine._window.left == server.outbound_flow_control_window
-        assert engine._queue.window == server._inbound_flow_control_window_manager.current_window_size
+        assert receive_window_of(engine).left == server.outbound_flow_control_window
+        assert send_window_of(engine) == server._inbound_flow_control_window_manager.current_window_size
         alive = {number for number, stream in server.streams.items() if not stream.closed}
         assert alive == set(engine.streams)
         for number, stream in engine.streams.items():
@@ -186,7 +187,8 @@ class CreditMachine(RuleBasedStateMachine):
             return
         engine = self.client.engine
         assert engine.fault is None
-        assert engine._window.left + engine._window.owed == engine._window.size
+        window = receive_window_of(engine)
+        assert window.left + window.owed == window.size
         for stream in engine.streams.values():
             window = stream.receive_window
             assert window.left + window.owed + stream.unread == window.size  # type: ignore[attr-defined]

@@ -170,12 +170,12 @@ def session_heard(
     limits = trio_h2ws.Limits(max_message_size=500, max_queued_messages=queue, max_fragments=20)
     agreed = accept_deflate("permessage-deflate", trio_h2ws.DeflateOptions()) if deflate else None
     session = FrameReceiver(limits, agreed, lambda: 0.0)
-    session.want_parts = False
+    session.queue.want_parts = False
     messages: list[Any] = []
     for piece in pieces:
         session.receive(piece)
-        while session.messages:
-            messages.append(session.pop())
+        while session.queue.messages:
+            messages.append(session.queue.pop())
             session.receive(b"")
     return {
         "messages": messages,

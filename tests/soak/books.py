@@ -49,7 +49,7 @@ def working(connection: Any) -> Iterator[str]:
         yield f"{connection.websockets} WebSockets counted, and the streams say otherwise"
     if engine.protocol != "HTTP/2":
         return
-    window = engine._window
+    window = engine._receiver.window
     if window.left + window.owed != window.size:
         yield f"the connection's window: {window.left} left + {window.owed} owed is not {window.size}"
     for stream in engine.streams.values():
@@ -84,8 +84,9 @@ def idle(connection: Any) -> Iterator[str]:
 def pair(connection: Any, served: Any) -> Iterator[str]:
     """Both sides of an idle connection: they must count the same credit."""
     engine, h2 = connection.engine, served.h2
-    if engine._window.left != h2.outbound_flow_control_window:
-        yield f"we let the server send {engine._window.left}, and it believes {h2.outbound_flow_control_window}"
+    window = engine._receiver.window
+    if window.left != h2.outbound_flow_control_window:
+        yield f"we let the server send {window.left}, and it believes {h2.outbound_flow_control_window}"
     if engine._queue.window != h2.inbound_flow_control_window:
         yield f"the server lets us send {h2.inbound_flow_control_window}, and we believe {engine._queue.window}"
     if served.streams:

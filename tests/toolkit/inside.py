@@ -17,6 +17,31 @@ def connection_of(client: trio_h2ws.Client) -> Any:
     return connection
 
 
+def receive_window_of(engine: Any) -> Any:
+    """What the peer may still send on the whole connection."""
+    return engine._receiver.window
+
+
+def send_window_of(engine: Any) -> int:
+    """How many bytes the peer lets us send on the whole connection."""
+    window: int = engine._queue.window
+    return window
+
+
+def header_table_of(engine: Any) -> Any:
+    """The dynamic table of the HPACK encoder."""
+    return engine._encoder.header_table
+
+
+def set_next_stream_id(engine: Any, stream_id: int) -> None:
+    engine._table.next_id = stream_id
+
+
+def replace_streams(engine: Any, streams: dict[int, Any]) -> None:
+    """Let the engine keep its streams in this dict."""
+    engine.streams = engine._table.streams = engine._receiver._streams = streams
+
+
 def assert_clean(client: trio_h2ws.Client, peer: Any = None) -> None:
     """No stream, no slot and no credit is lost. With the peer: both sides count the same credit, to the byte."""
     for connection in connections_of(client):
@@ -25,7 +50,8 @@ def assert_clean(client: trio_h2ws.Client, peer: Any = None) -> None:
         assert connection.websockets == 0
     if peer is not None:
         engine = connection_of(client).engine
-        assert engine._window.left == peer.may_send
-        assert engine._window.left + engine._window.owed == engine._window.size
-        assert engine._queue.window == peer.let_send
+        window = receive_window_of(engine)
+        assert window.left == peer.may_send
+        assert window.left + window.owed == window.size
+        assert send_window_of(engine) == peer.let_send
         assert not engine.has_output

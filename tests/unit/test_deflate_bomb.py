@@ -30,7 +30,7 @@ def test_a_bomb_costs_what_the_bound_allows(size: int, pieces: int) -> None:
     session = FrameReceiver(
         Limits(max_message_size=MIB), accept_deflate("permessage-deflate", DeflateOptions()), lambda: 0.0
     )
-    session.want_parts = False
+    session.queue.want_parts = False
     frame = (
         struct.pack(">BBQ", 0xC2, 127, len(payload)) + payload
         if len(payload) > 65535
@@ -44,5 +44,5 @@ def test_a_bomb_costs_what_the_bound_allows(size: int, pieces: int) -> None:
     tracemalloc.stop()
     assert session.failure is not None
     assert session.failure[0] == 1009
-    assert not session.messages
+    assert not session.queue.messages
     assert peak < 4 * MIB + 3 * len(frame)

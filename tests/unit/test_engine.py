@@ -7,6 +7,7 @@ import pytest
 
 import trio_h2ws
 from toolkit import frames
+from toolkit.inside import set_next_stream_id
 from toolkit.record import CONNECT, Recorder
 from trio_h2ws._protocols.engine import RequestHead
 
@@ -77,7 +78,7 @@ def test_ids_are_odd_and_grow() -> None:
     recorder = Recorder()
     assert [recorder.open().id for _ in range(3)] == [1, 3, 5]
     assert not recorder.engine.exhausted
-    recorder.engine._next_id = 2**31 - 1
+    set_next_stream_id(recorder.engine, 2**31 - 1)
     assert recorder.open().id == 2**31 - 1
     assert recorder.engine.exhausted
 

@@ -13,8 +13,9 @@ from wsproto.events import BytesMessage, TextMessage
 from toolkit import frames
 from trio_h2ws import DeflateOptions, Limits
 from trio_h2ws._protocols.ws.deflate import accept_deflate
+from trio_h2ws._protocols.ws.frames import check_close
 from trio_h2ws._protocols.ws.receiver import FrameReceiver
-from trio_h2ws._protocols.ws.sender import FrameSender, check_close
+from trio_h2ws._protocols.ws.sender import FrameSender
 
 KEEP = DeflateOptions(server_context_takeover=True, client_context_takeover=True)
 
@@ -22,7 +23,7 @@ KEEP = DeflateOptions(server_context_takeover=True, client_context_takeover=True
 def make_session(limits: Limits | None = None, deflate: str | None = None) -> FrameReceiver:
     agreed = accept_deflate(deflate, KEEP) if deflate is not None else None
     session = FrameReceiver(limits or Limits(), agreed, lambda: 0.0)
-    session.want_parts = False
+    session.queue.want_parts = False
     return session
 
 
@@ -35,8 +36,8 @@ def received(*data: bytes, **options: Any) -> FrameReceiver:
 
 def test_messages() -> None:
     session = received(frames.ws(frames.TEXT, "a") + frames.ws(frames.BINARY, b"b") + frames.ws(frames.TEXT, ""))
-    assert [session.pop() for _ in range(3)] == ["a", b"b", ""]
-    assert session.queued_bytes == 0
+    assert [session.queue.pop() for _ in range(3)] == ["a", b"b", ""]
+    assert session.queue.queued_bytes == 0
 
 
 def test_fragments() -> None:
@@ -45,28 +46,28 @@ def test_fragments() -> None:
         frames.ws(frames.PING, b"p"),
         frames.ws(frames.CONT, "\N{EURO SIGN}".encode()[2:]),
     )
-    assert session.pop() == "\N{EURO SIGN}"
+    assert session.queue.pop() == "\N{EURO SIGN}"
     assert session.replies
 
 
 def test_the_queue_is_bounded_and_what_is_beyond_stays_raw() -> None:
     session = make_session(Limits(max_queued_messages=3))
     session.receive(frames.ws(frames.TEXT, "x") * 10)
-    assert (len(session.messages), session.has_room) == (3, False)
+    assert (len(session.queue.messages), session.queue.has_room) == (3, False)
     taken = []
-    while session.messages:
-        taken.append(session.pop())
+    while session.queue.messages:
+        taken.append(session.queue.pop())
         session.receive(b"")
     assert taken == ["x"] * 10
     session = make_session(Limits(max_queued_bytes=100))
     session.receive(frames.ws(frames.BINARY, bytes(60)) * 10)
-    assert len(session.messages) == 2
+    assert len(session.queue.messages) == 2
 
 
 def test_nothing_counts_after_a_close() -> None:
     session = received(frames.ws_close(1000, "bye") + frames.ws(frames.TEXT, "late") + b"\xff\xff\xff")
     assert (session.close_received, session.close_code, session.close_reason) == (True, 1000, "bye")
-    assert not session.messages
+    assert not session.queue.messages
     assert session.failure is None
 
 
@@ -96,7 +97,7 @@ def test_closes_that_no_peer_may_send(code: int) -> None:
 
 def test_messages_before_a_failure_are_kept() -> None:
     session = received(frames.ws(frames.TEXT, "good") + frames.ws(3, b"bad"))
-    assert session.messages
+    assert session.queue.messages
     assert session.failure is not None
 
 
@@ -115,11 +116,11 @@ def test_bounds_are_checked_before_the_payload_is_here() -> None:
 
 def test_a_message_that_just_fits() -> None:
     limits = Limits(max_message_size=1000)
-    assert len(received(frames.ws(frames.BINARY, bytes(1000)), limits=limits).pop()) == 1000
+    assert len(received(frames.ws(frames.BINARY, bytes(1000)), limits=limits).queue.pop()) == 1000
     session = received(
         frames.ws(frames.BINARY, bytes(600), fin=False), frames.ws(frames.CONT, bytes(400)), limits=limits
     )
-    assert len(session.pop()) == 1000
+    assert len(session.queue.pop()) == 1000
 
 
 def compressed(*parts: bytes, takeover: bool = True) -> list[bytes]:
@@ -139,7 +140,7 @@ def test_compressed_messages(takeover: bool) -> None:
     session = make_session(deflate=answer)
     for data in compressed(*texts, takeover=takeover):
         session.receive(frames.ws(frames.TEXT, data, rsv=4))
-        assert session.pop() == texts[0].decode()
+        assert session.queue.pop() == texts[0].decode()
 
 
 def test_compressed_and_plain_messages_in_turn_with_pings_inside() -> None:
@@ -150,7 +151,7 @@ def test_compressed_and_plain_messages_in_turn_with_pings_inside() -> None:
     session.receive(frames.ws(frames.CONT, first[10:]))
     session.receive(frames.ws(frames.TEXT, "plain"))
     session.receive(frames.ws(frames.BINARY, second, rsv=4))
-    assert [session.pop() for _ in range(3)] == ["one " * 100, "plain", b"two " * 100]
+    assert [session.queue.pop() for _ in range(3)] == ["one " * 100, "plain", b"two " * 100]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_a_deflate_stream_that_ends_with_its_message() -> None:
         deflate = zlib.compressobj(wbits=-15)
         data = deflate.compress(b"final") + deflate.flush(zlib.Z_FINISH)
         session.receive(frames.ws(frames.TEXT, data + b"\0", rsv=4))
-        assert session.pop() == "final"
+        assert session.queue.pop() == "final"
 
 
 def test_a_compressed_message_that_just_fits() -> None:
@@ -183,7 +184,7 @@ def test_a_compressed_message_that_just_fits() -> None:
     for size, fits in ((10_000, True), (10_001, False)):
         (data,) = compressed(bytes(size))
         session = received(frames.ws(frames.BINARY, data, rsv=4), limits=limits, deflate="permessage-deflate")
-        assert bool(session.messages) is fits
+        assert bool(session.queue.messages) is fits
         assert (session.failure is None) is fits
 
 
@@ -235,15 +236,15 @@ def test_codes_that_may_not(code: int) -> None:
 
 def test_parts_as_they_come() -> None:
     session = FrameReceiver(Limits(max_message_size=10), None, lambda: 0.0)
-    session.choose_parts()
+    session.queue.choose_parts()
     session.receive(frames.ws(frames.BINARY, b"one", fin=False))
-    assert session.take_part() == (b"one", False)
+    assert session.queue.take_part() == (b"one", False)
     session.receive(frames.ws(frames.CONT, bytes(100), fin=False) + frames.ws(frames.CONT, b"end"))
     parts = []
     done = False
     while not done:
         session.receive(b"")
-        part, done = session.take_part()
+        part, done = session.queue.take_part()
         parts.append(part)
     assert b"".join(parts) == bytes(100) + b"end"  # type: ignore[arg-type]
 
@@ -254,11 +255,11 @@ def test_a_large_message_waits_until_somebody_says_how_it_is_wanted() -> None:
         session = FrameReceiver(Limits(max_message_size=1000), None, lambda: 0.0)
         session.receive(data)
         assert session.failure is None
-        assert not session.has_room
+        assert not session.queue.has_room
         if parts:
-            session.choose_parts()
+            session.queue.choose_parts()
         else:
-            session.want_parts = False
-        assert session.has_room
+            session.queue.want_parts = False
+        assert session.queue.has_room
         session.receive(b"")
         assert (session.failure is None) is parts

@@ -53,8 +53,9 @@ class Engine(Protocol):
     can_connect: bool  # takes WebSockets as streams (RFC 8441)
     settings_received: bool  # streams may be opened
     streams: dict[int, StreamState]
+    max_streams: int  # how many may be open now
+    exhausted: bool  # it will never take a new stream again
     fault: H2WSError | None  # the connection must end with this
-    bytes_received: int
     round_trip: float
     end_hint: str  # what else to say when the transport has ended
 
@@ -63,11 +64,7 @@ class Engine(Protocol):
     @property
     def bytes_sent(self) -> int: ...
     @property
-    def max_streams(self) -> int: ...
-    @property
-    def exhausted(self) -> bool:
-        """It will take no new streams, ever."""
-        ...
+    def bytes_received(self) -> int: ...
 
     @property
     def paused(self) -> bool:

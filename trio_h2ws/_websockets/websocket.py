@@ -17,7 +17,8 @@ import trio
 
 from .._connection.info import ConnectionInfo
 from .._errors import WebSocketClosed, WebSocketError
-from .._protocols.ws.sender import Data, check_close
+from .._protocols.ws.frames import check_close
+from .._protocols.ws.sender import Data
 from .._requests.response import Response
 from .._util import PrivateConstructor
 from .channel import Channel

@@ -70,7 +70,7 @@ class H1Engine:
         self._chunked = False
         self._trailers: RawFields = []
         self._unread = 0
-        self._over = False
+        self.exhausted = False  # this connection takes no further exchange
         self.end_hint = ""
         self.fault: H2WSError | None = None
         self.bytes_received = 0
@@ -80,10 +80,6 @@ class H1Engine:
     @property
     def has_output(self) -> bool:
         return bool(self._out) or (self._stream is not None and self._stream.out_size > 0)
-
-    @property
-    def exhausted(self) -> bool:
-        return self._over
 
     @property
     def paused(self) -> bool:
@@ -136,7 +132,7 @@ class H1Engine:
             self._out.clear()
             self.streams.clear()
             self._stream = None
-            self._over = True
+            self.exhausted = True
             raise LocalProtocolError(f"HTTP/1.1 can't say that: {error}") from error
 
     def _emit(self, event: h11.Event) -> None:
@@ -169,7 +165,7 @@ class H1Engine:
         """HTTP/1.1 can't end one exchange alone: the connection goes, too."""
         if not stream.closed:
             self._close(stream)
-            self._over = True
+            self.exhausted = True
             self._observer.on_unusable(RemoteProtocolError("the connection ended with its exchange", code))
 
     def consume(self, stream: StreamState, n: int) -> bool:
@@ -235,7 +231,7 @@ class H1Engine:
     def receive_end(self, truncated: bool) -> None:
         """A body without length ends with the connection; with TLS only its goodbye tells an end from a cut."""
         stream = self._stream
-        self._over = True
+        self.exhausted = True
         if stream is None:
             return
         if self._switched:
@@ -307,10 +303,10 @@ class H1Engine:
             return
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
             # Bytes that nobody asked for must not become the next request's response.
-            self._over = bool(self._h11.trailing_data[0])
+            self.exhausted = bool(self._h11.trailing_data[0])
             self._h11.start_next_cycle()
         else:
-            self._over = True  # Connection: close, or a body that ends with the connection
+            self.exhausted = True  # Connection: close, or a body that ends with the connection
         self._close(stream)
         stream.on_end(self._trailers or None)
 

@@ -47,6 +47,14 @@ class NotHTTP2(FrameError):
     """What came is no frame: it begins like an answer in HTTP/1.x."""
 
 
+class StreamError(Exception):
+    """One stream must end with `code` (RFC 9113, section 5.4.2)."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class FrameSplitter:
     """Cuts what arrives into frames. Any split of the same bytes gives the same frames.
 

@@ -1,10 +1,10 @@
-"""HPACK (RFC 7541) with a memory: hpack does the work, and what it did is not done again.
+"""HPACK (RFC 7541) with a cache: hpack does the work, and does not do the same work twice.
 
 Most header fields of a client are the same in every request, and most of a server's in every response of one second.
 As long as the dynamic table has not changed, the same field encodes to the same bytes, and the same block decodes to
-the same fields. So both are remembered until the table changes, which shows in its newest entry.
+the same fields. So both are cached until the table changes, which shows in its newest entry.
 
-Both memories are bounded, and what a peer can put into them is what it could put into the table, too.
+Both caches are bounded, and a peer can put nothing into them that it could not put into the table as well.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from hpack import Decoder, Encoder
 
 from .header_lists import Block
 
-_TABLE = 4096  # bytes; more is memory that the peer chooses for us, and hpack searches it from end to end
+_TABLE = 4096  # bytes; with more the peer would choose our memory, and hpack searches the table from end to end
 _REMEMBERED = 256
 
 
 class BlockEncoder(Encoder):
-    """An encoder whose table stays small, whatever the peer would allow."""
+    """An encoder whose table stays small, however large the peer lets it be."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,20 +34,20 @@ class BlockEncoder(Encoder):
     @header_table_size.setter
     def header_table_size(self, value: int) -> None:
         value = min(value, _TABLE)
-        untold = self.header_table.resized
+        unannounced = self.header_table.resized
         self.header_table.maxsize = value
         if self.header_table.resized:
-            # Of several changes the smallest and the last are told (RFC 7541, section 4.2). hpack would tell all, and
-            # one that is larger than what the peer allows by now is an error to it.
+            # Of several changes the smallest and the last are announced (RFC 7541, section 4.2). hpack would announce
+            # all of them, and a size above what the peer allows by now is an error.
             smallest = min([value, *self.table_size_changes])
             self.table_size_changes = [value] if smallest == value else [smallest, value]
         else:
-            # The same size again: hpack would forget that a change before it was not told to the peer yet.
-            self.header_table.resized = untold
+            # The same size again: hpack would forget that an earlier change has not been announced yet.
+            self.header_table.resized = unannounced
 
     def encode_block(self, block: Block) -> bytes:
-        """The same bytes as `encode`, sooner."""
-        if self.header_table.resized:  # the change of size must be told first, and hpack knows how
+        """The same bytes as `encode`, faster."""
+        if self.header_table.resized:  # the new size must be announced first, and hpack does that
             self._known.clear()
             return self.encode(block)
         known = self._known
@@ -59,7 +59,7 @@ class BlockEncoder(Encoder):
 
     def _encode(self, field: Any) -> bytes:
         if field[0] == b":path" and len(field[1]) < 127:
-            # Never indexed, name from the static table, as it is: Huffman in Python costs more than it saves.
+            # Never indexed, name from the static table, value as it is: Huffman in Python costs more than it saves.
             return b"\x14" + bytes((len(field[1]),)) + field[1]  # type: ignore[no-any-return]
         entries = self.header_table.dynamic_entries
         newest = entries[0] if entries else None
@@ -72,14 +72,14 @@ class BlockEncoder(Encoder):
 
 
 class BlockDecoder(Decoder):
-    """A decoder that knows the blocks it has seen."""
+    """A decoder that remembers the blocks it has seen."""
 
     def __init__(self, max_header_list_size: int) -> None:
         super().__init__(max_header_list_size)
         self._known: dict[bytes, Any] = {}
 
     def decode_block(self, block: bytes) -> Iterable[tuple[bytes, bytes]]:
-        """The fields as bytes; the same object for the same block, so do not change it. Raises HPACKError."""
+        """The fields as bytes. The same block may give the same object: do not change it. Raises HPACKError."""
         known = self._known.get(block)
         if known is not None:
             return known  # type: ignore[no-any-return]

@@ -33,6 +33,7 @@ class SettingsExchange:
         self._h2.decoder = decoder
         self.received = False
         self.can_connect = False  # the first SETTINGS carried ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441, section 3)
+        self._note()
 
     def preface(self, limits: Limits) -> bytes:
         """What a client says first: the preface, our SETTINGS, and the connection's window (it has no setting)."""
@@ -71,6 +72,7 @@ class SettingsExchange:
                     self.can_connect = bool(value)
         answer = self._to_h2(0, b"".join(struct.pack(">HL", code, value) for code, value in kept.items()))
         self.received = True
+        self._note()
         return answer
 
     def acknowledged(self) -> None:
@@ -86,26 +88,13 @@ class SettingsExchange:
         data: bytes = self._h2.data_to_send()
         return data
 
-    # What is in force.
-
-    @property
-    def max_streams(self) -> int:
-        streams: int = self._h2.remote_settings.max_concurrent_streams
-        return streams
-
-    @property
-    def max_header_list_size(self) -> int | None:
-        size: int | None = self._h2.remote_settings.max_header_list_size
-        return size
-
-    @property
-    def frame_size(self) -> int:
-        return min(self._h2.remote_settings.max_frame_size, _LARGEST_FRAME)
-
-    @property
-    def initial_window(self) -> int:
-        window: int = self._h2.remote_settings.initial_window_size
-        return window
+    def _note(self) -> None:
+        """The peer's settings in force, as plain attributes: h2 takes a microsecond to look one up."""
+        settings = self._h2.remote_settings
+        self.max_streams: int = settings.max_concurrent_streams
+        self.max_header_list_size: int | None = settings.max_header_list_size
+        self.frame_size = min(settings.max_frame_size, _LARGEST_FRAME)
+        self.initial_window: int = settings.initial_window_size
 
     def named(self) -> dict[str, int]:
         """The peer's, by their names in RFC 9113 and 8441."""

@@ -1,0 +1,37 @@
+"""What the two directions know about frames: opcodes, masks and close codes (RFC 6455, sections 5 and 7.4)."""
+
+from __future__ import annotations
+
+from wsproto.frame_protocol import XorMaskerSimple
+
+# The first byte of a frame that is a whole message: FIN and the opcode, no reserved bit.
+TEXT, BINARY = 0x81, 0x82
+COMPRESSED = (TEXT | 0x40, BINARY | 0x40)  # the same with RSV1, which permessage-deflate owns
+CLOSE = 0x88
+
+_SLICE = 64 * 1024
+_SMALL_MASK = 1536  # up to here one big-integer XOR beats wsproto's four table look-ups
+
+
+def mask(payload: bytes, key: bytes) -> bytes:
+    """The payload as a client must send it (RFC 6455, section 5.3)."""
+    size = len(payload)
+    if size > _SMALL_MASK:
+        # In slices that stay in the processor's cache; wsproto's masker continues where it stopped.
+        process = XorMaskerSimple(key).process
+        return b"".join([process(bytearray(payload[at : at + _SLICE])) for at in range(0, size, _SLICE)])
+    stretched = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "little") ^ int.from_bytes(stretched, "little")).to_bytes(size, "little")
+
+
+def is_close_code(code: int) -> bool:
+    """Whether a Close may carry it (RFC 6455, section 7.4, and IANA's registry of close codes)."""
+    return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
+
+
+def check_close(code: int, reason: str) -> None:
+    """Raises ValueError for a Close that may not be sent (RFC 6455, section 7.4)."""
+    if not is_close_code(code):
+        raise ValueError(f"close code {code} can't be sent: use 1000 to 1003, 1007 to 1014, or 3000 to 4999")
+    if len(reason.encode()) > 123:
+        raise ValueError("a close reason has at most 123 bytes of UTF-8")

@@ -1,0 +1,136 @@
+"""What the application takes from one WebSocket: whole messages, or the parts of one as they come.
+
+An application that takes whole messages is protected by `Limits.max_message_size`. One that takes parts gets each as
+it comes, so the message may be of any size, and only what waits is bounded. Until the application has chosen, a
+message that is too large to hold waits unread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..._config import Limits
+from .deflate import Deflate
+
+# Shared by all queues without parts, and never changed: most WebSockets never have one.
+_NONE: list[Any] = []
+
+
+class MessageQueue:
+    """Filled by the receiver, emptied by the application: with `pop`, or with `take_part`."""
+
+    __slots__ = (
+        "_deflate",
+        "_limits",
+        "_parts",
+        "_parts_size",
+        "in_message",
+        "messages",
+        "part_done",
+        "queued_bytes",
+        "skipping",
+        "taking",
+        "undecided",
+        "want_parts",
+    )
+
+    def __init__(self, limits: Limits, deflate: Deflate | None) -> None:
+        self._limits = limits
+        self._deflate = deflate
+        self.messages: list[str | bytes] = []  # a short one: an empty deque takes more memory than all the rest here
+        self.queued_bytes = 0
+        self._parts: list[Any] = _NONE
+        self._parts_size = 0
+        self.in_message = False  # the first frame of a message was admitted, and its last is not here
+        self.want_parts: bool | None = None
+        self.undecided = False  # a message too large to hold comes next, and the application has not chosen
+        self.taking = False  # parts of the message under way were taken already
+        self.part_done = False  # and its last part is here
+        self.skipping = False  # and the rest of it is not wanted
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the receiver should parse more."""
+        if self.undecided and self.want_parts is None:
+            return False
+        limits = self._limits
+        held = self.queued_bytes
+        if self.want_parts:
+            held += self._parts_size
+        return (
+            not self.part_done and len(self.messages) < limits.max_queued_messages and held < limits.max_queued_bytes
+        )
+
+    # Filled by the receiver. A message that came in one frame it appends to `messages` itself.
+
+    def add_part(self, part: str | bytes) -> None:
+        """A piece of the message under way."""
+        if (part or not self._parts) and not self.skipping:
+            if self._parts is _NONE:
+                self._parts = []
+            self._parts.append(part)
+            self._parts_size += len(part)
+
+    def end_message(self, text: bool) -> None:
+        """The message under way is complete."""
+        self.in_message = False
+        if self.taking:
+            if self.skipping:
+                self.taking = self.skipping = False
+            else:
+                self.part_done = True
+            return
+        parts = self._parts
+        self.messages.append(parts[0] if len(parts) == 1 else ("" if text else b"").join(parts))
+        self.queued_bytes += self._parts_size
+        parts.clear()
+        self._parts_size = 0
+
+    # Taken by the application.
+
+    def pop(self) -> str | bytes:
+        """The next whole message."""
+        message = self.messages.pop(0)
+        self.queued_bytes = self.queued_bytes - len(message) if self.messages else 0
+        return message
+
+    @property
+    def has_part(self) -> bool:
+        """Whether `take_part` would give something: a part, or the end of the message."""
+        return bool(self.messages) or bool(self._parts_size) or self.part_done
+
+    def choose_parts(self) -> None:
+        """From now on the application takes parts; the message under way may be of any size."""
+        self.want_parts = True
+        if self._deflate is not None:
+            self._deflate.allowed = None
+
+    def take_part(self) -> tuple[str | bytes, bool]:
+        """The next part, and whether it is the message's last. Call it only if `has_part`."""
+        if not self.taking and self.messages:
+            return self.pop(), True
+        self.taking = True
+        parts = self._parts
+        part = parts.pop(0) if parts else b""
+        self._parts_size -= len(part)
+        done = self.part_done and not parts
+        if done:
+            self.taking = self.part_done = False
+        return part, done
+
+    def skip_message(self) -> None:
+        """Drop the rest of a message whose parts were taken up to its middle: what is here, and what will come."""
+        self._parts.clear()
+        self._parts_size = 0
+        if self.part_done:
+            self.taking = self.part_done = False
+        else:
+            self.skipping = self.taking
+
+    def forget(self) -> None:
+        """Drop every message and part that waits."""
+        self.messages.clear()
+        self.queued_bytes = 0
+        self.want_parts = True  # of a message under way as well: each part is dropped as it comes
+        self.taking = self.in_message
+        self.skip_message()
