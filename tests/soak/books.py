@@ -77,8 +77,8 @@ def idle(connection: Any) -> Iterator[str]:
         yield f"{connection.reserved} slots reserved, {connection.websockets} WebSockets"
     if engine.has_output:
         yield "there is something to send"
-    if connection._when_going:
-        yield f"{len(connection._when_going)} still want to hear when it goes"
+    if connection._when_draining:
+        yield f"{len(connection._when_draining)} still want to hear when it goes"
 
 
 def pair(connection: Any, served: Any) -> Iterator[str]:

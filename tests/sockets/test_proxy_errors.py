@@ -14,9 +14,9 @@ from h2.events import RequestReceived
 from h2.settings import SettingCodes, Settings
 
 import trio_h2ws
-from benchmarks.servers.process import free_port
 from servers.http1 import Peer, open_http1
 from servers.listener import Serve, client_context, listening
+from servers.process import free_port
 
 pytestmark = pytest.mark.usefixtures("no_proxies_of_this_machine")
 

@@ -16,10 +16,10 @@ import pytest
 import trio
 
 import trio_h2ws
-from benchmarks.servers.process import free_port, running
 from servers.listener import authority, client_context
+from servers.process import free_port, running
 
-TESTS = pathlib.Path(__file__).parents[1]
+SUPPORT = pathlib.Path(__file__).parents[1] / "support"
 
 
 class Ports(NamedTuple):
@@ -37,7 +37,7 @@ def hypercorn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     binds = ["--bind", f"127.0.0.1:{ports.tls}", "--insecure-bind", f"127.0.0.1:{ports.clear}"]
     tls = ["--certfile", str(certificate), "--keyfile", str(certificate)]
     command = [sys.executable, "-m", "hypercorn", "-k", request.param, *binds, *tls, "servers.app:app"]
-    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
     with running(["env", f"PYTHONPATH={path}", *command], ports.tls):
         yield ports
 

@@ -12,10 +12,10 @@ import pytest
 import trio
 
 import trio_h2ws
-from benchmarks.servers.process import free_port, running
 from servers.http1 import Peer, open_http1
 from servers.http2 import open_both
 from servers.listener import GONE, client_context, listening, until
+from servers.process import free_port, running
 from servers.program import need
 from trio_h2ws.testing import Server, open_server
 

@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
@@ -26,14 +26,6 @@ COMMAND = [sys.executable, "-m", "trio_h2ws"]
 # A proxy is no way to a server on this host.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 unix = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of Unix")
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    async with open_server() as server:
-        yield server
-    assert server.stats.errors == []
-    assert server.stats.protocol_errors == []
 
 
 @pytest.fixture
