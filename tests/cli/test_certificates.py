@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import re
 import sys
@@ -13,7 +12,8 @@ import trustme
 
 from servers.listener import authority, listening, server_context
 
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+from .processes import ENVIRONMENT
+
 COMMANDS = ["get", "probe", "connect", "demo"]
 
 

@@ -1,9 +1,8 @@
-"""`python -m trio_h2ws probe`, as a process, against servers that differ in what they speak."""
+"""`python -m trio_h2ws probe`, against servers that differ in what they speak."""
 
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import re
 import sys
@@ -15,9 +14,13 @@ import trio
 
 from trio_h2ws.testing import Server, open_server
 
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+from .processes import ENVIRONMENT
+
 BOTH = ("h2", "http/1.1")
+
+
 HTTP_1_1_REQUIRED = 13
+
 
 Probe = Callable[..., Awaitable[tuple[int, str, str]]]
 

@@ -1,4 +1,5 @@
-"""What RFC 9113 calls a connection error ends the connection: GOAWAY with its code, and everyone hears at once."""
+"""What RFC 9113 calls a connection error ends the connection: GOAWAY with its code, and an error for every call at
+once."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import trio_h2ws
 from toolkit import frames, scripted_peer
 
 OPEN = 1  # the stream of the request that is under way
+
 
 ERRORS: dict[str, tuple[bytes, int]] = {
     "DATA on stream 0": (frames.raw(0, 0, 0, b"x"), frames.PROTOCOL_ERROR),

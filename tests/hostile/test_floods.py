@@ -1,4 +1,5 @@
-"""Floods are bounded, in memory and in time: past a named bound the connection (or the stream) ends, with a code."""
+"""Floods are bounded, in memory and in time: beyond a named bound the connection (or the stream) ends, with a
+code."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import trio
 from trio.testing import MockClock
 
 import trio_h2ws
-from toolkit import Peer, PeerSocket, assert_clean, bystanders, connection_of, frames, scripted_peer
+from toolkit import Peer, PeerSocket, assert_clean, bystanders, connection_of, frames, open_websocket, scripted_peer
 
 MIB = 1024 * 1024
 
@@ -135,6 +136,67 @@ async def test_settings_frames_full_of_settings() -> None:
         assert (await call.error(trio_h2ws.LimitExceeded)).bound == "max_idle_frames"
 
 
+async def test_informational_responses_without_end() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 2):
+        call = peer.call(client.get, "/")
+        request = await peer.expect_headers()
+        await send_all(peer, frames.headers(request.stream, frames.literals([(":status", "103")])) * 1000)
+        error = await call.error(trio_h2ws.LimitExceeded)
+        assert (error.bound, error.limit) == ("max_informational", trio_h2ws.Limits().max_informational)
+        await peer.expect_rst(request, frames.ENHANCE_YOUR_CALM)
+
+
+async def test_frames_for_streams_that_are_over() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call = peer.call(client.get, "/")
+        request = await peer.expect_headers()
+        await peer.respond(request)
+        await call.result()
+        for frame in (frames.rst(1), frames.window_update(1, 1), frames.headers(1, b"\x88"), frames.data(1, b"x")):
+            await send_all(peer, frame * 100)
+        await peer.settle()
+        # Answered once, and not a hundred times.
+        assert len(peer.sent(hf.RstStreamFrame)) == 1
+        await send_all(peer, frames.rst(1) * 10_000)
+        await peer.expect_goaway(frames.ENHANCE_YOUR_CALM)
+
+
+async def test_a_server_that_resets_every_stream_at_once() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        for _ in range(1000):
+            call = peer.call(client.get, "/")
+            await peer.rst(await peer.expect_headers(), frames.INTERNAL_ERROR)
+            await call.error(trio_h2ws.StreamReset)
+        assert_clean(client, peer)
+        assert peer.dials == 1
+
+
+async def test_what_a_cancelled_stream_may_still_get_is_bounded() -> None:
+    limits = trio_h2ws.Limits(stream_window=10_000, max_stream_window=10_000)
+    async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
+        call = peer.call(client.get, "/")
+        request = await peer.expect_headers()
+        await peer.respond(request, end=False)
+        await peer.settle()
+        call.cancel()
+        await peer.expect_rst(request)
+        await send_all(peer, frames.data(request.stream, b"x") * 20_000)
+        await peer.expect_goaway(frames.ENHANCE_YOUR_CALM)
+
+
+async def test_push_although_it_is_off() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call = peer.call(client.get, "/")
+        request = await peer.expect_headers()
+        block = hpack.Encoder().encode([(":method", "GET"), (":path", "/pushed")])
+        await send_all(peer, frames.push_promise(request.stream, 2, block) * 1000)
+        await peer.expect_goaway(frames.PROTOCOL_ERROR)
+        await call.error(trio_h2ws.RemoteProtocolError)
+
+
+# Header blocks.
+
+
 @pytest.mark.parametrize("piece", [b"", b"\x88", b"x" * 16_000], ids=["empty", "small", "large"])
 async def test_continuation_without_end(piece: bytes) -> None:
     # CVE-2024-27316 and kin.
@@ -203,64 +265,6 @@ async def test_integers_and_strings_that_never_end_in_a_header_block() -> None:
             await call.error(trio_h2ws.RemoteProtocolError)
 
 
-async def test_informational_responses_without_end() -> None:
-    async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 2):
-        call = peer.call(client.get, "/")
-        request = await peer.expect_headers()
-        await send_all(peer, frames.headers(request.stream, frames.literals([(":status", "103")])) * 1000)
-        error = await call.error(trio_h2ws.LimitExceeded)
-        assert (error.bound, error.limit) == ("max_informational", trio_h2ws.Limits().max_informational)
-        await peer.expect_rst(request, frames.ENHANCE_YOUR_CALM)
-
-
-async def test_frames_for_streams_that_are_over() -> None:
-    async with scripted_peer() as peer, peer.open_client() as client:
-        call = peer.call(client.get, "/")
-        request = await peer.expect_headers()
-        await peer.respond(request)
-        await call.result()
-        for frame in (frames.rst(1), frames.window_update(1, 1), frames.headers(1, b"\x88"), frames.data(1, b"x")):
-            await send_all(peer, frame * 100)
-        await peer.settle()
-        # Answered once, and not a hundred times.
-        assert len(peer.sent(hf.RstStreamFrame)) == 1
-        await send_all(peer, frames.rst(1) * 10_000)
-        await peer.expect_goaway(frames.ENHANCE_YOUR_CALM)
-
-
-async def test_a_server_that_resets_every_stream_at_once() -> None:
-    async with scripted_peer() as peer, peer.open_client() as client:
-        for _ in range(1000):
-            call = peer.call(client.get, "/")
-            await peer.rst(await peer.expect_headers(), frames.INTERNAL_ERROR)
-            await call.error(trio_h2ws.StreamReset)
-        assert_clean(client, peer)
-        assert peer.dials == 1
-
-
-async def test_what_a_cancelled_stream_may_still_get_is_bounded() -> None:
-    limits = trio_h2ws.Limits(stream_window=10_000, max_stream_window=10_000)
-    async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
-        call = peer.call(client.get, "/")
-        request = await peer.expect_headers()
-        await peer.respond(request, end=False)
-        await peer.settle()
-        call.cancel()
-        await peer.expect_rst(request)
-        await send_all(peer, frames.data(request.stream, b"x") * 20_000)
-        await peer.expect_goaway(frames.ENHANCE_YOUR_CALM)
-
-
-async def test_push_although_it_is_off() -> None:
-    async with scripted_peer() as peer, peer.open_client() as client:
-        call = peer.call(client.get, "/")
-        request = await peer.expect_headers()
-        block = hpack.Encoder().encode([(":method", "GET"), (":path", "/pushed")])
-        await send_all(peer, frames.push_promise(request.stream, 2, block) * 1000)
-        await peer.expect_goaway(frames.PROTOCOL_ERROR)
-        await call.error(trio_h2ws.RemoteProtocolError)
-
-
 # Bodies.
 
 
@@ -303,17 +307,9 @@ async def test_a_body_that_inflates_beyond_the_bound(layers: int) -> None:
 # WebSockets.
 
 
-async def open_socket(
-    peer: Peer, client: trio_h2ws.Client, answer: str | None = None
-) -> tuple[trio_h2ws.WebSocket, PeerSocket]:
-    opening = peer.call(client.connect_websocket, "/")
-    theirs = await peer.accept_websocket({} if answer is None else {"sec-websocket-extensions": answer})
-    return await opening.result(), theirs
-
-
 async def test_websocket_pings_that_are_answered_and_not_read() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 2):
-        ws, theirs = await open_socket(peer, client)
+        ws, theirs = await open_websocket(peer, client)
         peer.auto_credit = False
         receiving = peer.call(ws.receive)
         with bounded(20 * MIB, 10):
@@ -332,7 +328,7 @@ async def test_websocket_pings_that_are_answered_and_not_read() -> None:
 
 async def test_websocket_pings_one_a_second_for_hours(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
-        ws, theirs = await open_socket(peer, client)
+        ws, theirs = await open_websocket(peer, client)
         for _ in range(5000):
             await theirs.frame(frames.PING, b"x")
             await theirs.expect_frame(frames.PONG)
@@ -343,7 +339,7 @@ async def test_websocket_pings_one_a_second_for_hours(autojump_clock: MockClock)
 @pytest.mark.parametrize("opcode", [frames.PING, frames.PONG])
 async def test_a_flood_of_control_frames_on_a_websocket(opcode: int) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 2):
-        ws, theirs = await open_socket(peer, client)
+        ws, theirs = await open_websocket(peer, client)
         receiving = peer.call(ws.receive)
         with bounded(20 * MIB, 10):
             await peer.data(theirs, frames.ws(opcode) * 50_000)
@@ -356,7 +352,7 @@ async def test_a_flood_of_control_frames_on_a_websocket(opcode: int) -> None:
 async def test_a_message_in_tiny_fragments(payload: bytes) -> None:
     # CVE-2026-12151
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 2):
-        ws, theirs = await open_socket(peer, client)
+        ws, theirs = await open_websocket(peer, client)
         receiving = peer.call(ws.receive)
         flood = frames.ws(frames.BINARY, fin=False) + frames.ws(frames.CONT, payload, fin=False) * 30_000
         with bounded(20 * MIB, 10):
@@ -368,7 +364,7 @@ async def test_a_message_in_tiny_fragments(payload: bytes) -> None:
 
 async def test_a_flood_of_empty_messages_waits_in_the_window() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
-        ws, theirs = await open_socket(peer, client)
+        ws, theirs = await open_websocket(peer, client)
         with bounded(20 * MIB, 10):
             await peer.data(theirs, frames.ws(frames.TEXT) * 100_000)
             await peer.settle()
@@ -382,7 +378,7 @@ async def test_a_flood_of_empty_messages_waits_in_the_window() -> None:
 async def test_a_message_over_the_bound(fragments: int) -> None:
     limits = trio_h2ws.Limits(max_message_size=100_000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client, bystanders(peer, client, 2):
-        ws, theirs = await open_socket(peer, client)
+        ws, theirs = await open_websocket(peer, client)
         receiving = peer.call(ws.receive)
         await theirs.send(b"x" * 100_000)
         assert await receiving.result() == b"x" * 100_000
@@ -401,7 +397,7 @@ async def test_a_message_over_the_bound_that_nobody_has_asked_for_is_held_by_the
     # It could still be taken in parts, so it is no error yet.
     limits = trio_h2ws.Limits(max_message_size=100_000, stream_window=50_000, max_stream_window=50_000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client, bystanders(peer, client, 2):
-        ws, theirs = await open_socket(peer, client)
+        ws, theirs = await open_websocket(peer, client)
         peer.start_soon(flood_forever, theirs)
         await peer.settle()
         assert len(ws._channel.receiver._raw) + connection_of(client).engine.streams[theirs.stream].unread <= 200_000
@@ -426,7 +422,7 @@ async def test_a_message_that_inflates_beyond_the_bound(split: int) -> None:
     deflate = zlib.compressobj(wbits=-15)
     bomb = deflate.compress(bytes(200 * MIB)) + deflate.flush(zlib.Z_SYNC_FLUSH)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client, bystanders(peer, client, 2):
-        ws, theirs = await open_socket(peer, client, "permessage-deflate")
+        ws, theirs = await open_websocket(peer, client, headers={"sec-websocket-extensions": "permessage-deflate"})
         receiving = peer.call(ws.receive)
         data = frames.ws(frames.BINARY, bomb[:-4], rsv=4)
         with bounded(8 * MIB, 5):
@@ -440,7 +436,7 @@ async def test_a_message_that_inflates_beyond_the_bound(split: int) -> None:
 async def test_fragments_that_inflate_beyond_the_bound() -> None:
     limits = trio_h2ws.Limits(max_message_size=MIB)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
-        ws, theirs = await open_socket(peer, client, "permessage-deflate")
+        ws, theirs = await open_websocket(peer, client, headers={"sec-websocket-extensions": "permessage-deflate"})
         receiving = peer.call(ws.receive)
         deflate = zlib.compressobj(wbits=-15)
         with bounded(16 * MIB, 5):
@@ -457,7 +453,7 @@ async def test_a_full_queue_and_the_end_of_the_stream_cost_no_more_than_the_byte
     # Many chunks wait for room when the stream ends; joining them one by one would be quadratic.
     limits = trio_h2ws.Limits(stream_window=16 * MIB)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
-        ws, theirs = await open_socket(peer, client)
+        ws, theirs = await open_websocket(peer, client)
         message = frames.ws(frames.BINARY, b"x" * 1000)
         data = message * (12 * MIB // len(message))
         start = time.process_time()

@@ -1,4 +1,5 @@
-"""A call may be cancelled at any await. Its stream ends, its slot and its credit come back, the next one works."""
+"""A call may be cancelled at any await. Its stream ends, its slot and its credit come back, and the next call
+works."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import AsyncIterator
 import hyperframe.frame as hf
 import pytest
 import trio
+from trio.testing import MockClock
 
 import trio_h2ws
 from toolkit import Peer, assert_clean, connection_of, frames, scripted_peer
@@ -55,6 +57,16 @@ async def test_a_request_cancelled_in_the_same_moment_in_which_it_was_sent() -> 
         response = await client.get("/after", headers={"x-new": "y"})
         assert response.content == b"/after"
         await peer.settle()
+        assert_clean(client, peer)
+
+
+async def test_the_callers_own_deadline_holds(autojump_clock: MockClock) -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        for function in (client.get, client.connect_websocket):
+            with trio.move_on_after(1) as scope:
+                await function("/")
+            assert scope.cancelled_caught
+            await peer.expect_rst(await peer.expect_headers(), frames.CANCEL)
         assert_clean(client, peer)
 
 
@@ -291,6 +303,9 @@ async def test_a_ping_cancelled() -> None:
         await peer.settle()
         assert not ping.done
         ws.abort()
+
+
+# The whole client.
 
 
 async def test_a_cancelled_client_resets_and_closes_without_waiting(autojump_clock: trio.testing.MockClock) -> None:

@@ -1,13 +1,17 @@
-"""The end of a client: GOAWAY, the last bytes, nothing left behind, and the user's exception as it was."""
+"""The end of a client: GOAWAY, the last bytes, nothing left over, and the user's exception as it was."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import hyperframe.frame as hf
 import pytest
 import trio
+from trio.testing import MockClock
 
 import trio_h2ws
 from toolkit import scripted_peer
+from trio_h2ws.testing import open_server
 
 
 async def test_leaving_says_goaway_and_closes() -> None:
@@ -162,24 +166,6 @@ async def test_a_peer_that_does_not_read_holds_the_end_no_longer_than_its_bound(
         assert trio.current_time() - start == pytest.approx(3)
 
 
-async def test_a_dial_under_way_ends_with_the_client(autojump_clock: trio.testing.MockClock) -> None:
-    async def never(host: str, port: int) -> trio.abc.Stream:
-        await trio.sleep_forever()
-        raise AssertionError
-
-    start = trio.current_time()
-    async with trio_h2ws.open_client(open_stream=never) as client, trio.open_nursery() as nursery:
-
-        async def call() -> None:
-            with pytest.raises(trio.ClosedResourceError):
-                await client.get("https://example.org/")
-
-        with trio.move_on_after(1):
-            await client.get("https://example.org/")
-    del nursery, call
-    assert trio.current_time() - start == pytest.approx(1)
-
-
 async def test_what_was_sent_before_the_end_leaves() -> None:
     async with scripted_peer() as peer:
         async with peer.open_client() as client:
@@ -193,6 +179,18 @@ async def test_what_was_sent_before_the_end_leaves() -> None:
         await theirs.expect_rst()
         await peer.expect_goaway(0)
         assert isinstance(peer.frames[-1], hf.GoAwayFrame)
+
+
+async def test_messages_sent_just_before_the_client_is_left_were_lost() -> None:
+    async with open_server(memory=True) as server:
+        async with trio_h2ws.open_client(ssl_context=server.ssl_context, open_stream=server.open_stream) as client:
+            ws = await client.connect_websocket(f"{server.ws_url}/ws/echo", compression=None)
+            before = server.stats.bytes_in
+            for _ in range(5):
+                await ws.send("x" * 1000)
+        with trio.fail_after(5):
+            while server.stats.bytes_in - before < 5000:  # noqa: ASYNC110  # another thread of events: the server's
+                await trio.sleep(0.01)
 
 
 @pytest.mark.parametrize("passes", range(8))
@@ -219,3 +217,82 @@ async def test_nothing_of_ours_stands_behind_our_goaway(passes: int) -> None:
         await trio.testing.wait_all_tasks_blocked()
         kinds = [type(frame) for frame in peer.frames]
         assert kinds.index(hf.GoAwayFrame) == len(kinds) - 1
+
+
+# Dials that are under way.
+
+
+async def test_a_dial_under_way_ends_with_the_client(autojump_clock: trio.testing.MockClock) -> None:
+    async def never(host: str, port: int) -> trio.abc.Stream:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    start = trio.current_time()
+    async with trio_h2ws.open_client(open_stream=never) as client, trio.open_nursery() as nursery:
+
+        async def call() -> None:
+            with pytest.raises(trio.ClosedResourceError):
+                await client.get("https://example.org/")
+
+        with trio.move_on_after(1):
+            await client.get("https://example.org/")
+    del nursery, call
+    assert trio.current_time() - start == pytest.approx(1)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_left_when_the_dial_is_ready(cancelled: bool, autojump_clock: MockClock) -> None:
+    """The dial has its connection and is about to put it into the pool, which has ended meanwhile. A connection that
+    is put there would be ended by nothing but its idle time, and leaving the client waits for all of its tasks."""
+    async with scripted_peer() as peer:
+        start = trio.current_time()
+        with trio.CancelScope() as scope:
+            async with peer.open_client() as client:
+                dial, is_ready = client._pool._dialer.dial, trio.Event()
+
+                async def dial_then_nothing_to_cancel(*args: Any, **options: Any) -> Any:
+                    connection = await dial(*args, **options)
+                    is_ready.set()
+                    for _ in range(10):
+                        await trio.lowlevel.cancel_shielded_checkpoint()
+                    return connection
+
+                client._pool._dialer.dial = dial_then_nothing_to_cancel
+                call = peer.call(client.get, "/")
+                await is_ready.wait()
+                if cancelled:
+                    scope.cancel()
+                    await trio.lowlevel.checkpoint()
+        assert trio.current_time() - start < 5
+        await call.error(trio.ClosedResourceError)
+        await peer.expect_eof()
+
+
+async def test_left_before_the_dial_has_run(autojump_clock: MockClock) -> None:
+    for _ in range(20):  # which of the two tasks runs first is up to the scheduler
+        async with scripted_peer(settings=None) as peer:
+            start = trio.current_time()
+            async with peer.open_client() as client:
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await client.get("/")
+            assert trio.current_time() == start
+
+
+async def test_a_websocket_of_a_task_outside_that_is_just_being_dialled(autojump_clock: MockClock) -> None:
+    async with scripted_peer() as peer:
+        start = trio.current_time()
+        async with peer.open_client(http2="never") as client:
+            connecting, on = trio.Event(), trio.Event()
+
+            async def hold() -> None:
+                connecting.set()
+                await on.wait()
+
+            peer._network.before_dial = hold
+            call = peer.call(client.connect_websocket, "ws://peer.test/")
+            await connecting.wait()
+        on.set()
+        await call.error(trio.ClosedResourceError)
+        await peer.expect_eof()
+        assert trio.current_time() - start < 5

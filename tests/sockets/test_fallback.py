@@ -1,7 +1,8 @@
-"""Which way a WebSocket goes: the browsers' choice, and better."""
+"""Which HTTP a WebSocket is opened over, as browsers choose and better, and which HTTP a request is sent over."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,11 +10,15 @@ import trio
 
 import trio_h2ws
 from servers.http1 import Peer, Request
-from servers.http2 import Answer, Both, goaway, hang_up, open_both, reset, silence, status
-from servers.listener import listening, until
+from servers.http2 import Answer, Both, HangUp, goaway, hang_up, open_both, reset, silence, status
+from servers.listener import until
 
 REFUSED_STREAM = 7
+
+
 HTTP_1_1_REQUIRED = 13
+
+
 QUICK = trio_h2ws.Timeouts(handshake=0.2)
 
 
@@ -156,101 +161,36 @@ async def test_remembering_can_be_switched_off() -> None:
             assert server.connects == connects
 
 
-@pytest.mark.parametrize("code", [302, 401, 403, 404, 410, 429, 500, 503])
-async def test_a_real_refusal_is_the_answer(code: int) -> None:
-    answer = status(code, b"because", location="/elsewhere")
-    async with open_both(answer) as server, server.listener.open_client() as client:
-        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
-            await client.connect_websocket("/")
-        assert (caught.value.status, caught.value.body) == (code, b"because")
-        assert (server.connects, server.upgrades, server.listener.accepted) == (1, 0, 1)
-        assert ways(client) == {("HTTP/2", "HTTP/2")}
-
-
-@pytest.mark.parametrize("answer", [status(400), reset(2), silence])
-async def test_if_http1_does_not_do_it_either_the_first_answer_counts(answer: Answer) -> None:
-    async def refuse(peer: Peer, request: Request) -> None:
-        await peer.respond(400, b"not even so", [("connection", "close")])
-
-    async with open_both(answer, over_http1=refuse) as server, server.listener.open_client(timeouts=QUICK) as client:
-        for tries in (1, 2):
-            with pytest.raises(trio_h2ws.H2WSError) as caught:
-                await client.connect_websocket("/")
-            assert isinstance(caught.value.__cause__, trio_h2ws.WebSocketRejected)
-            # Nothing was learnt, so both are tried again.
-            assert (server.connects, server.upgrades) == (tries, tries)
-
-
-async def test_a_refusal_over_http1_after_the_fallback_is_the_answer() -> None:
-    async def refuse(peer: Peer, request: Request) -> None:
-        await peer.respond(401, b"who are you?", [("connection", "close")])
-
-    async with open_both(status(501), over_http1=refuse) as server, server.listener.open_client() as client:
-        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
-            await client.connect_websocket("/")
-        assert (caught.value.status, caught.value.body) == (401, b"who are you?")
-        assert server.upgrades == 1
-
-
-async def test_a_server_with_http2_alone() -> None:
-    """No way over HTTP/1.1: what HTTP/2 said is what the user hears."""
-    async with open_both(status(405), http1=False) as server, server.listener.open_client() as client:
-        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
-            await client.connect_websocket("/")
-        assert caught.value.status == 405
-        assert (await client.get("/")).status == 200
-
-
-async def require(server: Both, client: trio_h2ws.Client) -> trio_h2ws.HTTP2NotAvailable:
-    with pytest.raises(trio_h2ws.HTTP2NotAvailable) as caught:
-        await client.connect_websocket("/", http2="require")
-    assert server.upgrades == 0
-    return caught.value
-
-
-async def test_require_says_setting_absent() -> None:
-    async with open_both(extended_connect=False) as server, server.listener.open_client() as client:
-        assert (await require(server, client)).reason == "setting-absent"
-
-
-async def test_require_says_refused() -> None:
-    async with open_both(reset(HTTP_1_1_REQUIRED)) as server, server.listener.open_client() as client:
-        assert (await require(server, client)).reason == "refused"
-
-
-async def test_require_says_alpn() -> None:
-    async with open_both(alpn=["http/1.1"]) as server, server.listener.open_client() as client:
-        assert (await require(server, client)).reason == "alpn"
-
-
-async def test_require_is_not_put_off_by_what_is_remembered() -> None:
-    async with open_both(silence) as server, server.listener.open_client(timeouts=QUICK) as client:
+@pytest.mark.parametrize("fault", [hang_up, reset(REFUSED_STREAM)])
+async def test_where_they_went_over_http2_once_chance_is_never_a_reason_for_http1(fault: Answer) -> None:
+    """Hundreds of feeds on a bad network must not get a connection each."""
+    answers = [accept, *[fault] * 100]
+    limits = trio_h2ws.Limits(max_retries=2)
+    async with (
+        open_both(lambda h2, stream: answers.pop(0)(h2, stream)) as server,
+        server.listener.open_client(limits=limits) as client,
+    ):
         await client.connect_websocket("/")
-        with pytest.raises(trio_h2ws.WebSocketError, match="handshake"):
-            await client.connect_websocket("/", http2="require")
-        assert (server.connects, server.upgrades) == (2, 1)
-
-
-async def test_never_goes_straight_to_http1() -> None:
-    async with open_both(accept) as server, server.listener.open_client(http2="never") as client:
-        assert await echoes(await client.connect_websocket("/"))
-        assert (server.connects, server.upgrades) == (0, 1)
-        assert server.listener.offers == [["http/1.1"]]
-
-
-async def test_never_for_one_call() -> None:
-    async with open_both(accept) as server, server.listener.open_client() as client:
-        assert (await client.connect_websocket("/", http2="never")).http_version == "HTTP/1.1"
-        assert (await client.connect_websocket("/")).http_version == "HTTP/2"
-
-
-async def test_a_200_that_is_a_page_is_no_websocket() -> None:
-    page = status(200, b"<html>hello", **{"content-type": "text/html"})
-    async with open_both(page) as server, server.listener.open_client(http2="require") as client:
-        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+        with pytest.raises((trio_h2ws.ConnectionLost, trio_h2ws.RequestNotProcessed)):
             await client.connect_websocket("/")
-        assert (caught.value.status, caught.value.body) == (200, b"<html>hello")
-        assert server.connects == 1
+        answers[:] = [accept]
+        assert (await client.connect_websocket("/")).http_version == "HTTP/2"
+        assert server.upgrades == 0
+
+
+async def test_one_slow_answer_where_they_went_over_http2_is_not_remembered() -> None:
+    answers = [accept, silence, accept]
+    async with (
+        open_both(lambda h2, stream: answers.pop(0)(h2, stream)) as server,
+        server.listener.open_client(timeouts=QUICK) as client,
+    ):
+        versions = [(await client.connect_websocket("/")).http_version for _ in range(3)]
+        assert versions == ["HTTP/2", "HTTP/1.1", "HTTP/2"]
+        # A second time is no chance any more.
+        answers[:] = [silence, silence]
+        assert (await client.connect_websocket("/")).http_version == "HTTP/1.1"
+        assert (await client.connect_websocket("/")).http_version == "HTTP/1.1"
+        assert (len(answers), server.connects, server.upgrades) == (1, 4, 3)
 
 
 async def test_many_at_once_learn_together() -> None:
@@ -339,36 +279,37 @@ async def test_the_bound_on_websockets_over_http1_is_told() -> None:
         assert server.upgrades == 1
 
 
-@pytest.mark.parametrize("fault", [hang_up, reset(REFUSED_STREAM)])
-async def test_where_they_went_over_http2_once_chance_is_never_a_reason_for_http1(fault: Answer) -> None:
-    """Hundreds of feeds on a bad network must not get a connection each."""
-    answers = [accept, *[fault] * 100]
-    limits = trio_h2ws.Limits(max_retries=2)
-    async with (
-        open_both(lambda h2, stream: answers.pop(0)(h2, stream)) as server,
-        server.listener.open_client(limits=limits) as client,
-    ):
+# http2="require" and "never".
+
+
+async def require(server: Both, client: trio_h2ws.Client) -> trio_h2ws.HTTP2NotAvailable:
+    with pytest.raises(trio_h2ws.HTTP2NotAvailable) as caught:
+        await client.connect_websocket("/", http2="require")
+    assert server.upgrades == 0
+    return caught.value
+
+
+async def test_require_says_setting_absent() -> None:
+    async with open_both(extended_connect=False) as server, server.listener.open_client() as client:
+        assert (await require(server, client)).reason == "setting-absent"
+
+
+async def test_require_says_refused() -> None:
+    async with open_both(reset(HTTP_1_1_REQUIRED)) as server, server.listener.open_client() as client:
+        assert (await require(server, client)).reason == "refused"
+
+
+async def test_require_says_alpn() -> None:
+    async with open_both(alpn=["http/1.1"]) as server, server.listener.open_client() as client:
+        assert (await require(server, client)).reason == "alpn"
+
+
+async def test_require_is_not_put_off_by_what_is_remembered() -> None:
+    async with open_both(silence) as server, server.listener.open_client(timeouts=QUICK) as client:
         await client.connect_websocket("/")
-        with pytest.raises((trio_h2ws.ConnectionLost, trio_h2ws.RequestNotProcessed)):
-            await client.connect_websocket("/")
-        answers[:] = [accept]
-        assert (await client.connect_websocket("/")).http_version == "HTTP/2"
-        assert server.upgrades == 0
-
-
-async def test_one_slow_answer_where_they_went_over_http2_is_not_remembered() -> None:
-    answers = [accept, silence, accept]
-    async with (
-        open_both(lambda h2, stream: answers.pop(0)(h2, stream)) as server,
-        server.listener.open_client(timeouts=QUICK) as client,
-    ):
-        versions = [(await client.connect_websocket("/")).http_version for _ in range(3)]
-        assert versions == ["HTTP/2", "HTTP/1.1", "HTTP/2"]
-        # A second time is no chance any more.
-        answers[:] = [silence, silence]
-        assert (await client.connect_websocket("/")).http_version == "HTTP/1.1"
-        assert (await client.connect_websocket("/")).http_version == "HTTP/1.1"
-        assert (len(answers), server.connects, server.upgrades) == (1, 4, 3)
+        with pytest.raises(trio_h2ws.WebSocketError, match="handshake"):
+            await client.connect_websocket("/", http2="require")
+        assert (server.connects, server.upgrades) == (2, 1)
 
 
 async def test_required_the_whole_refusal_is_told() -> None:
@@ -382,6 +323,76 @@ async def test_required_the_whole_refusal_is_told() -> None:
         assert server.connects == 1
 
 
+async def test_never_goes_straight_to_http1() -> None:
+    async with open_both(accept) as server, server.listener.open_client(http2="never") as client:
+        assert await echoes(await client.connect_websocket("/"))
+        assert (server.connects, server.upgrades) == (0, 1)
+        assert server.listener.offers == [["http/1.1"]]
+
+
+async def test_never_for_one_call() -> None:
+    async with open_both(accept) as server, server.listener.open_client() as client:
+        assert (await client.connect_websocket("/", http2="never")).http_version == "HTTP/1.1"
+        assert (await client.connect_websocket("/")).http_version == "HTTP/2"
+
+
+# Answers that are final.
+
+
+@pytest.mark.parametrize("code", [302, 401, 403, 404, 410, 429, 500, 503])
+async def test_a_real_refusal_is_the_answer(code: int) -> None:
+    answer = status(code, b"because", location="/elsewhere")
+    async with open_both(answer) as server, server.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+            await client.connect_websocket("/")
+        assert (caught.value.status, caught.value.body) == (code, b"because")
+        assert (server.connects, server.upgrades, server.listener.accepted) == (1, 0, 1)
+        assert ways(client) == {("HTTP/2", "HTTP/2")}
+
+
+@pytest.mark.parametrize("answer", [status(400), reset(2), silence])
+async def test_if_http1_does_not_do_it_either_the_first_answer_counts(answer: Answer) -> None:
+    async def refuse(peer: Peer, request: Request) -> None:
+        await peer.respond(400, b"not even so", [("connection", "close")])
+
+    async with open_both(answer, over_http1=refuse) as server, server.listener.open_client(timeouts=QUICK) as client:
+        for tries in (1, 2):
+            with pytest.raises(trio_h2ws.H2WSError) as caught:
+                await client.connect_websocket("/")
+            assert isinstance(caught.value.__cause__, trio_h2ws.WebSocketRejected)
+            # Nothing was learnt, so both are tried again.
+            assert (server.connects, server.upgrades) == (tries, tries)
+
+
+async def test_a_refusal_over_http1_after_the_fallback_is_the_answer() -> None:
+    async def refuse(peer: Peer, request: Request) -> None:
+        await peer.respond(401, b"who are you?", [("connection", "close")])
+
+    async with open_both(status(501), over_http1=refuse) as server, server.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+            await client.connect_websocket("/")
+        assert (caught.value.status, caught.value.body) == (401, b"who are you?")
+        assert server.upgrades == 1
+
+
+async def test_a_server_with_http2_alone() -> None:
+    """No way over HTTP/1.1: what HTTP/2 said is what the user hears."""
+    async with open_both(status(405), http1=False) as server, server.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+            await client.connect_websocket("/")
+        assert caught.value.status == 405
+        assert (await client.get("/")).status == 200
+
+
+async def test_a_200_that_is_a_page_is_no_websocket() -> None:
+    page = status(200, b"<html>hello", **{"content-type": "text/html"})
+    async with open_both(page) as server, server.listener.open_client(http2="require") as client:
+        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+            await client.connect_websocket("/")
+        assert (caught.value.status, caught.value.body) == (200, b"<html>hello")
+        assert server.connects == 1
+
+
 async def test_a_careless_yes_with_a_type_is_a_yes() -> None:
     def careless(h2: Any, stream: int) -> None:
         h2.send_headers(stream, [(":status", "200"), ("content-type", "text/html")])
@@ -392,16 +403,121 @@ async def test_a_careless_yes_with_a_type_is_a_yes() -> None:
         assert server.connects == 1
 
 
-async def test_a_server_that_agrees_on_h2_and_speaks_http1() -> None:
-    async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
-        peer = Peer(stream, alpn)
-        if alpn == "h2":
-            await peer.send(b"HT")
-            await peer.send(b"TP/1.1 400 Bad Request\r\n\r\n")
-        elif (await peer.request()) is not None:
-            await peer.respond(200, b"over HTTP/1.1")
+# A server that refuses and hangs up at once has still refused.
 
-    async with listening(serve, alpn=["h2", "http/1.1"]) as server, server.open_client() as client:
-        assert (await client.get("/")).text == "over HTTP/1.1"
-        with pytest.raises(trio_h2ws.HTTP2NotAvailable, match=r"answered in HTTP/1\.1"):
+
+HEADS = [
+    b"HTTP/1.1 401 Unauthorized\r\n\r\n",  # its body ends with the connection
+    b"HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\nwho",
+    b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 100\r\n\r\nwho",
+    b"HTTP/1.1 401 Unauthorized\r\ntransfer-encoding: chunked\r\n\r\n3\r\nwho\r\n",
+]
+
+
+@pytest.mark.parametrize("head", HEADS)
+async def test_over_http1(head: bytes) -> None:
+    async def refuse(peer: Peer, request: Request) -> None:
+        await peer.send(head)
+        inner = peer.stream.transport_stream if isinstance(peer.stream, trio.SSLStream) else peer.stream
+        await inner.aclose()  # no close_notify
+
+    async with (
+        open_both(extended_connect=False, over_http1=refuse) as server,
+        server.listener.open_client() as client,
+    ):
+        for _ in range(3):
+            with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+                await client.connect_websocket("/")
+            assert caught.value.status == 401
+            assert caught.value.body in (b"", b"who")
+
+
+def half(code: int) -> Any:
+    def answer(h2: Any, stream: int) -> None:
+        h2.send_headers(stream, [(":status", str(code)), ("content-length", "100")])
+        h2.send_data(stream, b"half of it")
+        raise HangUp
+
+    return answer
+
+
+async def test_over_http2() -> None:
+    async with open_both(half(403)) as server, server.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+            await client.connect_websocket("/")
+        assert (caught.value.status, caught.value.body) == (403, b"half of it")
+        assert (server.connects, server.upgrades) == (1, 0)
+
+
+async def test_over_http2_with_a_status_that_leads_to_http1() -> None:
+    async with open_both(half(501)) as server, server.listener.open_client() as client:
+        assert (await client.connect_websocket("/")).http_version == "HTTP/1.1"
+        assert (server.connects, server.upgrades) == (1, 1)
+
+
+# HTTP_1_1_REQUIRED for a request (RFC 9113, section 7): it is sent over HTTP/1.1, and so are those after it.
+
+
+NOTHING_DONE = [reset(HTTP_1_1_REQUIRED), goaway(HTTP_1_1_REQUIRED, seen=False)]
+
+
+def half_an_answer(h2: Any, stream: int) -> None:
+    h2.send_headers(stream, [(":status", "200")])
+    h2.send_data(stream, b"half of it")
+    h2.reset_stream(stream, HTTP_1_1_REQUIRED)
+
+
+@pytest.mark.parametrize("answer", NOTHING_DONE)
+async def test_it_goes_over_http1_and_that_is_remembered(answer: Answer) -> None:
+    async with open_both(request=answer) as server, server.listener.open_client() as client:
+        with trio.fail_after(1):
+            for _ in range(3):
+                response = await client.post("/", content=b"again")
+                assert (response.http_version, response.text) == ("HTTP/1.1", "over HTTP/1.1")
+            async with client.stream("GET", "/") as streamed:
+                assert await streamed.read() == b"over HTTP/1.1"
+        assert server.requests == ["HTTP/2 /", *["HTTP/1.1 /"] * 4]
+
+
+async def test_what_may_have_been_done_is_not_done_twice() -> None:
+    async with open_both(request=goaway(HTTP_1_1_REQUIRED, seen=True)) as server:
+        async with server.listener.open_client() as client:
+            with pytest.raises(trio_h2ws.ConnectionTerminated):
+                await client.post("/", content=b"pay")
+            assert server.requests == ["HTTP/2 /"]
+            assert (await client.get("/")).http_version == "HTTP/1.1"  # twice does no harm
+
+
+async def test_half_an_answer_is_an_answer() -> None:
+    async with open_both(request=half_an_answer) as server, server.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.StreamReset):
+            await client.post("/", content=b"pay")
+        assert server.requests == ["HTTP/2 /"]
+
+
+async def test_a_websocket_follows() -> None:
+    async with open_both(request=reset(HTTP_1_1_REQUIRED)) as server, server.listener.open_client() as client:
+        await client.get("/")
+        assert {c.websockets for c in client.connections} == {"HTTP/1.1 (refused)"}
+        async with client.websocket("/") as ws:
+            assert ws.http_version == "HTTP/1.1"
+        assert server.connects == 0
+
+
+async def test_required_it_is_not_available() -> None:
+    async with open_both(request=reset(HTTP_1_1_REQUIRED)) as server, server.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.HTTP2NotAvailable) as caught:
             await client.get("/", http2="require")
+        assert caught.value.reason == "refused"
+        assert server.requests == ["HTTP/2 /"]
+
+
+async def test_a_body_that_is_gone_is_not_sent_again_but_the_next_one_arrives() -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"once"
+
+    async with open_both(request=reset(HTTP_1_1_REQUIRED)) as server, server.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.RequestNotProcessed):
+            await client.post("/", content=parts())
+        assert (await client.post("/", content=parts())).http_version == "HTTP/1.1"
+        assert server.requests == ["HTTP/2 /", "HTTP/1.1 /"]

@@ -1,4 +1,4 @@
-"""HTTP/1.1: what a request looks like on the wire, and bodies that go up."""
+"""HTTP/1.1: requests on the wire, and bodies that are sent."""
 
 from __future__ import annotations
 

@@ -1,14 +1,16 @@
-"""WebSockets by Upgrade (RFC 6455): the same class, each on a connection of its own."""
+"""WebSockets by Upgrade (RFC 6455): the same class, each on a separate connection."""
 
 from __future__ import annotations
 
 import pytest
 import trio
-from wsproto.events import TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
 import trio_h2ws
 from servers.http1 import Peer, open_http1
 from servers.listener import until
+from trio_h2ws import Limits
+from trio_h2ws.testing import open_server
 
 
 async def echo(peer: Peer) -> None:
@@ -128,6 +130,25 @@ async def test_the_bound_of_such_connections() -> None:
         await client.connect_websocket("/")
 
 
+async def test_websockets_dialled_at_once_passed_their_bound() -> None:
+    async with open_server(alpn=("http/1.1",)) as server:
+        limits = Limits(max_http1_websockets=2)
+        async with trio_h2ws.open_client(ssl_context=server.ssl_context, limits=limits, http2="never") as client:
+            refused = 0
+
+            async def open_one() -> None:
+                nonlocal refused
+                try:
+                    await client.connect_websocket(f"{server.ws_url}/ws/echo")
+                except trio_h2ws.LimitExceeded as error:
+                    refused += error.bound == "max_http1_websockets"
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(6):
+                    nursery.start_soon(open_one)
+            assert refused == 4
+
+
 async def test_deflate() -> None:
     async def serve(peer: Peer) -> None:
         request = await peer.request()
@@ -161,3 +182,220 @@ async def test_a_message_in_the_same_packet_as_the_101() -> None:
     async with open_http1(serve) as server, server.open_client() as client:
         ws = await client.connect_websocket("/")
         assert await ws.receive() == "at once"
+
+
+# Refused.
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 426, 500, 503])
+async def test_a_refusal_with_its_body(status: int) -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+        await peer.respond(status, b"not here", [("x-why", "because"), ("connection", "close")])
+        await peer.gone()
+
+    async with open_http1(serve) as server, server.open_client() as client:
+        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+            await client.connect_websocket("/")
+        assert (caught.value.status, caught.value.body) == (status, b"not here")
+        assert caught.value.headers["x-why"] == "because"
+        await until(lambda: not server.alive)
+
+
+async def test_a_refusal_whose_body_never_ends() -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 403 No\r\ntransfer-encoding: chunked\r\n\r\n5\r\nsorry\r\n")
+        await peer.gone()
+
+    timeouts = trio_h2ws.Timeouts(handshake=0.1)
+    async with open_http1(serve) as server, server.open_client(timeouts=timeouts) as client:
+        with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
+            await client.connect_websocket("/")
+        assert (caught.value.status, caught.value.body) == (403, b"sorry")
+
+
+KEY_OF_ANOTHER = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "upgrade: websocket\r\nconnection: upgrade\r\n",
+        f"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {KEY_OF_ANOTHER}\r\n",
+        "upgrade: h2c\r\nconnection: upgrade\r\n",
+        "",
+    ],
+)
+async def test_a_101_that_is_not_ours(head: str) -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode())
+        await peer.gone()
+
+    async with open_http1(serve) as server, server.open_client() as client:
+        with pytest.raises(trio_h2ws.RemoteProtocolError, match="101"):
+            await client.connect_websocket("/")
+        await until(lambda: not server.alive)
+
+
+async def test_a_subprotocol_that_nobody_offered() -> None:
+    async def serve(peer: Peer) -> None:
+        request = await peer.request()
+        assert request is not None
+        request.fields.append(("sec-websocket-protocol", "other"))  # wsproto sees to it that it was offered
+        await peer.accept_websocket(request, subprotocol="other")
+        await peer.gone()
+
+    async with open_http1(serve) as server, server.open_client() as client:
+        with pytest.raises(trio_h2ws.RemoteProtocolError, match="other"):
+            await client.connect_websocket("/")
+        await until(lambda: not server.alive)
+
+
+async def test_a_server_that_says_nothing() -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+        await peer.gone()
+
+    timeouts = trio_h2ws.Timeouts(handshake=0.1)
+    async with open_http1(serve) as server, server.open_client(timeouts=timeouts) as client:
+        with pytest.raises(trio_h2ws.WebSocketError, match="handshake"):
+            await client.connect_websocket("/")
+        await until(lambda: not server.alive)
+
+
+async def test_a_server_that_hangs_up_in_the_handshake() -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+
+    async with open_http1(serve) as server, server.open_client() as client:
+        with pytest.raises(trio_h2ws.ConnectionLost):
+            await client.connect_websocket("/")
+
+
+# Closing, and other ends.
+
+
+async def test_we_close() -> None:
+    codes = []
+
+    async def serve(peer: Peer) -> None:
+        request = await peer.request()
+        assert request is not None
+        socket = await peer.accept_websocket(request)
+        event = await socket.event()
+        assert isinstance(event, CloseConnection)
+        codes.append((event.code, event.reason))
+        await socket.say(event.response())
+        assert await socket.event() is None
+
+    async with open_http1(serve) as server, server.open_client() as client:
+        ws = await client.connect_websocket("/")
+        await ws.aclose(4000, "enough")
+        assert (ws.close_code, codes) == (4000, [(4000, "enough")])
+        await until(lambda: not server.alive and not client.connections)
+
+
+async def test_the_server_closes() -> None:
+    answers = []
+
+    async def serve(peer: Peer) -> None:
+        request = await peer.request()
+        assert request is not None
+        socket = await peer.accept_websocket(request)
+        await socket.say(TextMessage(data="last"))
+        await socket.say(CloseConnection(code=4001, reason="bye"))
+        answers.append(await socket.event())
+        assert await socket.event() is None
+
+    async with open_http1(serve) as server, server.open_client() as client:
+        ws = await client.connect_websocket("/")
+        assert await ws.receive() == "last"
+        with pytest.raises(trio_h2ws.WebSocketClosed) as caught:
+            await ws.receive()
+        closed = caught.value
+        assert (closed.code, closed.reason, closed.clean, closed.initiator) == (4001, "bye", True, "remote")
+        await until(lambda: answers and not client.connections)
+        assert isinstance(answers[0], CloseConnection)
+        assert answers[0].code == 4001
+
+
+async def test_a_connection_that_ends_without_a_close() -> None:
+    async def serve(peer: Peer) -> None:
+        request = await peer.request()
+        assert request is not None
+        await (await peer.accept_websocket(request)).say(TextMessage(data="last"))
+        await peer.stream.aclose()
+
+    async with open_http1(serve) as server, server.open_client() as client:
+        ws = await client.connect_websocket("/")
+        assert await ws.receive() == "last"
+        with pytest.raises((trio_h2ws.WebSocketClosed, trio_h2ws.ConnectionLost)) as caught:
+            await ws.receive()
+        assert not getattr(caught.value, "clean", False)
+        assert ws.close_code == 1006
+
+
+async def test_leaving_the_block_by_cancellation_ends_the_connection_at_once() -> None:
+    async with open_http1(echo) as server, server.open_client() as client:
+        with trio.move_on_after(0.05):
+            async with client.websocket("/") as ws:
+                await ws.receive()
+        await until(lambda: not server.alive)
+
+
+async def test_cancelled_in_the_handshake() -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+        await peer.gone()
+
+    async with open_http1(serve) as server, server.open_client() as client:
+        with trio.move_on_after(0.05) as scope:
+            await client.connect_websocket("/")
+        assert scope.cancelled_caught
+        await until(lambda: not server.alive)
+        assert not client.connections
+
+
+async def test_pings_are_answered_while_the_application_is_busy() -> None:
+    pongs = []
+
+    async def serve(peer: Peer) -> None:
+        request = await peer.request()
+        assert request is not None
+        socket = await peer.accept_websocket(request)
+        await socket.say(Ping(payload=b"there?"))
+        pongs.append(await socket.event())
+        await peer.gone()
+
+    async with open_http1(serve) as server, server.open_client() as client:
+        await client.connect_websocket("/")
+        await until(lambda: pongs)
+        assert isinstance(pongs[0], Pong)
+        assert bytes(pongs[0].payload) == b"there?"
+
+
+async def test_a_slow_reader_holds_its_server_back() -> None:
+    sent = 0
+
+    async def serve(peer: Peer) -> None:
+        nonlocal sent
+        request = await peer.request()
+        assert request is not None
+        socket = await peer.accept_websocket(request)
+        for _ in range(5_000):
+            await socket.say(BytesMessage(data=b"x" * 10_000))
+            sent += 1
+        await socket.say(CloseConnection(code=1000))
+        await peer.gone()
+
+    async with open_http1(serve, tls=False) as server, server.open_client() as client:
+        ws = await client.connect_websocket("/")
+        before = -1
+        while before != sent:
+            before = sent
+            await trio.sleep(0.1)
+        assert sent < 2_000
+        assert ws.connection.bytes_in < 2_000_000
+        assert sum([len(message) async for message in ws]) == 50_000_000

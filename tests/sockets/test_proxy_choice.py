@@ -1,9 +1,9 @@
-"""Which proxy a call goes through, and proxies that misbehave. These are scripted."""
+"""Which proxy a call uses, and what the proxy is asked for. These proxies are scripted."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,7 +11,7 @@ import trio
 
 import trio_h2ws
 from servers.http1 import Peer, Request, open_http1
-from servers.listener import Listener, listening, until
+from servers.listener import Listener, listening
 
 pytestmark = pytest.mark.usefixtures("no_proxies_of_this_machine")
 
@@ -128,6 +128,9 @@ async def test_a_bad_url_in_the_environment_is_named(monkeypatch: pytest.MonkeyP
             await client.get("https://a.test/")
 
 
+# What a proxy is asked for.
+
+
 async def test_nothing_is_resolved_here() -> None:
     """The name is the proxy's business: some exist only there."""
     async with open_proxy() as proxy, trio_h2ws.open_client(proxy=proxy.url) as client:
@@ -146,74 +149,6 @@ async def test_credentials_are_percent_decoded_and_go_to_the_proxy_alone() -> No
         assert "authorization" not in proxy.asked[0].headers
 
 
-# Proxies that misbehave.
-
-
-async def refuse(peer: Peer) -> None:
-    await peer.send(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nno!")
-
-
-async def garbage(peer: Peer) -> None:
-    await peer.send(b"SSH-2.0-OpenSSH\r\n\r\n")
-
-
-async def hang_up(peer: Peer) -> None:
-    await trio.lowlevel.checkpoint()
-
-
-async def silent(peer: Peer) -> None:
-    await peer.gone()
-
-
-async def talkative(peer: Peer) -> None:
-    await peer.send(b"HTTP/1.1 200 Connected\r\n\r\nbefore the origin could say it")
-
-
-async def endless(peer: Peer) -> None:
-    await peer.send(b"HTTP/1.1 200 Connected\r\n")
-    while True:
-        await peer.send(b"x-more: %b\r\n" % (b"y" * 1000))
-
-
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (refuse, r"proxy http://127\.0\.0\.1:\d+ refused a tunnel to https://a\.test with status 403"),
-        (garbage, r"proxy http://127\.0\.0\.1:\d+"),
-        (hang_up, r"proxy http://127\.0\.0\.1:\d+"),
-        (silent, r"a\.test.*0\.3 s"),
-        (talkative, r"proxy http://127\.0\.0\.1:\d+"),
-        (endless, r"proxy http://127\.0\.0\.1:\d+"),
-    ],
-)
-async def test_misbehaviour_is_a_clear_error(answer: Callable[[Peer], Awaitable[None]], message: str) -> None:
-    async def serve(peer: Peer) -> None:
-        request = await peer.request()
-        assert request is not None
-        assert request.headers["host"] == request.target == "a.test:443"
-        await answer(peer)
-
-    timeouts = trio_h2ws.Timeouts(connect=0.3)
-    async with open_http1(serve, tls=False) as listener:
-        url = f"http://127.0.0.1:{listener.port}"
-        async with trio_h2ws.open_client(proxy=url, timeouts=timeouts) as client:
-            with pytest.raises(trio_h2ws.ConnectFailed, match=message):
-                await client.get("https://a.test/")
-            with pytest.raises(trio_h2ws.ConnectFailed, match=message):
-                await client.connect_websocket("wss://a.test/")
-
-
-async def test_1xx_before_the_tunnel_is_passed_over() -> None:
-    async def serve(peer: Peer) -> None:
-        await peer.request()
-        await peer.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\n\r\n")
-
-    async with open_http1(serve, tls=False) as listener:
-        async with trio_h2ws.open_client(proxy=f"http://127.0.0.1:{listener.port}") as client:
-            with pytest.raises(trio_h2ws.ConnectFailed, match="403"):
-                await client.get("https://a.test/")
-
-
 async def test_plain_requests_keep_their_connection_to_the_proxy() -> None:
     async def serve(peer: Peer) -> None:
         while (request := await peer.request()) is not None:
@@ -224,54 +159,6 @@ async def test_plain_requests_keep_their_connection_to_the_proxy() -> None:
             for path in ("/1", "/2", "/3"):
                 assert (await client.get(f"http://a.test{path}")).text == f"http://a.test{path}"
         assert listener.accepted == 1
-
-
-# SOCKS proxies that misbehave.
-
-
-async def socks_garbage(stream: trio.abc.Stream) -> None:
-    await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-
-async def socks_hang_up(stream: trio.abc.Stream) -> None:
-    await trio.lowlevel.checkpoint()
-
-
-async def socks_silent(stream: trio.abc.Stream) -> None:
-    while await stream.receive_some(1000):
-        pass
-
-
-async def socks_refuse(stream: trio.abc.Stream) -> None:
-    await stream.send_all(b"\x05\x00")
-    await stream.receive_some(1000)
-    await stream.send_all(b"\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00")
-
-
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (socks_garbage, r"proxy socks5://127\.0\.0\.1:\d+"),
-        (socks_hang_up, r"proxy socks5://127\.0\.0\.1:\d+"),
-        (socks_silent, r"a\.test.*0\.3 s"),
-        (socks_refuse, r"proxy socks5://127\.0\.0\.1:\d+ gave no way to https://a\.test"),
-    ],
-)
-async def test_a_socks_proxy_that_misbehaves(
-    answer: Callable[[trio.abc.Stream], Awaitable[None]], message: str
-) -> None:
-
-    async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
-        await stream.receive_some(1000)
-        await answer(stream)
-
-    timeouts = trio_h2ws.Timeouts(connect=0.3)
-    async with listening(serve, tls=False) as listener:
-        url = f"socks5://127.0.0.1:{listener.port}"
-        async with trio_h2ws.open_client(proxy=url, timeouts=timeouts) as client:
-            with pytest.raises(trio_h2ws.ConnectFailed, match=message):
-                await client.get("https://a.test/")
-        await until(lambda: not listener.alive)
 
 
 @pytest.mark.parametrize(
@@ -295,3 +182,26 @@ async def test_a_zone_is_no_business_of_the_proxys(url: str, told: bytes) -> Non
             except trio_h2ws.ConnectFailed:
                 assert url.startswith("https")
     assert heard == [told]
+
+
+async def test_a_host_header_does_not_send_a_request_elsewhere() -> None:
+    """The proxy asks whom the target names (RFC 9112, section 3.2.2); the Host is for the origin."""
+    seen = []
+
+    async def serve(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            seen.append((request.target, request.headers["host"]))
+            await peer.respond(200)
+
+    async with open_http1(serve, tls=False) as listener:
+        async with trio_h2ws.open_client(proxy=f"http://127.0.0.1:{listener.port}") as client:
+            await client.get("http://10.0.0.5/x", headers={"Host": "app.example"})
+            await client.get("http://10.0.0.5/y")
+            await client.get("http://[::1]:81/z?a=b", headers={"host": "app.example"})
+            await client.get("http://b.test:80/")
+    assert seen == [
+        ("http://10.0.0.5/x", "app.example"),
+        ("http://10.0.0.5/y", "10.0.0.5"),
+        ("http://[::1]:81/z?a=b", "app.example"),
+        ("http://b.test/", "b.test"),
+    ]

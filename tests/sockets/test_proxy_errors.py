@@ -1,4 +1,4 @@
-"""Proxies that fail: the error names the proxy, never its credentials, and says what it was or what it waited for."""
+"""Proxies that fail: the error names the proxy, never its credentials, and says what happened or what was awaited."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from h2.settings import SettingCodes, Settings
 
 import trio_h2ws
 from servers.http1 import Peer, open_http1
-from servers.listener import Serve, client_context, listening
+from servers.listener import Serve, client_context, listening, until
 from servers.process import free_port
 
 pytestmark = pytest.mark.usefixtures("no_proxies_of_this_machine")
+
 
 SECONDS = 0.2
 
@@ -62,7 +63,7 @@ def answering(answer: bytes, then: Callable[[trio.abc.Stream, str | None], Await
     return serve
 
 
-# A dial that takes too long says where it stood.
+# A dial that takes too long says what it waited for.
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -160,7 +161,7 @@ async def full_backlog() -> AsyncIterator[int]:
                 client.close()
 
 
-# What fails says why.
+# A dial that fails says why.
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
@@ -225,6 +226,17 @@ async def test_as_many_1xx_as_are_allowed() -> None:
     assert said.endswith("with status 403")
 
 
+async def test_1xx_before_the_tunnel_is_passed_over() -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\n\r\n")
+
+    async with open_http1(serve, tls=False) as listener:
+        async with trio_h2ws.open_client(proxy=f"http://127.0.0.1:{listener.port}") as client:
+            with pytest.raises(trio_h2ws.ConnectFailed, match="403"):
+                await client.get("https://a.test/")
+
+
 # What comes with the proxy's answer.
 
 
@@ -262,27 +274,103 @@ async def test_nobody_else_may(url: str) -> None:
                 await client.connect_websocket(url.replace("http", "ws", 1))
 
 
-# Where a request in absolute form goes.
+# Answers that are wrong.
 
 
-async def test_a_host_header_does_not_send_a_request_elsewhere() -> None:
-    """The proxy asks whom the target names (RFC 9112, section 3.2.2); the Host is for the origin."""
-    seen = []
+async def refuse(peer: Peer) -> None:
+    await peer.send(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nno!")
 
+
+async def garbage(peer: Peer) -> None:
+    await peer.send(b"SSH-2.0-OpenSSH\r\n\r\n")
+
+
+async def say_nothing_and_leave(peer: Peer) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+async def say_nothing(peer: Peer) -> None:
+    await peer.gone()
+
+
+async def talkative(peer: Peer) -> None:
+    await peer.send(b"HTTP/1.1 200 Connected\r\n\r\nbefore the origin could say it")
+
+
+async def endless(peer: Peer) -> None:
+    await peer.send(b"HTTP/1.1 200 Connected\r\n")
+    while True:
+        await peer.send(b"x-more: %b\r\n" % (b"y" * 1000))
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (refuse, r"proxy http://127\.0\.0\.1:\d+ refused a tunnel to https://a\.test with status 403"),
+        (garbage, r"proxy http://127\.0\.0\.1:\d+"),
+        (say_nothing_and_leave, r"proxy http://127\.0\.0\.1:\d+"),
+        (say_nothing, r"a\.test.*0\.3 s"),
+        (talkative, r"proxy http://127\.0\.0\.1:\d+"),
+        (endless, r"proxy http://127\.0\.0\.1:\d+"),
+    ],
+)
+async def test_misbehaviour_is_a_clear_error(answer: Callable[[Peer], Awaitable[None]], message: str) -> None:
     async def serve(peer: Peer) -> None:
-        while (request := await peer.request()) is not None:
-            seen.append((request.target, request.headers["host"]))
-            await peer.respond(200)
+        request = await peer.request()
+        assert request is not None
+        assert request.headers["host"] == request.target == "a.test:443"
+        await answer(peer)
 
+    timeouts = trio_h2ws.Timeouts(connect=0.3)
     async with open_http1(serve, tls=False) as listener:
-        async with trio_h2ws.open_client(proxy=f"http://127.0.0.1:{listener.port}") as client:
-            await client.get("http://10.0.0.5/x", headers={"Host": "app.example"})
-            await client.get("http://10.0.0.5/y")
-            await client.get("http://[::1]:81/z?a=b", headers={"host": "app.example"})
-            await client.get("http://b.test:80/")
-    assert seen == [
-        ("http://10.0.0.5/x", "app.example"),
-        ("http://10.0.0.5/y", "10.0.0.5"),
-        ("http://[::1]:81/z?a=b", "app.example"),
-        ("http://b.test/", "b.test"),
-    ]
+        url = f"http://127.0.0.1:{listener.port}"
+        async with trio_h2ws.open_client(proxy=url, timeouts=timeouts) as client:
+            with pytest.raises(trio_h2ws.ConnectFailed, match=message):
+                await client.get("https://a.test/")
+            with pytest.raises(trio_h2ws.ConnectFailed, match=message):
+                await client.connect_websocket("wss://a.test/")
+
+
+async def socks_garbage(stream: trio.abc.Stream) -> None:
+    await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+async def socks_hang_up(stream: trio.abc.Stream) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+async def socks_silent(stream: trio.abc.Stream) -> None:
+    while await stream.receive_some(1000):
+        pass
+
+
+async def socks_refuse(stream: trio.abc.Stream) -> None:
+    await stream.send_all(b"\x05\x00")
+    await stream.receive_some(1000)
+    await stream.send_all(b"\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00")
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (socks_garbage, r"proxy socks5://127\.0\.0\.1:\d+"),
+        (socks_hang_up, r"proxy socks5://127\.0\.0\.1:\d+"),
+        (socks_silent, r"a\.test.*0\.3 s"),
+        (socks_refuse, r"proxy socks5://127\.0\.0\.1:\d+ gave no way to https://a\.test"),
+    ],
+)
+async def test_a_socks_proxy_that_misbehaves(
+    answer: Callable[[trio.abc.Stream], Awaitable[None]], message: str
+) -> None:
+
+    async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
+        await stream.receive_some(1000)
+        await answer(stream)
+
+    timeouts = trio_h2ws.Timeouts(connect=0.3)
+    async with listening(serve, tls=False) as listener:
+        url = f"socks5://127.0.0.1:{listener.port}"
+        async with trio_h2ws.open_client(proxy=url, timeouts=timeouts) as client:
+            with pytest.raises(trio_h2ws.ConnectFailed, match=message):
+                await client.get("https://a.test/")
+        await until(lambda: not listener.alive)

@@ -1,24 +1,29 @@
-"""TLS: whom we trust, who we are, which versions, and errors that say what is wrong."""
+"""TLS: whom the client trusts, who it is, which versions, the user's SSLContext, and errors that say what is
+wrong."""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
 import pathlib
+import socket
 import ssl
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 import trustme
 
 import trio_h2ws
 from servers.http1 import Peer, open_http1
-from servers.http2 import open_both
-from servers.listener import Listener, authority, client_context, listening, server_context
-from trio_h2ws._network.tls import default_context
+from servers.http2 import Both, open_both
+from servers.listener import Listener, authority, client_context, listening, server_context, until
+from trio_h2ws._network.tls import TLSTransport
+from trio_h2ws._network.transport import transport_for
 from trio_h2ws.testing import open_server
 
 
@@ -72,6 +77,15 @@ async def test_server_hostname() -> None:
         assert set(server.names) == {"other.test"}
 
 
+@pytest.mark.parametrize(("given", "sent"), [("faß.test", "xn--fa-hia.test"), ("OTHER.test.", "other.test")])
+async def test_server_hostname_is_sent_as_a_host_of_a_url_would_be(given: str, sent: str) -> None:
+    async with open_both() as server:
+        async with server.listener.open_client(server_hostname=given) as client:
+            with pytest.raises(trio_h2ws.ConnectFailed):
+                await client.get("/")
+        assert server.listener.names == [sent]
+
+
 async def test_sni_is_the_host_and_no_address() -> None:
     async with open_http1(hello) as server, server.open_client() as client:
         await client.get(server.url)
@@ -115,7 +129,63 @@ async def test_a_server_that_is_silent_in_the_handshake() -> None:
             await client.get(f"https://localhost:{server.port}")
 
 
-# Versions.
+async def test_a_client_certificate() -> None:
+    """A server that wants to know who comes."""
+    clients = trustme.CA()
+    context = server_context(["localhost"], ["http/1.1"])
+    clients.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    seen: list[Any] = []
+
+    async def serve(peer: Peer) -> None:
+        assert isinstance(peer.stream, trio.SSLStream)
+        seen.append(peer.stream.getpeercert())
+        await hello(peer)
+
+    async with open_http1(serve, context=context) as server:
+        mine = client_context()
+        clients.issue_cert("someone@here.test").configure_cert(mine)
+        async with server.open_client(ssl_context=mine) as client:
+            assert (await client.get("/")).status == 200
+            async with client.websocket("/") as ws:
+                await ws.send("x")
+                assert await ws.receive() == "x"
+        assert all(("email", "someone@here.test") in certificate["subjectAltName"] for certificate in seen)
+        assert seen
+        async with server.open_client() as client:
+            # With TLS 1.3 a server says no only after the client's part of the handshake.
+            with pytest.raises((trio_h2ws.ConnectFailed, trio_h2ws.ConnectionLost)):
+                await client.get("/")
+
+
+PROGRAM = """
+import ssl, sys, trio, trio_h2ws
+
+async def main():
+    async with trio_h2ws.open_client() as client:
+        print((await client.get(sys.argv[1])).status)
+
+trio.run(main)
+"""
+
+
+async def run_program(server: Listener, **env: str) -> subprocess.CompletedProcess[bytes]:
+    """The default context, in a process whose environment says where the system's trust and the key log are."""
+    return await trio.run_process(
+        [sys.executable, "-c", PROGRAM, server.url], env={**os.environ, **env}, capture_stdout=True
+    )
+
+
+async def test_the_systems_trust_and_sslkeylogfile(tmp_path: pathlib.Path) -> None:
+    roots, keys = tmp_path / "roots.pem", tmp_path / "keys"
+    authority().cert_pem.write_to_path(str(roots))
+    async with open_http1(hello) as server:
+        done = await run_program(server, SSL_CERT_FILE=str(roots), SSLKEYLOGFILE=str(keys))
+    assert done.stdout == b"200\n"
+    assert "CLIENT_HANDSHAKE_TRAFFIC_SECRET" in keys.read_text()
+
+
+# Versions. TLS before 1.2 is too old for HTTP/2 (RFC 9113, section 9.2).
 
 
 def of_version(context: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLContext:
@@ -152,36 +222,61 @@ async def refused_anyway(peer: Peer) -> None:
     raise AssertionError("the handshake should have failed")
 
 
-# Client certificates and the user's own context.
+def until_tls11(context: ssl.SSLContext) -> ssl.SSLContext:
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        if context.protocol is ssl.PROTOCOL_TLS_SERVER:
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
+    return context
 
 
-async def test_a_client_certificate() -> None:
-    """A server that wants to know who comes."""
-    clients = trustme.CA()
-    context = server_context(["localhost"], ["http/1.1"])
-    clients.configure_trust(context)
-    context.verify_mode = ssl.CERT_REQUIRED
-    seen: list[Any] = []
+def old_server(**options: Any) -> Any:
+    return open_both(context=until_tls11(server_context(["localhost"], ["h2", "http/1.1"])), **options)
 
-    async def serve(peer: Peer) -> None:
-        assert isinstance(peer.stream, trio.SSLStream)
-        seen.append(peer.stream.getpeercert())
-        await hello(peer)
 
-    async with open_http1(serve, context=context) as server:
-        mine = client_context()
-        clients.issue_cert("someone@here.test").configure_cert(mine)
-        async with server.open_client(ssl_context=mine) as client:
-            assert (await client.get("/")).status == 200
-            async with client.websocket("/") as ws:
-                await ws.send("x")
-                assert await ws.receive() == "x"
-        assert all(("email", "someone@here.test") in certificate["subjectAltName"] for certificate in seen)
-        assert seen
-        async with server.open_client() as client:
-            # With TLS 1.3 a server says no only after the client's part of the handshake.
+async def asks(server: Both, http2: str) -> trio_h2ws.Response:
+    context = until_tls11(client_context())
+    async with server.listener.open_client(ssl_context=context, http2=http2) as client:
+        response = await client.get("/")
+        async with client.websocket("/") as ws:
+            await ws.send("x")
+            assert (await ws.receive(), ws.http_version) == ("x", "HTTP/1.1")
+        return response
+
+
+async def test_http2_does_not_go_over_tls_11() -> None:
+    """The server chooses h2; HTTP/1.1 is what may go over such a TLS."""
+    async with old_server() as server:
+        assert (await asks(server, "auto")).http_version == "HTTP/1.1"
+        assert server.listener.offers[:2] == [["h2", "http/1.1"], ["http/1.1"]]
+        assert (await asks(server, "never")).http_version == "HTTP/1.1"
+
+
+async def test_http2_over_tls_11_is_an_error_where_it_is_required() -> None:
+    async with old_server() as server:
+        with pytest.raises(trio_h2ws.HTTP2NotAvailable) as caught:
+            await asks(server, "require")
+        assert caught.value.reason == "alpn"
+
+
+async def test_a_server_that_has_h2_alone_over_tls_11() -> None:
+    async with old_server(http1=False) as server:
+        context = until_tls11(client_context())
+        async with server.listener.open_client(ssl_context=context) as client:
             with pytest.raises((trio_h2ws.ConnectFailed, trio_h2ws.ConnectionLost)):
                 await client.get("/")
+
+
+async def test_a_context_that_allows_tls_11_still_gets_http2_over_newer_tls() -> None:
+    async with open_both() as server:
+        async with server.listener.open_client(ssl_context=until_tls11(client_context())) as client:
+            assert (await client.get("/")).http_version == "HTTP/2"
+        assert server.listener.accepted == 1
+
+
+# The user's own SSLContext.
 
 
 async def test_the_users_context_is_used_and_keeps_its_settings() -> None:
@@ -211,76 +306,51 @@ async def test_no_verification_if_the_user_says_so() -> None:
             assert (await client.get("/")).status == 200
 
 
-PROGRAM = """
-import ssl, sys, trio, trio_h2ws
+async def offered_by_the_standard_library(context: ssl.SSLContext, server: Listener) -> tuple[list[str], str | None]:
+    """What a blocking library that shares the context offers by ALPN, and what the server then chooses."""
 
-async def main():
-    async with trio_h2ws.open_client() as client:
-        print((await client.get(sys.argv[1])).status)
+    def shake_hands() -> str | None:
+        with (
+            socket.create_connection(("127.0.0.1", server.port)) as sock,
+            context.wrap_socket(sock, server_hostname="localhost") as tls,
+        ):
+            return tls.selected_alpn_protocol()
 
-trio.run(main)
-"""
-
-
-async def run_program(server: Listener, **env: str) -> subprocess.CompletedProcess[bytes]:
-    """The default context, in a process whose environment says where the system's trust and the key log are."""
-    return await trio.run_process(
-        [sys.executable, "-c", PROGRAM, server.url], env={**os.environ, **env}, capture_stdout=True
-    )
+    before = len(server.offers)
+    chosen = await trio.to_thread.run_sync(shake_hands)
+    await until(lambda: len(server.offers) > before)
+    return server.offers[-1], chosen
 
 
-async def test_the_systems_trust_and_sslkeylogfile(tmp_path: pathlib.Path) -> None:
-    roots, keys = tmp_path / "roots.pem", tmp_path / "keys"
-    authority().cert_pem.write_to_path(str(roots))
-    async with open_http1(hello) as server:
-        done = await run_program(server, SSL_CERT_FILE=str(roots), SSLKEYLOGFILE=str(keys))
-    assert done.stdout == b"200\n"
-    assert "CLIENT_HANDSHAKE_TRAFFIC_SECRET" in keys.read_text()
-
-
-async def test_happy_eyeballs() -> None:
-    """`localhost` has an IPv6 address on most machines, and the server only listens on IPv4."""
-    async with open_http1(hello, tls=False) as server, trio_h2ws.open_client() as client:
-        with trio.fail_after(2):
-            assert (await client.get(f"http://localhost:{server.port}/")).status == 200
-
-
-async def test_nobody_listens() -> None:
-    async with open_http1(hello) as server:
-        url = server.url
-    async with trio_h2ws.open_client() as client:
-        assert "could not connect" in str(await get_fails(client, url))
-
-
-async def test_a_name_that_does_not_exist() -> None:
-    async with trio_h2ws.open_client(trust_env=False) as client:
-        error = await get_fails(client, "https://does-not-exist.invalid/")
-        assert "does-not-exist.invalid" in str(error)
-
-
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there, the system's own verifier decides")
-def test_without_a_store_of_the_system_there_is_certifis(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
-) -> None:
-    import certifi
-
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
-    context = default_context()
-    assert context.cert_store_stats()["x509_ca"] == certifi.contents().count("BEGIN CERTIFICATE")
-
-
-def test_the_keys_are_logged_if_the_environment_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
-) -> None:
-    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
-    assert default_context().keylog_filename == str(tmp_path / "keys.log")
-
-
-@pytest.mark.parametrize(("given", "sent"), [("faß.test", "xn--fa-hia.test"), ("OTHER.test.", "other.test")])
-async def test_server_hostname_is_sent_as_a_host_of_a_url_would_be(given: str, sent: str) -> None:
+async def test_who_shares_the_context_is_not_handed_h2() -> None:
     async with open_both() as server:
-        async with server.listener.open_client(server_hostname=given) as client:
-            with pytest.raises(trio_h2ws.ConnectFailed):
-                await client.get("/")
-        assert server.listener.names == [sent]
+        context = server.listener.ssl_context
+        assert await offered_by_the_standard_library(context, server.listener) == ([], None)
+        for http2 in ("auto", "require", "never"):
+            async with server.listener.open_client(http2=http2) as client:
+                offered = ["http/1.1"] if http2 == "never" else ["h2", "http/1.1"]
+                assert (await client.get("/")).status == 200
+                assert server.listener.offers[-1] == offered
+                # While the client is open, and after it.
+                assert await offered_by_the_standard_library(context, server.listener) == ([], None)
+        assert await offered_by_the_standard_library(context, server.listener) == ([], None)
+
+
+async def test_a_handshake_that_can_not_begin_leaves_nothing_behind() -> None:
+    async with open_both() as server:
+        context = server.listener.ssl_context
+        with pytest.raises(ValueError, match=r"label|host"):
+            TLSTransport(transport_for(trio.testing.memory_stream_pair()[0]), context, "a" * 70 + ".test", ["h2"])
+        assert await offered_by_the_standard_library(context, server.listener) == ([], None)
+
+
+async def test_through_an_https_proxy_too() -> None:
+    async def refuse(stream: trio.abc.Stream, alpn: str | None) -> None:
+        await stream.receive_some(65536)
+        await stream.send_all(b"HTTP/1.1 403 No\r\n\r\n")
+
+    async with listening(refuse, alpn=["h2", "http/1.1"]) as proxy:
+        async with proxy.open_client(proxy=proxy.url) as client:
+            with pytest.raises(trio_h2ws.ConnectFailed, match="403"):
+                await client.get("https://a.test/")
+        assert proxy.offers == [["http/1.1"]]

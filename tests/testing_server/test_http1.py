@@ -1,4 +1,4 @@
-"""The testing server over HTTP/1.1: seen by a client on bare h11 and wsproto, and by the library's own."""
+"""The testing server over HTTP/1.1, seen by a client on bare h11 and wsproto."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import gzip
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 import pytest
 import trio
 from wsproto.events import CloseConnection, Ping, Pong
 from wsproto.extensions import PerMessageDeflate
 
-import trio_h2ws
 from toolkit.plain_client import open_plain_client
 from toolkit.plain_http1 import ACCEPT, KEY, Answer, PlainHTTP1, open_plain_http1
 from trio_h2ws.testing import Server, open_server
@@ -64,9 +62,6 @@ async def send_until_held(server: Server, send: Callable[[bytes], Awaitable[None
         raise AssertionError("the server reads on and on")
     stats = server.stats
     assert stats.bytes_in - stats.bytes_out < 1_500_000
-
-
-# Requests.
 
 
 async def test_many_exchanges_on_one_connection(server: Server, http1: PlainHTTP1) -> None:
@@ -272,9 +267,6 @@ async def test_a_bug_of_the_server_is_kept(
     server.stats.errors.clear()
 
 
-# The verbs.
-
-
 @pytest.mark.parametrize("verb", ["goaway", "drain"])
 @pytest.mark.parametrize("tls", [True, False])
 async def test_going_away_is_closing_after_the_current_exchange(
@@ -317,9 +309,6 @@ async def test_freeze_inject_and_abort(server: Server, http1: PlainHTTP1) -> Non
     server.abort()
     assert await http1.closed() == b""
     await eventually(lambda: not server.http1_connections)
-
-
-# WebSockets.
 
 
 async def test_websocket_echo(server: Server, http1: PlainHTTP1) -> None:
@@ -473,9 +462,6 @@ async def test_verbs_for_websockets(server: Server) -> None:
         assert (server.stats.upgrades, server.stats.extended_connects) == (1, 1)
 
 
-# Which HTTP is spoken.
-
-
 async def test_the_client_chooses(server: Server) -> None:
     async with open_plain_http1(server) as http1, open_plain_client(server) as http2:
         assert (await http1.request("/")).status == 200
@@ -498,68 +484,6 @@ async def test_only_what_alpn_names_is_spoken() -> None:
             assert (await http1.closed()).startswith(b"HTTP/1.1 4")
 
 
-# The library's own client.
-
-
-def open_client(server: Server, **options: Any) -> trio_h2ws._client._OpenClient:
-    return trio_h2ws.open_client(
-        base_url=server.url, ssl_context=server.ssl_context, open_stream=server.open_stream, **options
-    )
-
-
-async def test_the_library_over_http1(server: Server) -> None:
-    async with open_client(server, http2="never") as client:
-        response = await client.get("/")
-        assert (response.status, response.http_version) == (200, "HTTP/1.1")
-        assert (await client.get("/trailers")).trailers["x-count"] == "3"
-        assert (await client.head("/bytes/1000")).headers["content-length"] == "1000"
-        assert (await client.get("/informational/3")).status == 200
-        assert (await client.get("/redirect/3")).status == 200
-        echoed = await client.post("/echo", content=pattern(5_000_000))
-        assert echoed.content == pattern(5_000_000)
-        assert server.stats.tcp_connections == 1
-        async with client.websocket(f"{server.ws_url}/ws/echo", subprotocols=["v2"]) as ws:
-            await ws.send("x" * 100_000)
-            assert await ws.receive() == "x" * 100_000
-            assert (ws.http_version, ws.subprotocol) == ("HTTP/1.1", "v2")
-        assert (ws.close_code, server.stats.upgrades, server.stats.tcp_connections) == (1000, 1, 2)
-        with pytest.raises(trio_h2ws.WebSocketRejected, match="403"):
-            await client.connect_websocket(f"{server.ws_url}/ws/refuse/403")
-        await server.goaway()
-        assert (await client.get("/")).status == 200
-    assert server.stats.protocol_errors == []
-
-
-async def test_the_library_chooses(server: Server) -> None:
-    https = server.url.startswith("https")
-    async with open_client(server) as client:
-        version = (await client.get("/")).http_version
-        assert version == ("HTTP/2" if https else "HTTP/1.1")
-        async with client.websocket(f"{server.ws_url}/ws/echo") as ws:
-            await ws.send("hello")
-            assert (await ws.receive(), ws.http_version) == ("hello", version)
-    assert server.stats.tcp_connections == (1 if https else 2)
-    async with open_client(server, http2="require") as client:
-        assert (await client.get("/")).http_version == "HTTP/2"
-
-
-async def test_the_library_where_there_is_no_http2() -> None:
-    async with open_server(alpn=("http/1.1",)) as server, open_client(server) as client:
-        assert (await client.get("/")).http_version == "HTTP/1.1"
-        async with client.websocket(f"{server.ws_url}/ws/echo") as ws:
-            assert ws.http_version == "HTTP/1.1"
-        with pytest.raises(trio_h2ws.HTTP2NotAvailable):
-            await client.get("/", http2="require")
-
-
-async def test_the_library_without_extended_connect() -> None:
-    async with open_server(alpn=ALPN, extended_connect=False) as server, open_client(server) as client:
-        assert (await client.get("/")).http_version == "HTTP/2"
-        async with client.websocket(f"{server.ws_url}/ws/echo") as ws:
-            assert ws.http_version == "HTTP/1.1"
-        assert (server.stats.extended_connects, server.stats.upgrades, server.stats.tcp_connections) == (0, 1, 2)
-
-
 @pytest.mark.parametrize("over_http2", ["silent", 200, 403, 501, 0, 2, 13])
 async def test_the_same_path_fails_over_http2_alone(over_http2: int | str, autojump_clock: trio.abc.Clock) -> None:
     async with open_server(alpn=ALPN, memory=True, websocket_over_http2=over_http2) as server:  # type: ignore[arg-type]
@@ -576,19 +500,3 @@ async def test_the_same_path_fails_over_http2_alone(over_http2: int | str, autoj
             await over_http1.send("here I am")
             assert await over_http1.receive() == "here I am"
         assert (server.stats.requests, server.stats.extended_connects, server.stats.upgrades) == (1, 1, 1)
-
-
-@pytest.mark.parametrize("over_http2", ["silent", 421, 501, 2, 13])
-async def test_the_library_falls_back(over_http2: int | str, autojump_clock: trio.abc.Clock) -> None:
-    async with open_server(alpn=ALPN, memory=True, websocket_over_http2=over_http2) as server:  # type: ignore[arg-type]
-        async with open_client(server) as client:
-            async with client.websocket(f"{server.ws_url}/ws/echo") as ws:
-                assert ws.http_version == "HTTP/1.1"
-            assert (await client.get("/")).http_version == "HTTP/2"
-        assert (server.stats.extended_connects, server.stats.upgrades, server.stats.tcp_connections) == (1, 1, 2)
-
-
-@pytest.mark.parametrize("wrong", [-1, 100, 199, 600, "reset"])
-def test_what_websocket_over_http2_can_not_be(wrong: int | str) -> None:
-    with pytest.raises(ValueError, match="websocket_over_http2"):
-        open_server(websocket_over_http2=wrong)  # type: ignore[arg-type]

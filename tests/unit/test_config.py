@@ -1,4 +1,4 @@
-"""Every bound is checked when it is given, not when it is met."""
+"""Every bound is checked when it is given, not when it is reached."""
 
 from __future__ import annotations
 

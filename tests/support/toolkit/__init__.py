@@ -3,6 +3,7 @@
 from .bystanders import Bystanders, bystanders
 from .calls import Call
 from .inside import assert_clean, connection_of, connections_of
+from .opening import open_websocket
 from .peer import READY, Network, Peer, PeerSocket, Request, scripted_peer
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "bystanders",
     "connection_of",
     "connections_of",
+    "open_websocket",
     "scripted_peer",
 ]

@@ -203,3 +203,14 @@ def ws(
 
 def ws_close(code: int | None = 1000, reason: str = "") -> bytes:
     return ws(CLOSE, b"" if code is None else struct.pack(">H", code) + reason.encode())
+
+
+def parse(data: bytes) -> list[hf.Frame]:
+    """The frames in these bytes, as hyperframe reads them."""
+    parsed = []
+    while data:
+        frame, length = hf.Frame.parse_frame_header(memoryview(data[:9]), strict=True)
+        frame.parse_body(memoryview(data[9 : 9 + length]))
+        data = data[9 + length :]
+        parsed.append(frame)
+    return parsed
