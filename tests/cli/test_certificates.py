@@ -37,7 +37,7 @@ async def error_of(command: str, url: str, *args: str, cwd: pathlib.Path, **envi
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-async def test_the_host_was_not_named(command: str, tmp_path: pathlib.Path) -> None:
+async def test_the_error_names_the_host(command: str, tmp_path: pathlib.Path) -> None:
     async with listening(never) as server:
         line = await error_of(command, server.url, cwd=tmp_path)
     assert re.fullmatch(
@@ -46,7 +46,7 @@ async def test_the_host_was_not_named(command: str, tmp_path: pathlib.Path) -> N
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-async def test_the_server_was_blamed_for_the_proxy(command: str, tmp_path: pathlib.Path) -> None:
+async def test_the_error_names_the_proxy_and_not_the_origin(command: str, tmp_path: pathlib.Path) -> None:
     other = trustme.CA()
     other.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     async with listening(never) as proxy:
@@ -58,7 +58,7 @@ async def test_the_server_was_blamed_for_the_proxy(command: str, tmp_path: pathl
     assert "origin.test" not in line
 
 
-async def test_another_name_in_the_certificate(tmp_path: pathlib.Path) -> None:
+async def test_the_error_says_that_the_name_differs(tmp_path: pathlib.Path) -> None:
     authority().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     async with listening(never, context=server_context(["other.test"], [])) as server:
         line = await error_of("get", server.url, "--cafile", "ca.pem", cwd=tmp_path)

@@ -14,7 +14,7 @@ from trio_h2ws.testing import Server
 from .processes import ENVIRONMENT, Cli, Start, eventually, read_all, unix
 
 
-async def test_connect_in_a_pipe(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_connect_sends_each_line_and_prints_each_message(server: Server, trust: list[str], cli: Cli) -> None:
     url = f"{server.ws_url}/ws/echo"
     # The last line has no end, one is empty, one is no UTF-8, one ends like a line of Windows.
     result = (await cli("connect", url, "--wait", "0.3", *trust, stdin=b"one\n\n\xff\ntwo\r\nthree")).check()
@@ -25,7 +25,7 @@ async def test_connect_in_a_pipe(server: Server, trust: list[str], cli: Cli) -> 
     assert (await cli("connect", url, *trust, stdin=many)).check().out == many
 
 
-async def test_connect_agrees_on_a_subprotocol_and_pings(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_connect_v_shows_subprotocol_and_round_trip(server: Server, trust: list[str], cli: Cli) -> None:
     options = ["--subprotocol", "unknown", "--subprotocol", "v2", "--origin", "https://a.example", "--wait", "0.3"]
     result = (await cli("connect", f"{server.ws_url}/ws/echo", "-v", *options, *trust)).check()
     assert "connected over HTTP/2 stream 1, subprotocol v2\n" in result.err
@@ -51,7 +51,7 @@ async def test_connect_shows_bytes_as_hex(server: Server, trust: list[str], cli:
         ("refuse/403", 1, "error: the server refused the WebSocket with status 403"),
     ],
 )
-async def test_connect_tells_how_it_ended(
+async def test_connect_says_how_the_websocket_ended(
     path: str,
     code: int,
     words: str,
@@ -67,14 +67,14 @@ async def test_connect_tells_how_it_ended(
     assert await process.wait() == code
 
 
-async def test_connect_shows_a_refusal(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_connect_v_shows_a_refusal(server: Server, trust: list[str], cli: Cli) -> None:
     result = (await cli("connect", f"{server.ws_url}/ws/refuse/403", "-v", *trust)).check(1)
     assert "< content-type: text/plain" in result.err
     assert "refused with 403" in result.err
 
 
 @unix
-async def test_connect_says_close_on_ctrl_c(server: Server, trust: list[str], start: Start) -> None:
+async def test_ctrl_c_closes_the_websocket(server: Server, trust: list[str], start: Start) -> None:
     process = await start("connect", f"{server.ws_url}/ws/echo", *trust)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -107,7 +107,9 @@ class Terminal:
 
 @unix
 @pytest.mark.parametrize("no_color", ["", "1"])
-async def test_connect_at_a_terminal(no_color: str, server: Server, trust: list[str], start: Start) -> None:
+async def test_connect_prints_above_the_line_being_typed(
+    no_color: str, server: Server, trust: list[str], start: Start
+) -> None:
     master, slave = os.openpty()
     terminal = Terminal(master)
     env = {**ENVIRONMENT, "TERM": "xterm", "NO_COLOR": no_color}

@@ -10,7 +10,7 @@ from trio_h2ws.testing import Server, open_server
 from .processes import Cli
 
 
-async def test_demo_for_a_person(cli: Cli) -> None:
+async def test_demo_prints_a_page_for_people(cli: Cli) -> None:
     result = (await cli("demo")).check()
     assert result.err == ""
     page = result.out.decode()
@@ -27,7 +27,7 @@ async def test_demo_for_a_person(cli: Cli) -> None:
     assert max(len(line) for line in page.splitlines()) <= 100
 
 
-async def test_demo_for_a_machine(cli: Cli) -> None:
+async def test_demo_json_prints_every_figure(cli: Cli) -> None:
     result = (await cli("demo", "--json")).check()
     assert result.err == ""
     found = json.loads(result.out)
@@ -44,7 +44,7 @@ async def test_demo_for_a_machine(cli: Cli) -> None:
         assert 0 < waits["median"] <= waits["slowest"]
 
 
-async def test_demo_with_another_server(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_demo_url_uses_another_server(server: Server, trust: list[str], cli: Cli) -> None:
     options = ["--websockets", "5", "--requests", "6", "--download", "64KiB", "--json"]
     found = json.loads((await cli("demo", "--url", server.ws_url, *options, *trust)).check().out)
     assert found["url"] == server.url
@@ -54,7 +54,7 @@ async def test_demo_with_another_server(server: Server, trust: list[str], cli: C
     assert server.stats.tcp_connections == 1
 
 
-async def test_demo_leaves_out_what_is_not_there(trust: list[str], cli: Cli) -> None:
+async def test_demo_skips_what_the_server_lacks(trust: list[str], cli: Cli) -> None:
     options = ["--insecure", "--requests", "6", "--download", "1k"]
     async with open_server(extended_connect=False) as server:
         page = (await cli("demo", "--url", server.url, "--download-path", "/nope", *options)).check().out.decode()
@@ -71,7 +71,7 @@ async def test_demo_leaves_out_what_is_not_there(trust: list[str], cli: Cli) -> 
         assert "problem: this origin has nothing of what was asked for" in page
 
 
-async def test_demo_that_does_not_work_is_1(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_a_demo_that_fails_exits_with_1(server: Server, trust: list[str], cli: Cli) -> None:
     options = ["--url", server.url, "--timeout", "1", *trust]
     result = (await cli("demo", *options, "--request-path", "/hang")).check(1)
     assert "problem: it was not done after 1 s" in result.out.decode()

@@ -36,14 +36,14 @@ from .processes import Cli
         (["demo", "--url", "localhost", "--request-path", "x"], "does not begin with a slash"),
     ],
 )
-async def test_bad_usage_is_2(args: list[str], words: str, cli: Cli) -> None:
+async def test_bad_usage_exits_with_2(args: list[str], words: str, cli: Cli) -> None:
     result = (await cli(*args)).check(2)
     assert words in result.line()
     assert result.out == b""
 
 
 @pytest.mark.parametrize("command", [["get"], ["connect"], ["demo", "--url"]])
-async def test_no_connection_is_1(command: list[str], server: Server, cli: Cli) -> None:
+async def test_a_failed_connection_exits_with_1(command: list[str], server: Server, cli: Cli) -> None:
     line = (await cli(*command, server.url)).check(1).line()
     assert "certificate was not accepted" in line
     assert "--cafile" in line
@@ -51,7 +51,7 @@ async def test_no_connection_is_1(command: list[str], server: Server, cli: Cli) 
     assert "https://localhost:9: could not connect" in line
 
 
-async def test_an_error_of_the_server_is_1(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_a_server_error_exits_with_1(server: Server, trust: list[str], cli: Cli) -> None:
     result = (await cli("get", f"{server.url}/partial/10/2", *trust)).check(1)
     assert result.out == bytes(range(10))
     assert "reset the stream with INTERNAL_ERROR" in result.line()

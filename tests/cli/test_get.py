@@ -17,18 +17,18 @@ from trio_h2ws.testing import Server, open_server
 from .processes import Cli, Start, eventually, read_all, read_all_bytes, unix
 
 
-async def test_get_writes_the_body_and_nothing_else(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_get_writes_only_the_body(server: Server, trust: list[str], cli: Cli) -> None:
     result = (await cli("get", f"{server.url}/bytes/300000", *trust)).check()
     assert result.out == (bytes(range(256)) * 1172)[:300000]
     assert result.err == ""
 
 
-async def test_get_takes_https_for_granted(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_get_assumes_https(server: Server, trust: list[str], cli: Cli) -> None:
     address = server.url.removeprefix("https://")
     assert (await cli("get", f"{address}/json", *trust)).check().out.startswith(b'{"hello"')
 
 
-async def test_get_sends_what_it_is_told(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_get_sends_method_body_and_headers(server: Server, trust: list[str], cli: Cli) -> None:
     url = f"{server.url}/headers"
     options = ["-X", "PUT", "-d", "a=b", "-H", "X-A: 1", "-H", "X-A:2"]
     sent = json.loads((await cli("get", url, *options, *trust)).check().out)
@@ -53,7 +53,7 @@ async def test_get_uploads_a_file(
     assert json.loads(result.check().out) == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-async def test_get_into_a_file(server: Server, trust: list[str], cli: Cli, tmp_path: pathlib.Path) -> None:
+async def test_get_writes_to_a_file(server: Server, trust: list[str], cli: Cli, tmp_path: pathlib.Path) -> None:
     result = (await cli("get", f"{server.url}/status/418", "-i", "-o", "body", *trust)).check()
     assert result.out == b""
     head, body = (tmp_path / "body").read_bytes().split(b"\n\n")
@@ -64,7 +64,7 @@ async def test_get_into_a_file(server: Server, trust: list[str], cli: Cli, tmp_p
     assert (tmp_path / "body").read_bytes().endswith(body)
 
 
-async def test_get_says_what_happened(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_get_v_shows_the_exchange(server: Server, trust: list[str], cli: Cli) -> None:
     result = (await cli("get", f"{server.url}/informational/1", "-v", *trust)).check()
     assert result.out.startswith(b"hello")
     assert f"> GET {server.url}/informational/1\n" in result.err
@@ -75,7 +75,7 @@ async def test_get_says_what_happened(server: Server, trust: list[str], cli: Cli
     assert "x-checksum: " in (await cli("get", f"{server.url}/trailers", "-v", *trust)).check().err
 
 
-async def test_get_follows_redirects_if_asked_to(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_get_follows_redirects_only_with_l(server: Server, trust: list[str], cli: Cli) -> None:
     url = f"{server.url}/redirect/1"
     result = (await cli("get", url, "-v", *trust)).check()
     assert result.out == b""
@@ -86,7 +86,7 @@ async def test_get_follows_redirects_if_asked_to(server: Server, trust: list[str
 
 
 @unix
-async def test_get_passes_on_what_comes_and_leaves_on_ctrl_c(server: Server, trust: list[str], start: Start) -> None:
+async def test_get_streams_its_output_and_stops_on_ctrl_c(server: Server, trust: list[str], start: Start) -> None:
     process = await start("get", f"{server.url}/stream/2/5?delay=3600", *trust)
     assert process.stdout is not None
     assert await process.stdout.receive_some() == bytes(5)
@@ -98,7 +98,7 @@ async def test_get_passes_on_what_comes_and_leaves_on_ctrl_c(server: Server, tru
 
 
 @unix
-async def test_get_ends_quietly_when_nobody_reads(server: Server, trust: list[str], start: Start) -> None:
+async def test_get_ends_quietly_when_its_pipe_is_closed(server: Server, trust: list[str], start: Start) -> None:
     process = await start("get", f"{server.url}/bytes/100000000", *trust)
     assert process.stdout is not None
     await process.stdout.receive_some(10)
@@ -107,7 +107,7 @@ async def test_get_ends_quietly_when_nobody_reads(server: Server, trust: list[st
     assert await process.wait() == 141
 
 
-async def test_get_does_not_care_for_a_slow_reader(server: Server, trust: list[str], start: Start) -> None:
+async def test_get_waits_for_a_slow_reader(server: Server, trust: list[str], start: Start) -> None:
     process = await start("get", f"{server.url}/bytes/50000000", *trust)
     await eventually(lambda: server.stats.bytes_out > 100_000)
     await trio.sleep(0.3)
@@ -117,7 +117,7 @@ async def test_get_does_not_care_for_a_slow_reader(server: Server, trust: list[s
     assert await process.wait() == 0
 
 
-async def test_insecure_and_in_clear(server: Server, cli: Cli) -> None:
+async def test_get_works_insecure_and_in_clear(server: Server, cli: Cli) -> None:
     assert (await cli("get", server.url, "--insecure")).check().out.startswith(b"hello")
     async with open_server(tls=False) as clear:
         assert (await cli("get", clear.url, "--http2", "require")).check().out.startswith(b"hello")

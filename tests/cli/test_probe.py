@@ -67,7 +67,7 @@ def found(run: Probe) -> Callable[..., Awaitable[dict[str, Any]]]:
 Found = Callable[..., Awaitable[dict[str, Any]]]
 
 
-async def test_for_a_person(run: Probe) -> None:
+async def test_probe_prints_a_page_for_people(run: Probe) -> None:
     async with open_server(alpn=BOTH) as server:
         code, out, err = await run(server, "--websocket", "/ws/echo", "--subprotocol", "v2")
         assert (code, err) == (0, "")
@@ -94,7 +94,7 @@ async def test_for_a_person(run: Probe) -> None:
         assert server.stats.protocol_errors == []
 
 
-async def test_with_the_setting(found: Found) -> None:
+async def test_a_websocket_is_opened_over_http2_with_the_setting(found: Found) -> None:
     async with open_server(settings={0x3: 20}) as server:
         result = await found(server, "--websocket", "/ws/echo")
         assert result["url"] == server.url
@@ -112,7 +112,7 @@ async def test_with_the_setting(found: Found) -> None:
         assert websocket["refusals"] == []
 
 
-async def test_a_websocket_is_not_opened_unasked(found: Found) -> None:
+async def test_no_websocket_is_opened_unasked(found: Found) -> None:
     async with open_server() as server:
         result = await found(server.ws_url, "--insecure")
         assert result["url"] == server.url
@@ -120,7 +120,7 @@ async def test_a_websocket_is_not_opened_unasked(found: Found) -> None:
         assert server.stats.extended_connects == 0
 
 
-async def test_without_the_setting(found: Found) -> None:
+async def test_a_websocket_is_opened_over_http1_without_the_setting(found: Found) -> None:
     async with open_server(alpn=BOTH, extended_connect=False) as server:
         result = await found(server, "--websocket", "/ws/echo")
         assert result["connection"]["protocol"] == "HTTP/2"
@@ -137,7 +137,7 @@ async def test_without_the_setting(found: Found) -> None:
         assert server.stats.extended_connects == 0
 
 
-async def test_http1_only(found: Found, run: Probe) -> None:
+async def test_a_server_with_only_http1_is_reported(found: Found, run: Probe) -> None:
     async with open_server(alpn=("http/1.1",)) as server:
         result = await found(server, "--websocket", "/ws/echo", "--subprotocol", "v1")
         connection, websocket = result["connection"], result["websocket"]
@@ -152,7 +152,7 @@ async def test_http1_only(found: Found, run: Probe) -> None:
         assert err.startswith("error: HTTP/2 is not available (alpn)")
 
 
-async def test_http1_because_it_was_asked_for(found: Found) -> None:
+async def test_http2_never_is_given_as_the_reason(found: Found) -> None:
     async with open_server(alpn=BOTH) as server:
         result = await found(server, "--http2", "never", "--websocket", "/ws/echo")
         assert result["connection"]["offered"] == ["http/1.1"]
@@ -160,7 +160,7 @@ async def test_http1_because_it_was_asked_for(found: Found) -> None:
         assert result["websocket"]["why"] == "--http2 never"
 
 
-async def test_in_clear(found: Found, run: Probe) -> None:
+async def test_a_server_in_clear_is_reported(found: Found, run: Probe) -> None:
     async with open_server(tls=False) as server:
         result = await found(server, "--websocket", "/ws/echo")
         assert result["connection"]["offered"] == []
@@ -182,7 +182,7 @@ async def test_in_clear(found: Found, run: Probe) -> None:
     ("does", "words"),
     [(400, "refused with 400"), (HTTP_1_1_REQUIRED, "refused"), (2, "reset"), ("silent", "silent")],
 )
-async def test_the_setting_is_not_kept(does: Any, words: str, found: Found) -> None:
+async def test_an_unkept_setting_is_reported(does: Any, words: str, found: Found) -> None:
     async with open_server(alpn=BOTH, websocket_over_http2=does) as server:
         result = await found(server, "--websocket", "/ws/echo", "--timeout", "0.5")
         websocket = result["websocket"]
@@ -191,7 +191,7 @@ async def test_the_setting_is_not_kept(does: Any, words: str, found: Found) -> N
         assert words in websocket["why"]
 
 
-async def test_a_refusal(found: Found, run: Probe) -> None:
+async def test_refusals_over_both_versions_are_reported(found: Found, run: Probe) -> None:
     async with open_server(alpn=BOTH) as server:
         result = await found(server, "--websocket", "/ws/refuse/403")
         assert result["websocket"]["opened"] is False
@@ -210,7 +210,7 @@ async def test_a_refusal(found: Found, run: Probe) -> None:
 @pytest.mark.parametrize(
     ("path", "words"), [("/hang", "no answer within 0.3 s"), ("/reset/2", "reset the stream with INTERNAL_ERROR")]
 )
-async def test_no_answer_is_no_reason_to_know_nothing(path: str, words: str, found: Found, run: Probe) -> None:
+async def test_the_connection_is_reported_without_an_answer(path: str, words: str, found: Found, run: Probe) -> None:
     async with open_server() as server:
         result = await found(server, "--timeout", "0.3", path=path)
         connection = result["connection"]
@@ -222,7 +222,7 @@ async def test_no_answer_is_no_reason_to_know_nothing(path: str, words: str, fou
         assert re.search(rf"^  answer      .*{words}", out, re.MULTILINE)
 
 
-async def test_unreachable(found: Found, run: Probe) -> None:
+async def test_an_unreachable_server_is_an_error(found: Found, run: Probe) -> None:
     code, out, err = await run("https://localhost:9")
     assert (code, out) == (1, "")
     assert err.startswith("error: https://localhost:9: could not connect")
@@ -253,7 +253,7 @@ async def test_unreachable(found: Found, run: Probe) -> None:
         (["localhost", "--cafile", "nothing"], "--cafile nothing: No such file"),
     ],
 )
-async def test_bad_usage(args: list[str], words: str, run: Probe) -> None:
+async def test_bad_usage_of_probe_exits_with_2(args: list[str], words: str, run: Probe) -> None:
     code, out, err = await run(*(args or ["--json"]))
     assert (code, out) == (2, "")
     assert err.startswith("error: ")

@@ -75,14 +75,14 @@ def was_not_answered(done: Probe, url: str) -> None:
     assert re.search(r"^  WebSocket   not known: nothing was answered$", done.out, re.MULTILINE)
 
 
-async def test_a_server_of_tls_that_was_asked_in_clear_was_well(probe: Any) -> None:
+async def test_a_tls_server_asked_in_clear_is_an_error(probe: Any) -> None:
     async with open_server() as server:
         url = server.url.replace("https", "http")
         was_not_answered(await probe(url), url)
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_a_silent_server_was_well(tls: bool, probe: Any) -> None:
+async def test_a_silent_server_is_an_error(tls: bool, probe: Any) -> None:
     async with listening(silence, tls=tls, alpn=[]) as server:
         done = await probe(server.url)
         was_not_answered(done, server.url)
@@ -90,12 +90,12 @@ async def test_a_silent_server_was_well(tls: bool, probe: Any) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_a_server_that_hangs_up_was_well(tls: bool, probe: Any) -> None:
+async def test_a_server_that_hangs_up_is_an_error(tls: bool, probe: Any) -> None:
     async with listening(hang_up, tls=tls, alpn=[]) as server:
         was_not_answered(await probe(server.url), server.url)
 
 
-async def test_what_alpn_chose_is_known_without_an_answer(probe: Any) -> None:
+async def test_the_choice_of_alpn_is_known_without_an_answer(probe: Any) -> None:
     for serve in (silence, hang_up):
         async with listening(serve, alpn=["http/1.1"]) as server:
             done = await probe(server.url)
@@ -104,7 +104,7 @@ async def test_what_alpn_chose_is_known_without_an_answer(probe: Any) -> None:
             assert done.found["websocket"]["over"] == "HTTP/1.1"
 
 
-async def test_a_server_of_http2_in_clear_alone(probe: Any) -> None:
+async def test_a_server_with_only_h2c_is_reported(probe: Any) -> None:
     """It said "not at all: the connection ended too early to tell", below "HTTP/2 yes"."""
     async with open_both(request=status(200), tls=False, prior_knowledge=True) as server:
         done = await probe(server.url)
@@ -124,7 +124,7 @@ async def test_a_server_of_http2_in_clear_alone(probe: Any) -> None:
         assert (done.code, done.found["websocket"]["over"]) == (0, "HTTP/2")
 
 
-async def test_a_websocket_that_opens_where_no_request_is_answered(probe: Any) -> None:
+async def test_a_websocket_may_open_where_no_request_is_answered(probe: Any) -> None:
     """Why it went that way was said to be HTTP/2."""
 
     async def serve(peer: Peer) -> None:
@@ -150,7 +150,7 @@ async def test_a_websocket_that_opens_where_no_request_is_answered(probe: Any) -
         ("https://a.test", ["--cafile", "nothing"], "--cafile nothing"),
     ],
 )
-async def test_a_machine_got_no_object_for_a_bad_url(url: str, args: list[str], words: str, probe: Any) -> None:
+async def test_bad_usage_with_json_prints_an_object(url: str, args: list[str], words: str, probe: Any) -> None:
     done = await probe(url, *args)
     assert (done.code, done.out) == (2, "")
     assert words in done.err
@@ -159,7 +159,7 @@ async def test_a_machine_got_no_object_for_a_bad_url(url: str, args: list[str], 
     assert done.found["connection"] is done.found["other"] is done.found["websocket"] is None
 
 
-async def test_a_machine_was_told_of_an_ssl_context(probe: Any) -> None:
+async def test_an_untrusted_certificate_suggests_cafile(probe: Any) -> None:
     async with open_server() as server:  # of another authority
         done = await probe(server.url)
         assert done.found["error"] == done.err.removeprefix("error: ").strip()

@@ -17,7 +17,7 @@ CALLS = 3000
 
 
 @pytest.mark.parametrize("memory", [True, False], ids=["memory", "socket"])
-async def test_calls_cancelled_at_random_points(memory: bool) -> None:
+async def test_random_cancellation_loses_nothing(memory: bool) -> None:
     chance = random.Random(8441)
     async with open_server(memory=memory) as server:
         async with trio_h2ws.open_client(

@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 
-async def test_a_storm_and_the_calm_after_it() -> None:
+async def test_the_short_soak_leaves_nothing_over() -> None:
     # From tests/, so that the package that is imported is the installed one.
     run = await trio.run_process(
         [sys.executable, "-m", "soak", "--short", "--seed", "8441"],

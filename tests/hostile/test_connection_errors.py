@@ -86,7 +86,7 @@ ERRORS: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("split", [False, True], ids=["whole", "split"])
 @pytest.mark.parametrize(("bad", "code"), ERRORS.values(), ids=ERRORS)
-async def test_a_connection_error(bad: bytes, code: int, split: bool) -> None:
+async def test_a_connection_error_ends_the_connection(bad: bytes, code: int, split: bool) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         await peer.expect_headers()
@@ -111,7 +111,7 @@ async def test_a_connection_error(bad: bytes, code: int, split: bool) -> None:
 
 
 @pytest.mark.parametrize("transport", ["socket", "tls"])
-async def test_goaway_leaves_on_real_transports(transport: str) -> None:
+async def test_goaway_is_sent_on_real_transports(transport: str) -> None:
     async with scripted_peer(transport=transport) as peer, peer.open_client() as client:  # type: ignore[arg-type]
         call = peer.call(client.get, "/")
         await peer.expect_headers()
@@ -121,7 +121,7 @@ async def test_goaway_leaves_on_real_transports(transport: str) -> None:
         await call.error(trio_h2ws.RemoteProtocolError)
 
 
-async def test_frames_before_the_fault_in_the_same_read_count() -> None:
+async def test_frames_before_the_fault_are_processed() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -131,7 +131,7 @@ async def test_frames_before_the_fault_in_the_same_read_count() -> None:
         await peer.expect_goaway(frames.FRAME_SIZE_ERROR)
 
 
-async def test_nothing_is_answered_after_our_own_goaway() -> None:
+async def test_nothing_is_answered_after_our_goaway() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -165,7 +165,7 @@ async def test_nothing_is_answered_after_our_own_goaway() -> None:
     ],
     ids=["PING", "ACK", "WINDOW_UPDATE", "unknown", "GOAWAY", "HTTP/1.1", "HTTP/1.0", "SSH"],
 )
-async def test_the_first_frame_is_not_settings(first: bytes) -> None:
+async def test_a_first_frame_other_than_settings_fails_the_dial(first: bytes) -> None:
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         await peer.expect_preface()
@@ -178,7 +178,7 @@ async def test_the_first_frame_is_not_settings(first: bytes) -> None:
         await peer.expect_eof()
 
 
-async def test_settings_that_come_twice_in_one_frame() -> None:
+async def test_the_last_of_two_equal_settings_counts() -> None:
     # RFC 9113, section 6.5.3: in order, the last one counts.
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
@@ -193,7 +193,7 @@ async def test_settings_that_come_twice_in_one_frame() -> None:
         assert client.connections[0].streams_allowed == 7
 
 
-async def test_frames_of_a_type_that_nobody_knows_are_ignored() -> None:
+async def test_frames_of_unknown_types_are_ignored() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -214,7 +214,7 @@ async def test_the_reserved_bit_of_a_stream_id_is_ignored() -> None:
         assert (await call.result()).status == 200
 
 
-async def test_padding_and_priority_of_headers_are_left_out() -> None:
+async def test_padding_and_priority_of_headers_are_ignored() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()

@@ -67,7 +67,7 @@ USELESS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("frame", USELESS.values(), ids=USELESS)
-async def test_a_flood_of_frames_that_carry_nothing(frame: bytes) -> None:
+async def test_a_flood_of_useless_frames_ends_the_connection(frame: bytes) -> None:
     limits = trio_h2ws.Limits()
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
@@ -86,7 +86,7 @@ async def test_a_flood_of_frames_that_carry_nothing(frame: bytes) -> None:
 
 
 @pytest.mark.parametrize("frame", USELESS.values(), ids=USELESS)
-async def test_a_few_such_frames_are_no_flood(frame: bytes) -> None:
+async def test_a_thousand_useless_frames_are_not_a_flood(frame: bytes) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -98,7 +98,7 @@ async def test_a_few_such_frames_are_no_flood(frame: bytes) -> None:
         assert (await call.result()).content == b"well"
 
 
-async def test_a_slow_stream_of_pings_for_hours_is_no_flood(autojump_clock: MockClock) -> None:
+async def test_slow_pings_are_never_a_flood(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -109,7 +109,7 @@ async def test_a_slow_stream_of_pings_for_hours_is_no_flood(autojump_clock: Mock
         await call.result()
 
 
-async def test_answers_that_nobody_reads_are_bounded() -> None:
+async def test_unread_answers_are_bounded() -> None:
     async with scripted_peer(transport="lockstep") as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         await peer.expect_headers()
@@ -123,7 +123,7 @@ async def test_answers_that_nobody_reads_are_bounded() -> None:
         assert error.bound in ("max_owed_bytes", "max_idle_frames")
 
 
-async def test_settings_frames_full_of_settings() -> None:
+async def test_a_flood_of_settings_ends_the_connection() -> None:
     # CVE-2020-11080. Codes that nobody knows may be of any number.
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
@@ -136,7 +136,7 @@ async def test_settings_frames_full_of_settings() -> None:
         assert (await call.error(trio_h2ws.LimitExceeded)).bound == "max_idle_frames"
 
 
-async def test_informational_responses_without_end() -> None:
+async def test_endless_informational_responses_end_the_stream() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 2):
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -146,7 +146,7 @@ async def test_informational_responses_without_end() -> None:
         await peer.expect_rst(request, frames.ENHANCE_YOUR_CALM)
 
 
-async def test_frames_for_streams_that_are_over() -> None:
+async def test_a_flood_for_a_closed_stream_ends_the_connection() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -161,7 +161,7 @@ async def test_frames_for_streams_that_are_over() -> None:
         await peer.expect_goaway(frames.ENHANCE_YOUR_CALM)
 
 
-async def test_a_server_that_resets_every_stream_at_once() -> None:
+async def test_streams_that_are_reset_at_once_leave_nothing() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         for _ in range(1000):
             call = peer.call(client.get, "/")
@@ -171,7 +171,7 @@ async def test_a_server_that_resets_every_stream_at_once() -> None:
         assert peer.dials == 1
 
 
-async def test_what_a_cancelled_stream_may_still_get_is_bounded() -> None:
+async def test_late_frames_for_a_cancelled_stream_are_bounded() -> None:
     limits = trio_h2ws.Limits(stream_window=10_000, max_stream_window=10_000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
         call = peer.call(client.get, "/")
@@ -184,7 +184,7 @@ async def test_what_a_cancelled_stream_may_still_get_is_bounded() -> None:
         await peer.expect_goaway(frames.ENHANCE_YOUR_CALM)
 
 
-async def test_push_although_it_is_off() -> None:
+async def test_a_push_promise_ends_the_connection() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -198,7 +198,7 @@ async def test_push_although_it_is_off() -> None:
 
 
 @pytest.mark.parametrize("piece", [b"", b"\x88", b"x" * 16_000], ids=["empty", "small", "large"])
-async def test_continuation_without_end(piece: bytes) -> None:
+async def test_endless_continuation_ends_the_connection(piece: bytes) -> None:
     # CVE-2024-27316 and kin.
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
@@ -214,7 +214,7 @@ async def test_continuation_without_end(piece: bytes) -> None:
         )
 
 
-async def test_a_header_list_over_the_bound() -> None:
+async def test_a_header_list_over_the_bound_ends_the_connection() -> None:
     limits = trio_h2ws.Limits(max_header_list_size=10_000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
         assert client.connections == []
@@ -231,7 +231,7 @@ async def test_a_header_list_over_the_bound() -> None:
         await peer.expect_goaway(frames.ENHANCE_YOUR_CALM)
 
 
-async def test_an_hpack_bomb_of_many_small_references() -> None:
+async def test_an_hpack_bomb_ends_the_connection() -> None:
     # CVE-2016-6581: one entry of 4 KB, and then a byte for each of its copies.
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
@@ -243,7 +243,7 @@ async def test_an_hpack_bomb_of_many_small_references() -> None:
         assert (await call.error(trio_h2ws.LimitExceeded)).bound == "max_header_list_size"
 
 
-async def test_header_lists_of_many_empty_fields() -> None:
+async def test_many_empty_fields_cost_little() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -254,7 +254,7 @@ async def test_header_lists_of_many_empty_fields() -> None:
         assert len((await call.result()).headers) == 3900
 
 
-async def test_integers_and_strings_that_never_end_in_a_header_block() -> None:
+async def test_endless_integers_and_strings_end_the_connection() -> None:
     for block in (b"\x7f" + b"\xff" * 16_000, b"\x40\x7f" + b"\xff" * 10_000 + b"\x7f", b"\x3f" + b"\x80" * 16_000):
         async with scripted_peer() as peer, peer.open_client() as client:
             call = peer.call(client.get, "/")
@@ -269,7 +269,7 @@ async def test_integers_and_strings_that_never_end_in_a_header_block() -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-async def test_a_body_that_inflates_beyond_the_bound(layers: int) -> None:
+async def test_a_body_that_inflates_beyond_the_bound_is_an_error(layers: int) -> None:
     limits = trio_h2ws.Limits(max_body_size=MIB)
     bomb = bytes(200 * MIB)
     for _ in range(layers):
@@ -307,7 +307,7 @@ async def test_a_body_that_inflates_beyond_the_bound(layers: int) -> None:
 # WebSockets.
 
 
-async def test_websocket_pings_that_are_answered_and_not_read() -> None:
+async def test_unread_pongs_end_the_websocket() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 2):
         ws, theirs = await open_websocket(peer, client)
         peer.auto_credit = False
@@ -326,7 +326,7 @@ async def test_websocket_pings_that_are_answered_and_not_read() -> None:
         await peer.window_update(0, 65_535)
 
 
-async def test_websocket_pings_one_a_second_for_hours(autojump_clock: MockClock) -> None:
+async def test_one_websocket_ping_a_second_is_never_a_flood(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         for _ in range(5000):
@@ -337,7 +337,7 @@ async def test_websocket_pings_one_a_second_for_hours(autojump_clock: MockClock)
 
 
 @pytest.mark.parametrize("opcode", [frames.PING, frames.PONG])
-async def test_a_flood_of_control_frames_on_a_websocket(opcode: int) -> None:
+async def test_a_flood_of_control_frames_ends_the_websocket(opcode: int) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 2):
         ws, theirs = await open_websocket(peer, client)
         receiving = peer.call(ws.receive)
@@ -349,7 +349,7 @@ async def test_a_flood_of_control_frames_on_a_websocket(opcode: int) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"x"], ids=["empty", "tiny"])
-async def test_a_message_in_tiny_fragments(payload: bytes) -> None:
+async def test_a_message_in_tiny_fragments_ends_the_websocket(payload: bytes) -> None:
     # CVE-2026-12151
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 2):
         ws, theirs = await open_websocket(peer, client)
@@ -362,7 +362,7 @@ async def test_a_message_in_tiny_fragments(payload: bytes) -> None:
         assert "Limits.max_fragments" in str(error)
 
 
-async def test_a_flood_of_empty_messages_waits_in_the_window() -> None:
+async def test_empty_messages_wait_in_the_window() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         with bounded(20 * MIB, 10):
@@ -375,7 +375,7 @@ async def test_a_flood_of_empty_messages_waits_in_the_window() -> None:
 
 
 @pytest.mark.parametrize("fragments", [1, 100])
-async def test_a_message_over_the_bound(fragments: int) -> None:
+async def test_a_message_over_the_bound_ends_the_websocket(fragments: int) -> None:
     limits = trio_h2ws.Limits(max_message_size=100_000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client, bystanders(peer, client, 2):
         ws, theirs = await open_websocket(peer, client)
@@ -393,7 +393,7 @@ async def test_a_message_over_the_bound(fragments: int) -> None:
         await theirs.expect_rst()
 
 
-async def test_a_message_over_the_bound_that_nobody_has_asked_for_is_held_by_the_window() -> None:
+async def test_an_unread_message_over_the_bound_waits_in_the_window() -> None:
     # It could still be taken in parts, so it is no error yet.
     limits = trio_h2ws.Limits(max_message_size=100_000, stream_window=50_000, max_stream_window=50_000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client, bystanders(peer, client, 2):
@@ -416,7 +416,7 @@ async def flood_forever(theirs: PeerSocket) -> None:
 
 
 @pytest.mark.parametrize("split", [1000, 16_000])
-async def test_a_message_that_inflates_beyond_the_bound(split: int) -> None:
+async def test_a_message_that_inflates_too_far_ends_the_websocket(split: int) -> None:
     # CVE-2026-1526: 200 KB become 200 MB.
     limits = trio_h2ws.Limits(max_message_size=MIB)
     deflate = zlib.compressobj(wbits=-15)
@@ -433,7 +433,7 @@ async def test_a_message_that_inflates_beyond_the_bound(split: int) -> None:
         await theirs.expect_close(1009)
 
 
-async def test_fragments_that_inflate_beyond_the_bound() -> None:
+async def test_fragments_that_inflate_too_far_end_the_websocket() -> None:
     limits = trio_h2ws.Limits(max_message_size=MIB)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
         ws, theirs = await open_websocket(peer, client, headers={"sec-websocket-extensions": "permessage-deflate"})
@@ -449,7 +449,7 @@ async def test_fragments_that_inflate_beyond_the_bound() -> None:
         assert error.code == 1009
 
 
-async def test_a_full_queue_and_the_end_of_the_stream_cost_no_more_than_the_bytes() -> None:
+async def test_many_waiting_chunks_at_the_end_take_linear_time() -> None:
     # Many chunks wait for room when the stream ends; joining them one by one would be quadratic.
     limits = trio_h2ws.Limits(stream_window=16 * MIB)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:

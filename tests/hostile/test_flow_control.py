@@ -9,7 +9,7 @@ import trio_h2ws
 from toolkit import assert_clean, bystanders, connection_of, frames, scripted_peer
 
 
-async def test_an_initial_window_lowered_below_what_is_in_flight() -> None:
+async def test_a_lowered_initial_window_may_become_negative() -> None:
     # RFC 9113, section 6.9.2: the window becomes negative, and the sender waits until it is positive again.
     async with scripted_peer({frames.INITIAL_WINDOW_SIZE: 40_000}) as peer, peer.open_client() as client:
         peer.auto_credit = False
@@ -33,7 +33,7 @@ async def test_an_initial_window_lowered_below_what_is_in_flight() -> None:
         await call.result()
 
 
-async def test_an_initial_window_of_nothing_and_credit_later() -> None:
+async def test_an_initial_window_of_zero_waits_for_credit() -> None:
     settings = {frames.INITIAL_WINDOW_SIZE: 0, frames.ENABLE_CONNECT_PROTOCOL: 1}
     async with scripted_peer(settings) as peer, peer.open_client() as client:
         empty = peer.call(client.post, "/", content=b"")
@@ -76,7 +76,7 @@ async def test_trailers_and_an_end_need_no_credit() -> None:
         await call.result()
 
 
-async def test_a_max_frame_size_changed_in_flight() -> None:
+async def test_max_frame_size_may_change_in_flight() -> None:
     settings = {frames.MAX_FRAME_SIZE: 20_000, frames.INITIAL_WINDOW_SIZE: 1_000_000}
     async with scripted_peer(settings) as peer, peer.open_client() as client:
         peer.auto_credit = False
@@ -96,7 +96,7 @@ async def test_a_max_frame_size_changed_in_flight() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 100, 4096, 65_536, 2**32 - 1])
-async def test_a_header_table_size_changed_in_flight(size: int) -> None:
+async def test_header_table_size_may_change_in_flight(size: int) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         for n in range(6):
             call = peer.call(client.get, f"/{n}", headers={"x-repeated": "again", f"x-{n}": f"{n}" * 50})
@@ -116,7 +116,7 @@ async def test_a_header_table_size_changed_in_flight(size: int) -> None:
                 await peer.settle()
 
 
-async def test_a_header_table_as_large_as_the_peer_likes_costs_us_nothing() -> None:
+async def test_a_huge_header_table_is_not_filled() -> None:
     async with scripted_peer({frames.HEADER_TABLE_SIZE: 2**32 - 1}) as peer, peer.open_client() as client:
         peer.decoder.max_allowed_table_size = 2**32 - 1
         peer.serve()
@@ -126,7 +126,7 @@ async def test_a_header_table_as_large_as_the_peer_likes_costs_us_nothing() -> N
         assert table._current_size <= 16_384
 
 
-async def test_max_header_list_size_is_heeded_before_sending() -> None:
+async def test_max_header_list_size_is_obeyed() -> None:
     # HAProxy and Jetty end the connection for large request headers.
     async with scripted_peer({frames.MAX_HEADER_LIST_SIZE: 2000, frames.ENABLE_CONNECT_PROTOCOL: 1}) as peer:
         async with peer.open_client() as client:
@@ -140,7 +140,7 @@ async def test_max_header_list_size_is_heeded_before_sending() -> None:
             assert_clean(client, peer)
 
 
-async def test_large_request_headers_go_in_continuation_frames() -> None:
+async def test_large_request_headers_use_continuation_frames() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         headers = {f"x-{n}": f"{n:04}" * 250 for n in range(50)}
         call = peer.call(client.get, "/", headers=headers)
@@ -151,7 +151,7 @@ async def test_large_request_headers_go_in_continuation_frames() -> None:
         await call.result()
 
 
-async def test_more_data_than_the_connections_window() -> None:
+async def test_the_connection_window_is_credited_on_receipt() -> None:
     limits = trio_h2ws.Limits(connection_window=65_535, stream_window=1_000_000, max_stream_window=1_000_000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
         call = peer.call(client.get, "/")
@@ -165,7 +165,7 @@ async def test_more_data_than_the_connections_window() -> None:
         assert len((await call.result()).content) == 200_000
 
 
-async def test_one_frame_beyond_the_connections_window_is_an_error() -> None:
+async def test_data_beyond_the_connection_window_is_an_error() -> None:
     limits = trio_h2ws.Limits(connection_window=65_535, stream_window=1_000_000, max_stream_window=1_000_000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
         call = peer.call(client.get, "/")
@@ -178,7 +178,7 @@ async def test_one_frame_beyond_the_connections_window_is_an_error() -> None:
         await call.error(trio_h2ws.RemoteProtocolError)
 
 
-async def test_settings_that_overflow_a_streams_window() -> None:
+async def test_settings_that_overflow_a_stream_window_are_an_error() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.auto_credit = False
         call = peer.call(client.post, "/", content=bytes(100_000))
@@ -190,7 +190,7 @@ async def test_settings_that_overflow_a_streams_window() -> None:
         await call.error(trio_h2ws.RemoteProtocolError)
 
 
-async def test_the_largest_windows_that_are_allowed() -> None:
+async def test_the_largest_windows_are_accepted() -> None:
     async with scripted_peer({frames.INITIAL_WINDOW_SIZE: 2**31 - 1}) as peer, peer.open_client() as client:
         peer.auto_credit = False
         call = peer.call(client.post, "/", content=bytes(1_000_000))
@@ -202,7 +202,7 @@ async def test_the_largest_windows_that_are_allowed() -> None:
         await call.result()
 
 
-async def test_window_updates_for_streams_that_have_ended_are_ignored() -> None:
+async def test_window_updates_for_ended_streams_are_ignored() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -214,7 +214,7 @@ async def test_window_updates_for_streams_that_have_ended_are_ignored() -> None:
         await peer.settle()
 
 
-async def test_a_window_update_in_the_same_read_as_the_settings_that_it_needs() -> None:
+async def test_settings_and_a_window_update_may_share_a_read() -> None:
     # Go's servers send SETTINGS and a large WINDOW_UPDATE at once.
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
         peer.auto_credit = False

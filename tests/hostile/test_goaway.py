@@ -54,7 +54,7 @@ async def test_streams_above_the_last_id_are_retried_unseen() -> None:
         assert peer.dials == 2
 
 
-async def test_a_websocket_handshake_is_retried_too() -> None:
+async def test_a_handshake_above_the_last_id_is_retried() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         await peer.expect_headers()
@@ -66,7 +66,7 @@ async def test_a_websocket_handshake_is_retried_too() -> None:
         ws.abort()
 
 
-async def test_new_work_goes_to_a_new_connection_at_once() -> None:
+async def test_new_calls_use_a_new_connection_at_once() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         begun = await begin(peer, client, "/old")
         await peer.goaway()
@@ -83,7 +83,7 @@ async def test_new_work_goes_to_a_new_connection_at_once() -> None:
         assert [info.draining for info in client.connections] == [False]
 
 
-async def test_who_waits_for_a_slot_goes_to_the_new_connection() -> None:
+async def test_a_call_that_waits_for_a_slot_uses_the_new_connection() -> None:
     async with scripted_peer({frames.MAX_CONCURRENT_STREAMS: 1}) as peer, peer.open_client() as client:
         begun = await begin(peer, client, "/old")
         waiting = [peer.call(client.get, f"/{n}") for n in range(3)]
@@ -99,7 +99,7 @@ async def test_who_waits_for_a_slot_goes_to_the_new_connection() -> None:
         assert peer.dials == 2
 
 
-async def test_graceful_shutdown_in_two_steps() -> None:
+async def test_a_graceful_shutdown_in_two_steps_loses_no_request() -> None:
     # HAProxy, nghttpx, Apache: GOAWAY(2^31-1), streams live on, a moment later GOAWAY with the last id.
     async with scripted_peer() as peer, peer.open_client() as client:
         begun = await begin(peer, client, "/a", "/b")
@@ -138,7 +138,7 @@ async def test_a_last_id_that_grows_changes_nothing() -> None:
         await call.result()
 
 
-async def test_goaway_and_the_end_in_one_read() -> None:
+async def test_goaway_and_the_end_may_share_a_read() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         begun = await begin(peer, client, "/a", "/b")
         await peer.goaway(begun["/a"][1], frames.ENHANCE_YOUR_CALM, b"too much")
@@ -177,7 +177,7 @@ async def test_goaway_on_a_connection_without_streams_closes_it() -> None:
         await call.result()
 
 
-async def test_goaway_followed_by_headers_for_a_stream_above() -> None:
+async def test_a_response_above_the_last_id_is_ignored() -> None:
     # Seen: GOAWAY(2^31-1) followed by HEADERS; and worse, a response for a stream that was given up.
     async with scripted_peer() as peer, peer.open_client() as client:
         begun = await begin(peer, client, "/a", "/b")
@@ -190,7 +190,7 @@ async def test_goaway_followed_by_headers_for_a_stream_above() -> None:
         await begun["/a"][0].result()
 
 
-async def test_a_server_that_says_goaway_on_every_connection_does_not_make_us_dial_for_ever(
+async def test_goaway_on_every_connection_ends_in_an_error(
     autojump_clock: MockClock,
 ) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
@@ -210,9 +210,7 @@ async def test_a_server_that_says_goaway_on_every_connection_does_not_make_us_di
 
 
 @pytest.mark.parametrize("how", ["goaway", "close", "goaway and close"])
-async def test_a_server_that_ends_every_connection_at_once_does_not_make_us_dial_for_ever(
-    autojump_clock: MockClock, how: str
-) -> None:
+async def test_an_end_of_every_connection_ends_in_an_error(autojump_clock: MockClock, how: str) -> None:
     dials = 0
 
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
@@ -271,7 +269,7 @@ async def test_a_refused_handshake_is_retried_unseen() -> None:
         (await opening.result()).abort()
 
 
-async def test_refusing_for_ever_ends_with_an_error_after_growing_pauses(autojump_clock: MockClock) -> None:
+async def test_endless_refusals_end_in_an_error_after_growing_pauses(autojump_clock: MockClock) -> None:
     limits = trio_h2ws.Limits(max_retries=4)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
         for start in (lambda: client.get("/"), lambda: client.connect_websocket("/")):
@@ -290,7 +288,7 @@ async def test_refusing_for_ever_ends_with_an_error_after_growing_pauses(autojum
 
 
 @pytest.mark.parametrize("how", ["refused", "goaway"])
-async def test_a_body_that_can_not_be_replayed_gives_request_not_processed(how: str) -> None:
+async def test_a_body_that_cannot_be_replayed_is_not_retried(how: str) -> None:
     async def parts() -> AsyncIterator[bytes]:
         yield b"once"
         yield b"only"
@@ -309,7 +307,7 @@ async def test_a_body_that_can_not_be_replayed_gives_request_not_processed(how: 
         assert len(peer.requests) == 1
 
 
-async def test_a_retry_of_a_cancelled_call_is_not_sent() -> None:
+async def test_a_cancelled_call_is_not_retried() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -324,7 +322,7 @@ async def test_a_retry_of_a_cancelled_call_is_not_sent() -> None:
         assert_clean(client)
 
 
-async def test_hypercorn_on_sigterm() -> None:
+async def test_a_waiting_call_survives_hypercorns_shutdown() -> None:
     # No GOAWAY at first: a new request gets RST_STREAM(NO_ERROR) and MAX_CONCURRENT_STREAMS = 0; then the end.
     async with scripted_peer() as peer, peer.open_client() as client:
         first = peer.call(client.get, "/first")

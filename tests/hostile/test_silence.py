@@ -12,7 +12,7 @@ import trio_h2ws
 from toolkit import assert_clean, frames, scripted_peer
 
 
-async def test_a_server_that_never_acknowledges_our_settings() -> None:
+async def test_our_settings_need_no_acknowledgement() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.auto_ack = False
         for _ in range(3):
@@ -24,7 +24,7 @@ async def test_a_server_that_never_acknowledges_our_settings() -> None:
         (await opening.result()).abort()
 
 
-async def test_a_server_that_acknowledges_settings_that_nobody_sent() -> None:
+async def test_unasked_acknowledgements_of_settings_are_ignored() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -34,7 +34,7 @@ async def test_a_server_that_acknowledges_settings_that_nobody_sent() -> None:
         await call.result()
 
 
-async def test_settings_that_come_byte_by_byte_meet_the_deadline(autojump_clock: MockClock) -> None:
+async def test_settings_that_drip_in_meet_the_deadline(autojump_clock: MockClock) -> None:
     timeouts = trio_h2ws.Timeouts(connect=5)
     async with scripted_peer(settings=None) as peer, peer.open_client(timeouts=timeouts) as client:
 
@@ -54,7 +54,7 @@ async def test_settings_that_come_byte_by_byte_meet_the_deadline(autojump_clock:
         assert trio.current_time() - start == pytest.approx(5)
 
 
-async def test_a_response_that_drips_meets_the_callers_deadline(autojump_clock: MockClock) -> None:
+async def test_a_response_that_drips_in_meets_the_callers_deadline(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 
         async def drip() -> None:
@@ -74,7 +74,7 @@ async def test_a_response_that_drips_meets_the_callers_deadline(autojump_clock: 
         assert_clean(client)
 
 
-async def test_a_frame_that_never_ends_is_noticed_by_the_keepalive(autojump_clock: MockClock) -> None:
+async def test_keepalive_notices_a_frame_that_never_ends(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -85,7 +85,7 @@ async def test_a_frame_that_never_ends_is_noticed_by_the_keepalive(autojump_cloc
         await call.error(trio_h2ws.ConnectionTimedOut, within=100)
 
 
-async def test_a_peer_that_stops_reading_while_we_write_holds_nobody_beyond_the_keepalive(
+async def test_keepalive_notices_a_peer_that_stops_reading(
     autojump_clock: MockClock,
 ) -> None:
     settings = {frames.INITIAL_WINDOW_SIZE: 2**31 - 1, frames.ENABLE_CONNECT_PROTOCOL: 1}
@@ -112,7 +112,7 @@ async def test_a_peer_that_stops_reading_while_we_write_holds_nobody_beyond_the_
         assert trio.current_time() - start <= 40.1
 
 
-async def test_a_peer_that_stops_reading_and_the_callers_deadline(autojump_clock: MockClock) -> None:
+async def test_a_caller_can_leave_a_peer_that_stops_reading(autojump_clock: MockClock) -> None:
     async with scripted_peer(transport="lockstep") as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         await peer.accept_websocket()
@@ -133,7 +133,7 @@ async def test_a_peer_that_stops_reading_and_the_callers_deadline(autojump_clock
         assert trio.current_time() - start == pytest.approx(6)
 
 
-async def test_a_websocket_whose_peer_gives_no_credit_closes_in_time(autojump_clock: MockClock) -> None:
+async def test_a_websocket_without_credit_closes_in_time(autojump_clock: MockClock) -> None:
     settings = {frames.INITIAL_WINDOW_SIZE: 0, frames.ENABLE_CONNECT_PROTOCOL: 1}
     timeouts = trio_h2ws.Timeouts(close=2)
     async with scripted_peer(settings) as peer, peer.open_client(timeouts=timeouts) as client:
@@ -148,7 +148,7 @@ async def test_a_websocket_whose_peer_gives_no_credit_closes_in_time(autojump_cl
         assert_clean(client)
 
 
-async def test_a_broken_connection_reaches_everyone_at_once_each_with_its_own_error() -> None:
+async def test_a_lost_connection_fails_each_call_with_a_new_error() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         await peer.accept_websocket()
@@ -165,7 +165,7 @@ async def test_a_broken_connection_reaches_everyone_at_once_each_with_its_own_er
         assert client.connections == []
 
 
-async def test_a_cut_in_the_middle_of_tls() -> None:
+async def test_a_cut_inside_tls_is_a_lost_connection() -> None:
     async with scripted_peer(transport="tls") as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -178,7 +178,7 @@ async def test_a_cut_in_the_middle_of_tls() -> None:
         assert (await again.result()).content == b"whole"
 
 
-async def test_the_last_words_before_a_cut_are_heard() -> None:
+async def test_a_response_just_before_the_end_is_delivered() -> None:
     # The server says why, and closes: what it had said is read although our writes fail already.
     async with scripted_peer(transport="socket") as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
@@ -190,7 +190,7 @@ async def test_the_last_words_before_a_cut_are_heard() -> None:
         assert (response.status, response.content) == (503, b"going down")
 
 
-async def test_an_apache_that_serves_six_in_silence(autojump_clock: MockClock) -> None:
+async def test_a_handshake_that_apache_ignores_times_out(autojump_clock: MockClock) -> None:
     # It advertises 100 streams and runs 6 until requests have completed; the seventh handshake hears nothing.
     timeouts = trio_h2ws.Timeouts(handshake=2)
     async with scripted_peer() as peer, peer.open_client(timeouts=timeouts) as client:

@@ -82,7 +82,7 @@ async def fails(peer: Peer, client: trio_h2ws.Client, script: Any, code: int = f
 
 
 @pytest.mark.parametrize("fields", MALFORMED.values(), ids=MALFORMED)
-async def test_a_malformed_response_takes_its_neighbours_with_it(fields: Any) -> None:
+async def test_a_malformed_response_leaves_other_streams_alone(fields: Any) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client) as beside:
 
         async def script(request: Request) -> None:
@@ -93,7 +93,7 @@ async def test_a_malformed_response_takes_its_neighbours_with_it(fields: Any) ->
 
 
 @pytest.mark.parametrize("fields", MALFORMED.values(), ids=MALFORMED)
-async def test_a_malformed_answer_to_a_websocket_handshake(fields: Any) -> None:
+async def test_a_malformed_handshake_answer_is_an_error(fields: Any) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 2):
         opening = peer.call(client.connect_websocket, "/")
         request = await peer.expect_headers()
@@ -102,7 +102,7 @@ async def test_a_malformed_answer_to_a_websocket_handshake(fields: Any) -> None:
         await peer.expect_rst(request, frames.PROTOCOL_ERROR)
 
 
-async def test_fifty_websockets_beside_a_malformed_response() -> None:
+async def test_a_malformed_response_leaves_fifty_websockets_open() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 50):
 
         async def script(request: Request) -> None:
@@ -120,7 +120,7 @@ TRAILERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("fields", TRAILERS.values(), ids=TRAILERS)
-async def test_bad_trailers(fields: Any) -> None:
+async def test_malformed_trailers_reset_the_stream(fields: Any) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
 
         async def script(request: Request) -> None:
@@ -130,7 +130,7 @@ async def test_bad_trailers(fields: Any) -> None:
         await fails(peer, client, script)
 
 
-async def test_trailers_that_do_not_end_the_stream() -> None:
+async def test_trailers_must_end_the_stream() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
 
         async def script(request: Request) -> None:
@@ -140,7 +140,7 @@ async def test_trailers_that_do_not_end_the_stream() -> None:
         await fails(peer, client, script)
 
 
-async def test_a_second_response() -> None:
+async def test_a_second_response_is_an_error() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
 
         async def script(request: Request) -> None:
@@ -150,7 +150,7 @@ async def test_a_second_response() -> None:
         await fails(peer, client, script)
 
 
-async def test_an_informational_response_that_ends_the_stream() -> None:
+async def test_an_informational_response_must_not_end_the_stream() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
 
         async def script(request: Request) -> None:
@@ -159,7 +159,7 @@ async def test_an_informational_response_that_ends_the_stream() -> None:
         await fails(peer, client, script)
 
 
-async def test_an_informational_response_after_the_final_one() -> None:
+async def test_no_informational_response_may_follow_the_final_one() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
 
         async def script(request: Request) -> None:
@@ -170,7 +170,7 @@ async def test_an_informational_response_after_the_final_one() -> None:
 
 
 @pytest.mark.parametrize(("length", "body"), [("5", b"1234"), ("5", b"123456"), ("5", b""), ("0", b"1")], ids=repr)
-async def test_a_content_length_that_does_not_match_the_data(length: str, body: bytes) -> None:
+async def test_content_length_must_match_the_data(length: str, body: bytes) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
 
         async def script(request: Request) -> None:
@@ -179,7 +179,7 @@ async def test_a_content_length_that_does_not_match_the_data(length: str, body: 
         await fails(peer, client, script)
 
 
-async def test_a_content_length_that_does_not_match_with_trailers() -> None:
+async def test_content_length_must_match_before_trailers() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
 
         async def script(request: Request) -> None:
@@ -188,7 +188,7 @@ async def test_a_content_length_that_does_not_match_with_trailers() -> None:
         await fails(peer, client, script)
 
 
-async def test_a_body_in_the_answer_to_head() -> None:
+async def test_a_response_to_head_must_not_have_a_body() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
         call = peer.call(client.head, "/")
         request = await peer.expect_headers()
@@ -197,7 +197,7 @@ async def test_a_body_in_the_answer_to_head() -> None:
         await peer.expect_rst(request, frames.PROTOCOL_ERROR)
 
 
-async def test_data_before_the_response() -> None:
+async def test_data_before_the_response_is_an_error() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
 
         async def script(request: Request) -> None:
@@ -206,7 +206,7 @@ async def test_data_before_the_response() -> None:
         await fails(peer, client, script)
 
 
-async def test_data_between_an_informational_and_the_final_response() -> None:
+async def test_data_before_the_final_response_is_an_error() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
 
         async def script(request: Request) -> None:
@@ -217,7 +217,7 @@ async def test_data_between_an_informational_and_the_final_response() -> None:
 
 
 @pytest.mark.parametrize("late", ["data", "headers"])
-async def test_frames_after_the_end_of_a_response_that_was_complete(late: str) -> None:
+async def test_frames_after_a_complete_response_reset_the_stream(late: str) -> None:
     # Both sides had ended: the exchange is over, so nobody but the peer hears of it.
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 5):
         call = peer.call(client.get, "/")
@@ -232,7 +232,7 @@ async def test_frames_after_the_end_of_a_response_that_was_complete(late: str) -
 
 
 @pytest.mark.parametrize("late", ["data", "headers"])
-async def test_frames_after_the_end_while_we_still_send(late: str) -> None:
+async def test_frames_after_the_end_reset_a_stream_that_still_sends(late: str) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
         peer.auto_credit = False
 
@@ -256,7 +256,7 @@ async def test_frames_after_the_end_while_we_still_send(late: str) -> None:
         await peer.window_update(0, 65_535)
 
 
-async def test_a_window_update_of_zero_on_a_stream() -> None:
+async def test_a_window_update_of_zero_resets_the_stream() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
 
         async def script(request: Request) -> None:
@@ -265,7 +265,7 @@ async def test_a_window_update_of_zero_on_a_stream() -> None:
         await fails(peer, client, script)
 
 
-async def test_a_window_that_overflows_on_a_stream() -> None:
+async def test_a_window_that_overflows_resets_the_stream() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
 
         async def script(request: Request) -> None:
@@ -274,7 +274,7 @@ async def test_a_window_that_overflows_on_a_stream() -> None:
         await fails(peer, client, script, frames.FLOW_CONTROL_ERROR)
 
 
-async def test_more_data_than_the_streams_window() -> None:
+async def test_data_beyond_the_stream_window_resets_the_stream() -> None:
     limits = trio_h2ws.Limits(stream_window=1000, max_stream_window=1000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client, bystanders(peer, client):
 
@@ -293,7 +293,7 @@ async def test_more_data_than_the_streams_window() -> None:
         await peer.expect_rst(request, frames.FLOW_CONTROL_ERROR)
 
 
-async def test_a_priority_frame_of_a_wrong_length() -> None:
+async def test_a_priority_frame_of_wrong_length_resets_the_stream() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
 
         async def script(request: Request) -> None:
@@ -302,7 +302,7 @@ async def test_a_priority_frame_of_a_wrong_length() -> None:
         await fails(peer, client, script, frames.FRAME_SIZE_ERROR)
 
 
-async def test_a_stream_that_depends_on_itself_is_of_no_interest() -> None:
+async def test_a_stream_that_depends_on_itself_is_ignored() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -312,7 +312,7 @@ async def test_a_stream_that_depends_on_itself_is_of_no_interest() -> None:
 
 
 @pytest.mark.parametrize("code", [0, 2, 8, 11, 0xFF, 2**32 - 1])
-async def test_a_reset_in_the_middle_of_a_response_has_its_code(code: int) -> None:
+async def test_a_reset_in_a_response_gives_its_code(code: int) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 2):
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -324,7 +324,7 @@ async def test_a_reset_in_the_middle_of_a_response_has_its_code(code: int) -> No
             assert connection.streams_in_use == 2
 
 
-async def test_what_came_before_a_reset_is_delivered() -> None:
+async def test_data_before_a_reset_is_delivered() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         got = []
 
@@ -342,7 +342,7 @@ async def test_what_came_before_a_reset_is_delivered() -> None:
         assert got == [b"half"]
 
 
-async def test_an_end_without_the_end_of_the_response_is_no_response() -> None:
+async def test_a_connection_that_ends_in_a_response_is_lost() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -352,7 +352,7 @@ async def test_an_end_without_the_end_of_the_response_is_no_response() -> None:
         assert_clean(client)
 
 
-async def test_more_informational_responses_than_the_bound() -> None:
+async def test_informational_responses_are_bounded() -> None:
     limits = trio_h2ws.Limits(max_informational=5)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client, bystanders(peer, client):
         call = peer.call(client.get, "/")
@@ -398,7 +398,7 @@ BAD_FRAMES: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("split", [False, True], ids=["whole", "split"])
 @pytest.mark.parametrize(("bad", "code"), BAD_FRAMES.values(), ids=BAD_FRAMES)
-async def test_a_bad_websocket_frame_ends_that_websocket_only(bad: bytes, code: int, split: bool) -> None:
+async def test_a_bad_frame_ends_only_its_websocket(bad: bytes, code: int, split: bool) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 3):
         opening = peer.call(client.connect_websocket, "/", compression=None)
         theirs = await peer.accept_websocket()
@@ -417,7 +417,7 @@ async def test_a_bad_websocket_frame_ends_that_websocket_only(bad: bytes, code: 
         assert ws.close_code == code
 
 
-async def test_data_before_the_answer_to_a_handshake() -> None:
+async def test_data_before_the_handshake_answer_is_an_error() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
         opening = peer.call(client.connect_websocket, "/")
         request = await peer.expect_headers()

@@ -32,7 +32,7 @@ async def parts(*data: bytes, pause: float = 0.0) -> AsyncGenerator[bytes, None]
 # Timeouts.
 
 
-async def test_connect_timeout(lib: Any) -> None:
+async def test_the_connect_timeout_raises_connect_timeout(lib: Any) -> None:
     async with open_server(settings_delay=60) as server, lib.AsyncClient(transport=own(server)) as http:
         with pytest.raises(lib.ConnectTimeout, match=r"no connection to https://localhost:\d+ within 0.1 s"):
             await http.get(server.url, timeout=lib.Timeout(30, connect=0.1))
@@ -41,7 +41,7 @@ async def test_connect_timeout(lib: Any) -> None:
         assert scope.cancelled_caught
 
 
-async def test_the_connection_does_not_count_as_read(lib: Any) -> None:
+async def test_connecting_does_not_count_as_reading(lib: Any) -> None:
     async with open_server(settings_delay=0.4) as server, lib.AsyncClient(transport=own(server)) as http:
         timeout = lib.Timeout(0.2, connect=5)
         assert (await http.get(server.url, timeout=timeout)).status_code == 200
@@ -49,13 +49,13 @@ async def test_the_connection_does_not_count_as_read(lib: Any) -> None:
             await http.get(f"{server.url}/hang", timeout=timeout)
 
 
-async def test_a_host_name_that_ends_with_a_dot(lib: Any, server: Server, http: Any) -> None:
+async def test_a_host_name_may_end_with_a_dot(lib: Any, server: Server, http: Any) -> None:
     url = server.url.replace("localhost", "localhost.")
     assert (await http.get(f"{url}/slow/0.4", timeout=lib.Timeout(5, connect=0.2))).status_code == 200
     assert (await http.get(url, timeout=None)).status_code == 200
 
 
-async def test_write_timeout(lib: Any, server: Server, http: Any) -> None:
+async def test_the_write_timeout_raises_write_timeout(lib: Any, server: Server, http: Any) -> None:
     await http.get("/")
     server.freeze()
     timeout = lib.Timeout(30, write=0.1)
@@ -68,7 +68,7 @@ async def test_write_timeout(lib: Any, server: Server, http: Any) -> None:
     assert [code for _, code in server.stats.resets] == [CANCEL, CANCEL]
 
 
-async def test_a_slow_upload_is_no_read_timeout(lib: Any, server: Server, http: Any) -> None:
+async def test_a_slow_upload_is_not_a_read_timeout(lib: Any, server: Server, http: Any) -> None:
     await http.get("/")
     timeout = lib.Timeout(0.2, write=10)
     server.freeze()
@@ -86,7 +86,7 @@ async def test_a_slow_upload_is_no_read_timeout(lib: Any, server: Server, http: 
     assert [*answers, response.json()["bytes"]] == [20_000_000, 2]
 
 
-async def test_when_all_streams_are_taken(lib: Any) -> None:
+async def test_waiting_for_a_stream_raises_pool_timeout(lib: Any) -> None:
     async with open_server(settings={MAX_CONCURRENT_STREAMS: 1}) as server:
         async with lib.AsyncClient(transport=own(server), base_url=server.url) as http:
             timeout = lib.Timeout(0.1)
@@ -102,7 +102,7 @@ async def test_when_all_streams_are_taken(lib: Any) -> None:
 # Errors.
 
 
-async def test_errors_are_the_librarys(lib: Any, server: Server, http: Any) -> None:
+async def test_errors_are_those_of_the_library(lib: Any, server: Server, http: Any) -> None:
     async def fails(kind: str, cause: type[Exception], path: str = "/", **options: Any) -> None:
         with pytest.raises(getattr(lib, kind)) as caught:
             await http.request(options.pop("method", "GET"), path, **options)
@@ -134,7 +134,7 @@ async def test_errors_are_the_librarys(lib: Any, server: Server, http: Any) -> N
         await fails("RemoteProtocolError", trio_h2ws.ConnectionTerminated, "/hang")
 
 
-async def test_no_connection(lib: Any, server: Server) -> None:
+async def test_a_failed_connection_raises_connect_error(lib: Any, server: Server) -> None:
     async with lib.AsyncClient(transport=AsyncTransport(trust_env=False)) as http:
         with pytest.raises(lib.ConnectError, match="certificate was not accepted") as caught:
             await http.get(server.url)
@@ -143,7 +143,7 @@ async def test_no_connection(lib: Any, server: Server) -> None:
             await http.get("https://localhost:9")
 
 
-async def test_what_it_can_not_do(lib: Any, server: Server, http: Any) -> None:
+async def test_websockets_and_other_schemes_are_unsupported(lib: Any, server: Server, http: Any) -> None:
     with pytest.raises(lib.UnsupportedProtocol, match=r"trio_h2ws\.Client\.websocket"):
         await http.get("/ws/echo", headers={"upgrade": "websocket"})
     with pytest.raises(lib.UnsupportedProtocol):
@@ -160,7 +160,7 @@ class Mine(Exception):
 @pytest.mark.parametrize(
     "error", [Mine(), ValueError(), trio_h2ws.StreamReset(2)], ids=lambda error: type(error).__name__
 )
-async def test_what_the_callers_own_stream_raises_is_not_translated(error: Exception, lib: Any, http: Any) -> None:
+async def test_an_error_of_the_callers_stream_is_not_translated(error: Exception, lib: Any, http: Any) -> None:
     async def failing() -> AsyncIterator[bytes]:
         yield b"x"
         raise error
@@ -175,7 +175,7 @@ async def test_what_the_callers_own_stream_raises_is_not_translated(error: Excep
     assert (await http.get("/")).status_code == 200
 
 
-async def test_a_body_that_is_no_gzip(lib: Any) -> None:
+async def test_a_body_that_is_not_gzip_raises_decoding_error(lib: Any) -> None:
     async def serve(peer: Peer) -> None:
         while (await peer.request()) is not None:
             await peer.respond(200, b"plain", headers=[("content-encoding", "gzip")])
@@ -187,7 +187,7 @@ async def test_a_body_that_is_no_gzip(lib: Any) -> None:
 
 
 @pytest.mark.parametrize("big", [False, True])
-async def test_refused_for_ever(big: bool, lib: Any, server: Server) -> None:
+async def test_endless_refusals_raise_remote_protocol_error(big: bool, lib: Any, server: Server) -> None:
     async with lib.AsyncClient(transport=own(server, limits=trio_h2ws.Limits(max_retries=2))) as http:
         with pytest.raises(lib.RemoteProtocolError) as caught:
             await http.post(f"{server.url}/reset/{REFUSED_STREAM}", content=bytes(100_000 * big))
@@ -195,7 +195,7 @@ async def test_refused_for_ever(big: bool, lib: Any, server: Server) -> None:
     assert server.stats.streams_opened == (5 if big else 3)
 
 
-async def test_refused_and_can_not_be_sent_again(lib: Any, server: Server, http: Any) -> None:
+async def test_a_refused_stream_body_is_not_sent_again(lib: Any, server: Server, http: Any) -> None:
     with pytest.raises(lib.RemoteProtocolError) as caught:
         await http.post(f"/reset/{REFUSED_STREAM}", content=parts(b"once"))
     assert isinstance(caught.value.__cause__, trio_h2ws.RequestNotProcessed)
@@ -205,12 +205,12 @@ async def test_refused_and_can_not_be_sent_again(lib: Any, server: Server, http:
 # Misuse.
 
 
-def test_misuse() -> None:
+def test_a_client_and_options_exclude_each_other() -> None:
     with pytest.raises(TypeError, match="not both"):
         AsyncTransport(object(), http2="never")  # type: ignore[arg-type]
 
 
-async def test_requests_of_another_library(server: Server) -> None:
+async def test_requests_of_another_library_are_refused(server: Server) -> None:
     async with own(server) as transport:
         with pytest.raises(TypeError, match="not for object"):
             await transport.handle_async_request(object())

@@ -50,7 +50,7 @@ async def test_many_requests_share_one_connection(lib: Any, server: Server, http
     assert server.stats.resets == []
 
 
-async def test_the_request_is_the_librarys(lib: Any, http: Any) -> None:
+async def test_the_request_is_sent_as_the_library_made_it(lib: Any, http: Any) -> None:
     sent = (await http.put("/headers?a=%20b&c", headers={"X-A": "1"}, json={"a": 1}, cookies=None)).json()
     names = [name for name, _ in sent]
     assert [":method", "PUT"] in sent
@@ -68,7 +68,7 @@ async def test_the_request_is_the_librarys(lib: Any, http: Any) -> None:
     assert not any("@" in value for _, value in sent)
 
 
-async def test_bodies(lib: Any, server: Server, http: Any) -> None:
+async def test_every_kind_of_body_is_sent(lib: Any, server: Server, http: Any) -> None:
     for data in (b"", b"abc", os.urandom(3_000_000)):
         answer = (await http.post("/upload", content=data)).json()
         assert answer == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -80,7 +80,7 @@ async def test_bodies(lib: Any, server: Server, http: Any) -> None:
     assert server.stats.tcp_connections == 1
 
 
-async def test_both_ways_at_once(lib: Any, http: Any) -> None:
+async def test_bodies_stream_both_ways_at_once(lib: Any, http: Any) -> None:
     """The answer comes while the question is still being asked."""
     send, receive = trio.open_memory_channel[bytes](0)
 
@@ -97,7 +97,7 @@ async def test_both_ways_at_once(lib: Any, http: Any) -> None:
         assert [part async for part in answer] == []
 
 
-async def test_trailers(lib: Any, http: Any) -> None:
+async def test_trailers_are_an_extension_of_the_response(lib: Any, http: Any) -> None:
     async with http.stream("GET", "/trailers") as response:
         assert response.extensions["trailers"] == {}
         assert await response.aread() == b"abc"
@@ -105,7 +105,7 @@ async def test_trailers(lib: Any, http: Any) -> None:
         assert isinstance(response.extensions["trailers"], lib.Headers)
 
 
-async def test_content_encoding_is_undone_once(lib: Any, http: Any) -> None:
+async def test_content_encoding_is_decoded_once(lib: Any, http: Any) -> None:
     response = await http.get("/gzip")
     assert response.text == "hello, compressed\n" * 100
     assert "content-encoding" not in response.headers
@@ -122,7 +122,7 @@ async def test_the_library_follows_redirects(lib: Any, server: Server, http: Any
     assert server.stats.streams_opened == 5
 
 
-async def test_other_protocols(lib: Any) -> None:
+async def test_http1_and_h2c_work_as_well(lib: Any) -> None:
     async with open_server(alpn=("http/1.1",)) as server:
         async with lib.AsyncClient(transport=own(server)) as http:
             response = await http.post(f"{server.url}/echo", content=parts(b"a", b"b"))
@@ -208,7 +208,7 @@ async def test_cancelled_requests_leave_the_connection_whole(lib: Any, server: S
     assert server.stats.tcp_connections == 1
 
 
-async def test_an_unread_body_stops_nobody(lib: Any, server: Server, http: Any) -> None:
+async def test_an_unread_body_stops_no_other_request(lib: Any, server: Server, http: Any) -> None:
     async with http.stream("GET", "/bytes/40000000") as unread:
         for _ in range(3):
             assert len((await http.get("/bytes/3000000")).content) == 3_000_000
@@ -218,7 +218,7 @@ async def test_an_unread_body_stops_nobody(lib: Any, server: Server, http: Any) 
     assert server.stats.tcp_connections == 1
 
 
-async def test_a_timeout_ends_one_stream(lib: Any, server: Server, http: Any) -> None:
+async def test_a_timeout_ends_only_one_stream(lib: Any, server: Server, http: Any) -> None:
     sizes = []
 
     async def sibling() -> None:
@@ -237,7 +237,7 @@ async def test_a_timeout_ends_one_stream(lib: Any, server: Server, http: Any) ->
     assert server.stats.tcp_connections == 1
 
 
-async def test_a_graceful_goaway_fails_nothing(lib: Any, server: Server, http: Any) -> None:
+async def test_a_graceful_goaway_fails_no_request(lib: Any, server: Server, http: Any) -> None:
     async with http.stream("GET", "/stream/5/1000?delay=0.05") as response:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.drain)
@@ -283,7 +283,7 @@ class Mine(Exception):
     pass
 
 
-async def test_the_block_of_a_stream_can_raise_and_be_cancelled(lib: Any, server: Server, http: Any) -> None:
+async def test_a_stream_block_may_raise_or_be_cancelled(lib: Any, server: Server, http: Any) -> None:
     with pytest.raises(Mine):
         async with http.stream("GET", "/stream/10/1000?delay=1"):
             raise Mine

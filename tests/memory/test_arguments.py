@@ -78,7 +78,7 @@ BAD_URLS: list[Any] = [
 
 
 @pytest.mark.parametrize("url", BAD_URLS, ids=short)
-async def test_urls(url: Any) -> None:
+async def test_a_bad_url_is_an_error(url: Any) -> None:
     async with trio_h2ws.open_client(open_stream=never) as client:
         kind = ValueError if isinstance(url, str) else TypeError
         with pytest.raises(kind) as error:
@@ -130,7 +130,7 @@ BAD_HEADERS: list[Any] = [
 
 
 @pytest.mark.parametrize("headers", BAD_HEADERS, ids=short)
-async def test_headers(headers: Any) -> None:
+async def test_bad_headers_are_an_error(headers: Any) -> None:
     with pytest.raises((ValueError, TypeError)) as error:
         trio_h2ws.open_client(headers=headers)
     is_bad(error)
@@ -143,14 +143,14 @@ async def test_headers(headers: Any) -> None:
             await client.post(URL, content=b"x", trailers=headers)
 
 
-async def test_a_host_header_with_a_line_break() -> None:
+async def test_a_line_break_in_the_host_header_is_an_error() -> None:
     async with trio_h2ws.open_client(open_stream=never) as client:
         with pytest.raises(ValueError, match="host"):
             await client.get(URL, headers={"host": "a\nb"})
 
 
 @pytest.mark.parametrize("name", ["content-length", "Content-Type", "host", "authorization"])
-async def test_trailers_that_belong_in_front(name: str) -> None:
+async def test_fields_that_must_precede_a_body_cannot_be_trailers(name: str) -> None:
     async with trio_h2ws.open_client(open_stream=never) as client:
         with pytest.raises(ValueError, match="trailers"):
             await client.post(URL, content=b"x", trailers={name: "1"})
@@ -159,7 +159,7 @@ async def test_trailers_that_belong_in_front(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["Content-Length", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol", "sec-websocket-accept"]
 )
-async def test_headers_that_a_handshake_makes_itself_or_can_not_have(name: str) -> None:
+async def test_headers_of_the_handshake_itself_cannot_be_given(name: str) -> None:
     """A content-length made the CONNECT malformed; a subprotocol was then one that nobody had offered."""
     async with trio_h2ws.open_client(open_stream=never) as client:
         with pytest.raises(ValueError, match=name.lower()):
@@ -172,7 +172,7 @@ async def test_headers_that_a_handshake_makes_itself_or_can_not_have(name: str) 
 @pytest.mark.parametrize(
     "method", ["", "GE T", "GET\n", "G\x00", "GÉT", "CONNECT", "connect", "G(T", "G:T", b"GET", None, 5], ids=short
 )
-async def test_methods(method: Any) -> None:
+async def test_a_bad_method_is_an_error(method: Any) -> None:
     async with trio_h2ws.open_client(open_stream=never) as client:
         with pytest.raises((ValueError, TypeError), match=r"method|CONNECT"):
             await client.request(method, URL)
@@ -194,7 +194,7 @@ BAD_OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", BAD_OPTIONS, ids=short)
-async def test_options_of_a_request(options: dict[str, Any]) -> None:
+async def test_a_bad_option_of_a_request_is_an_error(options: dict[str, Any]) -> None:
     async with trio_h2ws.open_client(open_stream=never) as client:
         with pytest.raises((ValueError, TypeError)) as error:
             await client.post(URL, **options)
@@ -221,7 +221,7 @@ BAD_WEBSOCKET_OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", BAD_WEBSOCKET_OPTIONS, ids=short)
-async def test_options_of_a_websocket(options: dict[str, Any]) -> None:
+async def test_a_bad_option_of_a_websocket_is_an_error(options: dict[str, Any]) -> None:
     async with trio_h2ws.open_client(open_stream=never) as client:
         with pytest.raises((ValueError, TypeError)) as error:
             await client.connect_websocket(URL, **options)
@@ -243,7 +243,7 @@ async def test_options_of_a_websocket(options: dict[str, Any]) -> None:
         lambda: trio_h2ws.Limits(max_connections_per_origin=0),
     ],
 )
-def test_configuration(make: Callable[[], object]) -> None:
+def test_a_bad_bound_is_an_error(make: Callable[[], object]) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the message is looked at below
         make()
     is_bad(error)
@@ -271,7 +271,7 @@ BAD_PROXIES: list[Any] = [
 
 
 @pytest.mark.parametrize("proxy", BAD_PROXIES, ids=short)
-def test_proxies(proxy: Any) -> None:
+def test_a_bad_proxy_url_is_an_error(proxy: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="proxy") as error:
         trio_h2ws.open_client(proxy=proxy)
     assert "pass" not in str(error.value).replace("password", "")
@@ -301,7 +301,7 @@ def test_proxies(proxy: Any) -> None:
     ],
     ids=short,
 )
-def test_options_of_a_client(options: dict[str, Any]) -> None:
+def test_a_bad_option_of_a_client_is_an_error(options: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError)) as error:
         trio_h2ws.open_client(**options)
     is_bad(error)
@@ -323,7 +323,7 @@ GOOD_URLS = [
 
 
 @pytest.mark.parametrize(("url", "authority", "target"), GOOD_URLS)
-async def test_what_is_good_is_dialled(url: str, authority: bytes, target: bytes) -> None:
+async def test_a_good_url_is_dialled(url: str, authority: bytes, target: bytes) -> None:
     """So the tests above fail for the reason that they name."""
     asked: list[tuple[str, int]] = []
 
@@ -355,7 +355,7 @@ async def test_what_is_good_is_dialled(url: str, authority: bytes, target: bytes
         {"trailers": {"x": "\0"}},
     ],
 )
-async def test_a_bad_call_fails_before_anything_is_dialled(options: Any) -> None:
+async def test_a_bad_call_dials_nothing(options: Any) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         with pytest.raises((ValueError, TypeError)):
             await client.post("/", **options)
@@ -366,13 +366,13 @@ async def test_a_bad_call_fails_before_anything_is_dialled(options: Any) -> None
     "options",
     [{"http2": "maybe"}, {"base_url": "nonsense"}, {"headers": {"upgrade": "h2c"}}, {"headers": "x: y"}],
 )
-async def test_bad_options_of_a_client(options: dict[str, str]) -> None:
+async def test_open_client_checks_its_options_at_once(options: dict[str, str]) -> None:
     with pytest.raises((ValueError, TypeError)):
         trio_h2ws.open_client(**options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("method", ["", "GET /", "G\nET", "CONNECT"])
-async def test_bad_methods(method: str) -> None:
+async def test_a_method_must_be_a_token_in_text(method: str) -> None:
     async with trio_h2ws.open_client() as client:
         with pytest.raises(ValueError):  # noqa: PT011
             await client.request(method, "https://example.org/")
@@ -381,7 +381,7 @@ async def test_bad_methods(method: str) -> None:
 
 
 @pytest.mark.parametrize("subprotocols", [["a", "a"], ["a b"], [""], [7]])
-async def test_bad_subprotocols(subprotocols: list[str]) -> None:
+async def test_subprotocols_are_a_list_of_different_tokens(subprotocols: list[str]) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         with pytest.raises((ValueError, TypeError)):
             await client.connect_websocket("/", subprotocols=subprotocols)

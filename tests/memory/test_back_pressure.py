@@ -17,7 +17,7 @@ from trio_h2ws.testing import open_server
 KIB = 1024
 
 
-async def test_unread_streams_hold_their_windows_and_slow_nobody() -> None:
+async def test_unread_streams_hold_their_window_and_slow_no_other() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, trio.open_nursery() as nursery:
         windows = trio_h2ws.Limits().stream_window
 
@@ -43,7 +43,7 @@ async def test_unread_streams_hold_their_windows_and_slow_nobody() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_stream_gets_credit_when_it_is_read_and_not_before() -> None:
+async def test_a_stream_gets_credit_only_when_it_is_read() -> None:
     limits = trio_h2ws.Limits(stream_window=10_000, max_stream_window=10_000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
         seen = bytearray()
@@ -90,7 +90,7 @@ async def test_padding_is_credited() -> None:
         assert_clean(client, peer)
 
 
-async def test_a_window_grows_when_it_is_what_limits_the_rate(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_window_grows_when_it_limits_the_rate(autojump_clock: trio.testing.MockClock) -> None:
     # A link with 100 ms one way: with a fixed window of 256 KiB, 20 MB would take 16 s.
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.auto_pong = False
@@ -234,7 +234,7 @@ async def test_uploads_share_the_connection_fairly() -> None:
         await large.over()
 
 
-async def test_a_huge_max_frame_size_does_not_let_one_upload_hold_the_wire() -> None:
+async def test_our_data_frames_stay_small_whatever_the_peer_allows() -> None:
     settings = {frames.MAX_FRAME_SIZE: 2**24 - 1, frames.INITIAL_WINDOW_SIZE: 2**31 - 1}
     async with scripted_peer(settings) as peer, peer.open_client() as client:
         peer.auto_credit = False
@@ -269,7 +269,7 @@ async def test_two_senders_keep_their_messages_whole() -> None:
         ws.abort()
 
 
-async def test_many_senders_all_get_their_turn() -> None:
+async def test_many_senders_take_turns() -> None:
     limits = trio_h2ws.Limits(max_send_buffer=1000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
         opening = peer.call(client.connect_websocket, "/")
@@ -292,7 +292,7 @@ async def test_many_senders_all_get_their_turn() -> None:
         ws.abort()
 
 
-async def test_a_newcomer_does_not_overtake_who_was_just_woken() -> None:
+async def test_a_new_sender_does_not_overtake_one_just_woken() -> None:
     settings = {frames.INITIAL_WINDOW_SIZE: 0, frames.ENABLE_CONNECT_PROTOCOL: 1}  # so nothing leaves
     limits = trio_h2ws.Limits(max_send_buffer=1)
     async with scripted_peer(settings=settings) as peer, peer.open_client(limits=limits) as client:
@@ -319,7 +319,7 @@ async def test_a_newcomer_does_not_overtake_who_was_just_woken() -> None:
 # Receiving WebSockets.
 
 
-async def test_a_slow_consumer_stops_its_own_peer_and_nobody_else() -> None:
+async def test_a_slow_consumer_stops_only_its_own_peer() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/slow")
         slow = await peer.accept_websocket()
@@ -362,7 +362,7 @@ async def test_a_message_larger_than_the_window_arrives() -> None:
 # Both ways.
 
 
-async def test_a_streaming_echo_does_not_stand_still() -> None:
+async def test_a_streaming_echo_never_stalls() -> None:
     total = 8 * 1024 * KIB
     async with open_server(memory=True, tls=False) as server:
         async with trio_h2ws.open_client(open_stream=server.open_stream, http2="require") as client:

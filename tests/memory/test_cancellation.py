@@ -25,7 +25,7 @@ async def next_one_works(peer: Peer, client: trio_h2ws.Client) -> None:
     assert_clean(client, peer)
 
 
-async def test_a_request_cancelled_before_its_response() -> None:
+async def test_cancelling_before_the_response_resets_the_stream() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -34,7 +34,7 @@ async def test_a_request_cancelled_before_its_response() -> None:
         await next_one_works(peer, client)
 
 
-async def test_a_request_cancelled_in_its_response() -> None:
+async def test_cancelling_during_the_response_resets_the_stream() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -45,7 +45,7 @@ async def test_a_request_cancelled_in_its_response() -> None:
         await next_one_works(peer, client)
 
 
-async def test_a_request_cancelled_in_the_same_moment_in_which_it_was_sent() -> None:
+async def test_cancelling_as_a_request_is_sent_leaves_hpack_in_step() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.serve()
         await client.get("/warm")
@@ -60,7 +60,7 @@ async def test_a_request_cancelled_in_the_same_moment_in_which_it_was_sent() -> 
         assert_clean(client, peer)
 
 
-async def test_the_callers_own_deadline_holds(autojump_clock: MockClock) -> None:
+async def test_the_callers_deadline_resets_the_stream(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         for function in (client.get, client.connect_websocket):
             with trio.move_on_after(1) as scope:
@@ -70,7 +70,7 @@ async def test_the_callers_own_deadline_holds(autojump_clock: MockClock) -> None
         assert_clean(client, peer)
 
 
-async def test_a_stream_left_early() -> None:
+async def test_leaving_a_stream_early_resets_it() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 
         async def leave() -> None:
@@ -87,7 +87,7 @@ async def test_a_stream_left_early() -> None:
         await next_one_works(peer, client)
 
 
-async def test_a_stream_left_with_the_users_own_error() -> None:
+async def test_a_users_error_in_a_stream_block_resets_the_stream() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 
         async def fail() -> None:
@@ -117,7 +117,7 @@ async def test_a_stream_read_to_its_end_is_not_reset() -> None:
         assert peer.sent(hf.RstStreamFrame) == []
 
 
-async def test_an_upload_cancelled_in_the_middle() -> None:
+async def test_cancelling_an_upload_resets_its_stream() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.auto_credit = False
 
@@ -139,7 +139,7 @@ async def test_an_upload_cancelled_in_the_middle() -> None:
         await next_one_works(peer, client)
 
 
-async def test_a_large_body_cancelled_in_the_middle_of_it() -> None:
+async def test_cancelling_a_large_body_stops_sending_it() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.auto_credit = False
         call = peer.call(client.post, "/", content=b"x" * 1_000_000)
@@ -153,7 +153,7 @@ async def test_a_large_body_cancelled_in_the_middle_of_it() -> None:
         assert len(request.body) == 65_535
 
 
-async def test_a_dial_cancelled_and_the_next_call_waits_for_the_same_one() -> None:
+async def test_the_next_call_waits_for_the_dial_of_a_cancelled_one() -> None:
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         await peer.expect_preface()
@@ -166,7 +166,7 @@ async def test_a_dial_cancelled_and_the_next_call_waits_for_the_same_one() -> No
         assert peer.dials == 1
 
 
-async def test_waiting_for_a_slot_cancelled() -> None:
+async def test_a_cancelled_wait_for_a_slot_takes_none() -> None:
     async with scripted_peer({frames.MAX_CONCURRENT_STREAMS: 1}) as peer, peer.open_client() as client:
         first = peer.call(client.get, "/1")
         request = await peer.expect_headers()
@@ -179,7 +179,7 @@ async def test_waiting_for_a_slot_cancelled() -> None:
         await next_one_works(peer, client)
 
 
-async def test_who_is_given_a_slot_and_cancelled_in_the_same_moment_gives_it_back() -> None:
+async def test_a_slot_given_to_a_cancelled_call_is_returned() -> None:
     async with scripted_peer({frames.MAX_CONCURRENT_STREAMS: 1}) as peer, peer.open_client() as client:
         first = peer.call(client.get, "/1")
         await peer.expect_headers()
@@ -203,7 +203,7 @@ async def test_who_is_given_a_slot_and_cancelled_in_the_same_moment_gives_it_bac
 # WebSockets.
 
 
-async def test_a_handshake_cancelled() -> None:
+async def test_cancelling_a_handshake_resets_the_stream() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.connect_websocket, "/")
         request = await peer.expect_headers()
@@ -212,7 +212,7 @@ async def test_a_handshake_cancelled() -> None:
         await next_one_works(peer, client)
 
 
-async def test_a_websocket_block_cancelled_resets_the_stream_at_once() -> None:
+async def test_cancelling_a_websocket_block_resets_at_once() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 
         async def listen() -> None:
@@ -229,7 +229,7 @@ async def test_a_websocket_block_cancelled_resets_the_stream_at_once() -> None:
         await next_one_works(peer, client)
 
 
-async def test_a_cancelled_receive_has_taken_nothing() -> None:
+async def test_a_cancelled_receive_takes_nothing() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket()
@@ -252,7 +252,7 @@ async def test_a_cancelled_receive_has_taken_nothing() -> None:
 
 
 @pytest.mark.parametrize("size", [10, 200_000])
-async def test_a_cancelled_send_has_sent_nothing_or_all(size: int) -> None:
+async def test_a_cancelled_send_sends_nothing_or_all(size: int) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.auto_credit = False
         opening = peer.call(client.connect_websocket, "/")
@@ -275,7 +275,7 @@ async def test_a_cancelled_send_has_sent_nothing_or_all(size: int) -> None:
         ws.abort()
 
 
-async def test_a_closing_handshake_cancelled_resets_at_once() -> None:
+async def test_cancelling_a_closing_handshake_resets_at_once() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket()
@@ -289,7 +289,7 @@ async def test_a_closing_handshake_cancelled_resets_at_once() -> None:
         await next_one_works(peer, client)
 
 
-async def test_a_ping_cancelled() -> None:
+async def test_a_pong_for_a_cancelled_ping_answers_no_other() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket()
@@ -308,7 +308,7 @@ async def test_a_ping_cancelled() -> None:
 # The whole client.
 
 
-async def test_a_cancelled_client_resets_and_closes_without_waiting(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_cancelled_client_closes_without_waiting(autojump_clock: trio.testing.MockClock) -> None:
     async with scripted_peer() as peer:
         with trio.CancelScope() as scope:
             async with peer.open_client() as client:
@@ -326,7 +326,7 @@ async def test_a_cancelled_client_resets_and_closes_without_waiting(autojump_clo
         await peer.expect_eof()
 
 
-async def test_the_client_can_be_used_in_a_shielded_clean_up() -> None:
+async def test_the_client_works_in_a_shielded_clean_up() -> None:
     async with scripted_peer() as peer:
         with trio.CancelScope() as scope:
             async with peer.open_client() as client:
@@ -345,7 +345,7 @@ async def test_the_client_can_be_used_in_a_shielded_clean_up() -> None:
 # Late frames.
 
 
-async def test_frames_in_flight_for_a_cancelled_stream_are_credited_and_not_answered() -> None:
+async def test_late_frames_are_credited_and_not_answered() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -362,7 +362,7 @@ async def test_frames_in_flight_for_a_cancelled_stream_are_credited_and_not_answ
         assert len(peer.sent(hf.RstStreamFrame)) == 1
 
 
-async def test_small_frames_in_flight_for_many_cancelled_streams_are_no_flood() -> None:
+async def test_many_small_late_frames_are_not_a_flood() -> None:
     # Each cancelled stream may have a window of frames in flight, and nobody did anything wrong.
     async with scripted_peer() as peer, peer.open_client() as client:
         calls = [peer.call(client.get, f"/{n}") for n in range(20)]
@@ -380,7 +380,7 @@ async def test_small_frames_in_flight_for_many_cancelled_streams_are_no_flood() 
         await next_one_works(peer, client)
 
 
-async def test_many_cancelled_requests_and_their_late_answers_are_no_flood() -> None:
+async def test_many_late_responses_are_not_a_flood() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         await next_one_works(peer, client)
         for _ in range(60):

@@ -106,7 +106,7 @@ class Passes:
         return longest
 
 
-async def test_who_receives_a_backlog_lets_others_run() -> None:
+async def test_receiving_a_backlog_lets_other_tasks_run() -> None:
     async with open_echo() as ws, trio.open_nursery() as nursery:
         await backlog(ws)
         passes = Passes()
@@ -116,7 +116,7 @@ async def test_who_receives_a_backlog_lets_others_run() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_who_works_hard_for_each_message_lets_others_run_sooner() -> None:
+async def test_a_slow_receiver_yields_after_fewer_messages() -> None:
     async with open_echo() as ws, trio.open_nursery() as nursery:
         await backlog(ws)
         passes = Passes()
@@ -128,7 +128,7 @@ async def test_who_works_hard_for_each_message_lets_others_run_sooner() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_who_sends_a_burst_lets_others_run() -> None:
+async def test_sending_a_burst_lets_other_tasks_run() -> None:
     async with open_echo() as ws, trio.open_nursery() as nursery:
         passes = Passes()
         nursery.start_soon(passes.run)
@@ -137,7 +137,7 @@ async def test_who_sends_a_burst_lets_others_run() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_every_call_in_a_burst_is_a_cancel_point_and_loses_nothing() -> None:
+async def test_every_call_in_a_burst_is_a_cancel_point() -> None:
     async with open_echo() as ws:
         await backlog(ws)
         taken = []
@@ -158,7 +158,7 @@ async def test_every_call_in_a_burst_is_a_cancel_point_and_loses_nothing() -> No
 
 
 @pytest.mark.parametrize("calls", [1, 4])
-async def test_calls_that_stand_alone_are_whole_checkpoints(calls: int) -> None:
+async def test_a_call_outside_a_burst_is_a_checkpoint(calls: int) -> None:
     async with open_echo() as ws:
         for _ in range(3):
             for _ in range(calls):
@@ -170,7 +170,7 @@ async def test_calls_that_stand_alone_are_whole_checkpoints(calls: int) -> None:
                     await ws.receive()
 
 
-async def test_a_group_with_a_backlog_lets_others_run() -> None:
+async def test_a_group_with_a_backlog_lets_other_tasks_run() -> None:
     async with (
         open_server(memory=True) as server,
         trio_h2ws.open_client(

@@ -14,7 +14,7 @@ from toolkit import assert_clean, bystanders, frames, open_websocket, scripted_p
 # We close.
 
 
-async def test_we_close() -> None:
+async def test_aclose_sends_a_close_and_awaits_the_answer() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         closing = peer.call(ws.aclose, 4000, "enough")
@@ -30,7 +30,7 @@ async def test_we_close() -> None:
         assert_clean(client, peer)
 
 
-async def test_we_close_and_the_server_ends_the_stream() -> None:
+async def test_the_server_may_end_the_stream_with_its_close() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         closing = peer.call(ws.aclose)
@@ -41,7 +41,7 @@ async def test_we_close_and_the_server_ends_the_stream() -> None:
         assert ws.close_code == 1000
 
 
-async def test_aclose_waits_no_longer_than_its_bound(autojump_clock: MockClock) -> None:
+async def test_aclose_waits_no_longer_than_its_timeout(autojump_clock: MockClock) -> None:
     timeouts = trio_h2ws.Timeouts(close=3)
     async with scripted_peer() as peer, peer.open_client(timeouts=timeouts) as client:
         opening = peer.call(client.connect_websocket, "/")
@@ -55,7 +55,7 @@ async def test_aclose_waits_no_longer_than_its_bound(autojump_clock: MockClock) 
         assert ws.close_code == 1006
 
 
-async def test_a_full_queue_does_not_hold_up_the_closing() -> None:
+async def test_a_full_queue_does_not_delay_closing() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket()
@@ -70,7 +70,7 @@ async def test_a_full_queue_does_not_hold_up_the_closing() -> None:
         await closing.result(within=2)
 
 
-async def test_a_block_that_ends_well_closes_with_1000() -> None:
+async def test_leaving_a_block_closes_with_1000() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 
         async def block() -> None:
@@ -85,7 +85,7 @@ async def test_a_block_that_ends_well_closes_with_1000() -> None:
         await call.result()
 
 
-async def test_a_block_that_raises_closes_with_1011_and_does_not_wait() -> None:
+async def test_an_error_in_a_block_closes_with_1011_without_waiting() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 
         async def block() -> None:
@@ -102,7 +102,7 @@ async def test_a_block_that_raises_closes_with_1011_and_does_not_wait() -> None:
         assert_clean(client, peer)
 
 
-async def test_closing_one_of_ten_leaves_nine() -> None:
+async def test_closing_one_websocket_leaves_the_others_open() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         sockets = [await open_websocket(peer, client) for _ in range(10)]
         ws, theirs = sockets.pop(4)
@@ -120,7 +120,7 @@ async def test_closing_one_of_ten_leaves_nine() -> None:
 # The server closes.
 
 
-async def test_a_server_that_ends_its_stream_after_its_close_gets_no_answer(autojump_clock: MockClock) -> None:
+async def test_a_close_and_the_end_of_the_stream_get_no_answer(autojump_clock: MockClock) -> None:
     # Some servers take any later DATA on that stream for an attack.
     async with scripted_peer() as peer, peer.open_client() as client:
         for how in ("end", "rst"):
@@ -140,7 +140,7 @@ async def test_a_server_that_ends_its_stream_after_its_close_gets_no_answer(auto
         assert_clean(client, peer)
 
 
-async def test_a_server_that_waits_for_our_close_gets_it(autojump_clock: MockClock) -> None:
+async def test_a_server_that_awaits_our_close_gets_it(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket()
@@ -158,7 +158,7 @@ async def test_a_server_that_waits_for_our_close_gets_it(autojump_clock: MockClo
 
 
 @pytest.mark.parametrize("code", [frames.NO_ERROR, frames.CANCEL, frames.CONNECT_ERROR])
-async def test_after_the_peers_close_any_reset_is_a_clean_end(code: int) -> None:
+async def test_a_reset_after_the_peers_close_is_a_clean_end(code: int) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         await theirs.send("last")
@@ -200,7 +200,9 @@ BROKEN = frames.ws(frames.TEXT, "bad", rsv=2)
 
 @pytest.mark.parametrize("ends", [False, True])
 @pytest.mark.parametrize(("last", "code"), [(frames.ws_close(1000), 1000), (BROKEN, 1002)], ids=["close", "broken"])
-async def test_it_ends_after_the_messages(last: bytes, code: int, ends: bool, autojump_clock: MockClock) -> None:
+async def test_a_close_after_a_full_queue_ends_the_websocket(
+    last: bytes, code: int, ends: bool, autojump_clock: MockClock
+) -> None:
     """The Close waits as raw bytes until the queue has room. When it is parsed the rest is dropped, and the receiver
     must not go on asking for bytes: it would be fed nothing again and again without an await."""
     async with scripted_peer() as peer, peer.open_client(limits=FULL_AT_ONE) as client:
@@ -244,7 +246,7 @@ async def echo(ws: trio_h2ws.WebSocket) -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_a_message_before_the_violation_is_answered(name: str, autojump_clock: MockClock) -> None:
+async def test_a_message_before_a_violation_can_be_answered(name: str, autojump_clock: MockClock) -> None:
     bad, code = BAD[name]
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
         call = peer.call(client.run_websocket, "/", echo)
@@ -257,7 +259,7 @@ async def test_a_message_before_the_violation_is_answered(name: str, autojump_cl
         await theirs.expect_rst()
 
 
-async def test_an_application_that_does_not_look_holds_the_close_up_for_a_moment_only(
+async def test_an_unread_message_delays_our_close_only_briefly(
     autojump_clock: MockClock,
 ) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
@@ -275,7 +277,7 @@ async def test_an_application_that_does_not_look_holds_the_close_up_for_a_moment
         await theirs.expect_rst()
 
 
-async def test_with_nothing_to_answer_it_fails_at_once(autojump_clock: MockClock) -> None:
+async def test_a_violation_without_a_message_fails_at_once(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
         ws, theirs = await open_websocket(peer, client)
         start = trio.current_time()
@@ -287,7 +289,7 @@ async def test_with_nothing_to_answer_it_fails_at_once(autojump_clock: MockClock
         await theirs.expect_rst()
 
 
-async def test_an_application_that_closes_meanwhile_does_not_wait(autojump_clock: MockClock) -> None:
+async def test_aclose_after_a_violation_does_not_wait(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
         ws, theirs = await open_websocket(peer, client)
         start = trio.current_time()
@@ -301,7 +303,7 @@ async def test_an_application_that_closes_meanwhile_does_not_wait(autojump_clock
         await theirs.expect_rst()
 
 
-async def test_a_peer_that_ends_the_stream_meanwhile(autojump_clock: MockClock) -> None:
+async def test_a_message_before_a_violation_survives_the_end(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
         ws, theirs = await open_websocket(peer, client)
         await theirs.raw(frames.ws(frames.TEXT, "good") + RESERVED_BIT, end=True)

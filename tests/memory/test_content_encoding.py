@@ -24,7 +24,7 @@ from toolkit import assert_clean, scripted_peer
         ("br", bytes),
     ],
 )
-async def test_content_encodings_are_undone(encoding: str, encode: Any) -> None:
+async def test_content_encodings_are_decoded(encoding: str, encode: Any) -> None:
     body = b"to be compressed " * 50
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
@@ -46,7 +46,7 @@ async def test_content_encodings_are_undone(encoding: str, encode: Any) -> None:
         assert await again.result() == body
 
 
-async def test_a_body_that_is_not_what_its_encoding_says() -> None:
+async def test_a_body_that_belies_its_encoding_is_an_error() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         await peer.respond(await peer.expect_headers(), headers={"content-encoding": "gzip"}, body=b"plain")
@@ -55,7 +55,7 @@ async def test_a_body_that_is_not_what_its_encoding_says() -> None:
         assert_clean(client, peer)
 
 
-async def test_a_chain_of_encodings_is_refused_and_leaves_no_stream() -> None:
+async def test_a_long_chain_of_encodings_is_refused() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 
         async def stream() -> None:

@@ -14,7 +14,7 @@ def frames_ready(**more: int) -> dict[int, int]:
     return {frames.MAX_CONCURRENT_STREAMS: 100, frames.ENABLE_CONNECT_PROTOCOL: 1}
 
 
-async def test_cancelling_who_began_the_dial_does_not_fail_the_others() -> None:
+async def test_cancelling_the_first_caller_does_not_fail_the_others() -> None:
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
         first = peer.call(client.get, "/first")
         await peer.settle()
@@ -29,7 +29,7 @@ async def test_cancelling_who_began_the_dial_does_not_fail_the_others() -> None:
         assert peer.dials == 1
 
 
-async def test_a_dial_that_everybody_left_serves_the_next_call() -> None:
+async def test_a_dial_without_callers_serves_the_next_call() -> None:
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
         first = peer.call(client.get, "/first")
         await peer.settle()
@@ -42,7 +42,7 @@ async def test_a_dial_that_everybody_left_serves_the_next_call() -> None:
         assert peer.dials == 1
 
 
-async def test_a_failed_dial_fails_all_who_wait_each_with_its_own_error_and_the_next_call_dials_again() -> None:
+async def test_a_failed_dial_fails_each_waiter_with_a_new_error() -> None:
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
         calls = [peer.call(client.get, "/") for _ in range(3)]
         await peer.settle()
@@ -56,7 +56,7 @@ async def test_a_failed_dial_fails_all_who_wait_each_with_its_own_error_and_the_
         assert (await again.result()).content == b"/again"
 
 
-async def test_open_stream_that_raises_is_a_failed_dial() -> None:
+async def test_an_error_of_open_stream_is_a_failed_dial() -> None:
     async def refuse(host: str, port: int) -> trio.abc.Stream:
         raise ConnectionRefusedError("nobody is at home")
 
@@ -65,7 +65,7 @@ async def test_open_stream_that_raises_is_a_failed_dial() -> None:
             await client.get("https://nowhere.test/")
 
 
-async def test_a_server_that_never_sends_settings_fails_the_dial_in_time(autojump_clock: MockClock) -> None:
+async def test_a_dial_without_settings_fails_in_time(autojump_clock: MockClock) -> None:
     timeouts = trio_h2ws.Timeouts(connect=4)
     async with scripted_peer(settings=None) as peer, peer.open_client(timeouts=timeouts) as client:
         start = trio.current_time()

@@ -14,7 +14,7 @@ from toolkit import assert_clean, bystanders, connection_of, frames, scripted_pe
 # httpx and its kin.
 
 
-async def test_no_rst_stream_is_ever_sent() -> None:
+async def test_a_cancelled_request_sends_rst_stream() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -22,7 +22,7 @@ async def test_no_rst_stream_is_ever_sent() -> None:
         await peer.expect_rst(request, frames.CANCEL)
 
 
-async def test_one_unread_body_wedges_the_connection() -> None:
+async def test_an_unread_body_does_not_block_the_connection() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         leave = trio.Event()
 
@@ -44,7 +44,7 @@ async def test_one_unread_body_wedges_the_connection() -> None:
         await peer.expect_rst(request, frames.CANCEL)
 
 
-async def test_after_a_hundred_cancelled_requests_no_stream_is_left() -> None:
+async def test_cancelled_requests_give_their_streams_back() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         for _ in range(250):
             call = peer.call(client.get, "/")
@@ -58,7 +58,7 @@ async def test_after_a_hundred_cancelled_requests_no_stream_is_left() -> None:
         assert_clean(client, peer)
 
 
-async def test_one_streams_timeout_kills_its_siblings() -> None:
+async def test_one_streams_timeout_leaves_its_siblings_alone() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 10) as beside:
         sibling = peer.call(client.get, "/sibling")
         request = await peer.expect_headers()
@@ -69,7 +69,7 @@ async def test_one_streams_timeout_kills_its_siblings() -> None:
         assert (await sibling.result()).content == b"well"
 
 
-async def test_a_graceful_goaway_fails_the_request_in_flight() -> None:
+async def test_a_graceful_goaway_lets_the_request_finish() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/3MB")
         request = await peer.expect_headers()
@@ -79,7 +79,7 @@ async def test_a_graceful_goaway_fails_the_request_in_flight() -> None:
         assert len((await call.result()).content) == 3_000_000
 
 
-async def test_refused_stream_and_goaway_0_are_not_retried() -> None:
+async def test_refused_stream_and_goaway_0_are_retried() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.post, "/", content=b"body")
         await peer.rst(await peer.expect_headers(), frames.REFUSED_STREAM)
@@ -92,7 +92,7 @@ async def test_refused_stream_and_goaway_0_are_not_retried() -> None:
         assert (await call.result()).content == b"well"
 
 
-async def test_a_request_cancelled_while_its_headers_are_written_puts_hpack_out_of_step() -> None:
+async def test_a_cancel_while_headers_are_written_keeps_hpack_in_step() -> None:
     async with scripted_peer(transport="lockstep") as peer, peer.open_client() as client:
         warm = peer.call(client.get, "/warm")
         await peer.respond(await peer.expect_headers())
@@ -118,7 +118,7 @@ async def test_a_request_cancelled_while_its_headers_are_written_puts_hpack_out_
 # niquests.
 
 
-async def test_a_pending_receive_blocks_sends_on_that_socket_and_all_others() -> None:
+async def test_a_pending_receive_blocks_no_send() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 3) as beside:
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket()
@@ -133,7 +133,7 @@ async def test_a_pending_receive_blocks_sends_on_that_socket_and_all_others() ->
         ws.abort()
 
 
-async def test_closing_one_websocket_kills_its_siblings() -> None:
+async def test_closing_one_websocket_leaves_its_siblings_open() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 9):
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket()
@@ -147,7 +147,7 @@ async def test_closing_one_websocket_kills_its_siblings() -> None:
         assert not theirs.request.ended
 
 
-async def test_it_never_looks_at_the_setting() -> None:
+async def test_no_extended_connect_is_sent_without_the_setting() -> None:
     # h2o answers an extended CONNECT that it did not offer with GOAWAY.
     async with scripted_peer({}) as peer, peer.open_client() as client:
         call = peer.call(client.connect_websocket, "/")
@@ -159,7 +159,7 @@ async def test_it_never_looks_at_the_setting() -> None:
 # undici.
 
 
-async def test_a_refused_websocket_handshake_is_not_retried() -> None:
+async def test_a_refused_websocket_handshake_is_retried() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.connect_websocket, "/")
         await peer.rst(await peer.expect_headers(), frames.REFUSED_STREAM)
@@ -167,7 +167,7 @@ async def test_a_refused_websocket_handshake_is_not_retried() -> None:
         (await call.result()).abort()
 
 
-async def test_it_inflates_but_never_compresses() -> None:
+async def test_messages_that_we_send_are_compressed() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket({"sec-websocket-extensions": "permessage-deflate"})
@@ -182,7 +182,7 @@ async def test_it_inflates_but_never_compresses() -> None:
 # trio-websocket.
 
 
-async def test_a_slow_consumer_also_stops_pings_and_closes() -> None:
+async def test_pings_and_closes_pass_a_slow_consumer() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket()
@@ -196,7 +196,7 @@ async def test_a_slow_consumer_also_stops_pings_and_closes() -> None:
         assert [message async for message in ws] == [f"{n}" for n in range(30)]
 
 
-async def test_the_users_exception_comes_in_a_group() -> None:
+async def test_the_users_exception_comes_out_bare() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.serve()
         with pytest.raises(LookupError, match="mine"):
@@ -208,7 +208,7 @@ async def test_the_users_exception_comes_in_a_group() -> None:
 # Others, as their users told.
 
 
-async def test_a_cancelled_upload_leaks_its_stream() -> None:
+async def test_a_cancelled_upload_gives_its_stream_back() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         gone = []
 
@@ -232,7 +232,7 @@ async def test_a_cancelled_upload_leaks_its_stream() -> None:
         assert_clean(client, peer)
 
 
-async def test_one_exception_object_is_raised_in_many_tasks() -> None:
+async def test_each_task_gets_its_own_exception_object() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         calls = [peer.call(client.get, "/") for _ in range(10)]
         for _ in calls:
@@ -243,7 +243,7 @@ async def test_one_exception_object_is_raised_in_many_tasks() -> None:
         assert len({id(error.__traceback__) for error in errors}) == 10
 
 
-async def test_frames_in_flight_for_a_reset_stream_are_answered_with_resets() -> None:
+async def test_frames_in_flight_for_a_reset_stream_get_no_more_resets() -> None:
     # h2: 16 frames in flight, 16 more RST_STREAMs, which looks like a rapid reset to the server.
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
@@ -259,7 +259,7 @@ async def test_frames_in_flight_for_a_reset_stream_are_answered_with_resets() ->
         assert_clean(client, peer)
 
 
-async def test_opening_a_stream_costs_more_with_every_open_one() -> None:
+async def test_opening_a_stream_costs_the_same_with_many_open() -> None:
     # h2 walks all streams for each new one. A count of the work instead of the time, which would be noisy.
     async with scripted_peer({frames.MAX_CONCURRENT_STREAMS: 10_000, frames.ENABLE_CONNECT_PROTOCOL: 1}) as peer:
         async with peer.open_client() as client:
@@ -270,22 +270,22 @@ async def test_opening_a_stream_costs_more_with_every_open_one() -> None:
             engine = connection_of(client).engine
             assert len(engine.streams) == 500
 
-            class KeepaliveOwner(dict):  # type: ignore[type-arg]
+            class CountedStreams(dict):  # type: ignore[type-arg]
                 walks = 0
 
                 def __iter__(self):  # type: ignore[no-untyped-def]
-                    KeepaliveOwner.walks += 1
+                    CountedStreams.walks += 1
                     return super().__iter__()
 
                 def values(self):  # type: ignore[no-untyped-def]
-                    KeepaliveOwner.walks += 1
+                    CountedStreams.walks += 1
                     return super().values()
 
                 def items(self):  # type: ignore[no-untyped-def]
-                    KeepaliveOwner.walks += 1
+                    CountedStreams.walks += 1
                     return super().items()
 
-            engine.streams = KeepaliveOwner(engine.streams)
+            engine.streams = CountedStreams(engine.streams)
             for _ in range(10):
                 await client.get("/")
-            assert KeepaliveOwner.walks == 0
+            assert CountedStreams.walks == 0

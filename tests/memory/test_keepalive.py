@@ -13,7 +13,7 @@ from toolkit import connection_of, scripted_peer
 
 
 @pytest.mark.parametrize(("interval", "timeout"), [(20, 20), (5, 1), (1, 30)])
-async def test_a_dead_peer_is_noticed_in_time_by_everyone(
+async def test_a_dead_peer_fails_every_call_in_time(
     autojump_clock: MockClock, interval: float, timeout: float
 ) -> None:
     timeouts = trio_h2ws.Timeouts(ping_interval=interval, ping_timeout=timeout, handshake=1000)
@@ -47,7 +47,7 @@ async def test_a_dead_peer_is_noticed_in_time_by_everyone(
         await again.result()
 
 
-async def test_a_peer_that_answers_pings_lives_on(autojump_clock: MockClock) -> None:
+async def test_a_peer_that_answers_pings_stays_connected(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket()
@@ -59,7 +59,7 @@ async def test_a_peer_that_answers_pings_lives_on(autojump_clock: MockClock) -> 
         ws.abort()
 
 
-async def test_a_peer_that_talks_needs_no_pings(autojump_clock: MockClock) -> None:
+async def test_a_peer_that_sends_frames_is_not_pinged(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.auto_pong = False
         opening = peer.call(client.connect_websocket, "/")
@@ -73,7 +73,7 @@ async def test_a_peer_that_talks_needs_no_pings(autojump_clock: MockClock) -> No
         ws.abort()
 
 
-async def test_a_request_on_a_connection_that_died_while_idle_is_noticed_in_time(autojump_clock: MockClock) -> None:
+async def test_a_connection_that_died_while_idle_is_noticed_in_time(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         await peer.respond(await peer.expect_headers())
@@ -109,7 +109,7 @@ async def test_keepalive_can_be_switched_off(autojump_clock: MockClock) -> None:
         ws.abort()
 
 
-async def test_a_pong_that_answers_nothing_is_no_measurement(autojump_clock: MockClock) -> None:
+async def test_an_unasked_ping_ack_is_not_a_round_trip(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.auto_pong = False
         call = peer.call(client.get, "/")
@@ -146,7 +146,7 @@ async def test_an_idle_connection_ends_with_goaway(autojump_clock: MockClock) ->
 
 
 @pytest.mark.parametrize("idle", [0, 0.001])
-async def test_an_idle_time_of_nothing_still_serves(autojump_clock: MockClock, idle: float) -> None:
+async def test_a_connection_without_idle_time_still_serves(autojump_clock: MockClock, idle: float) -> None:
     timeouts = trio_h2ws.Timeouts(idle=idle)
     async with scripted_peer() as peer, peer.open_client(timeouts=timeouts) as client:
         call = peer.call(client.get, "/")

@@ -10,7 +10,7 @@ import trio_h2ws
 from toolkit import assert_clean, open_websocket, scripted_peer
 
 
-async def test_two_tasks_in_receive() -> None:
+async def test_a_second_task_in_receive_is_busy() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         first = peer.call(ws.receive)
@@ -22,7 +22,7 @@ async def test_two_tasks_in_receive() -> None:
         ws.abort()
 
 
-async def test_two_tasks_in_one_response() -> None:
+async def test_a_second_task_in_a_response_is_busy() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 
         async def read_twice() -> bytes:
@@ -39,7 +39,7 @@ async def test_two_tasks_in_one_response() -> None:
         assert await call.result() == b"for the first"
 
 
-async def test_a_closed_websocket() -> None:
+async def test_calls_on_a_closed_websocket_raise() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         for how in ("abort", "aclose"):
             ws, theirs = await open_websocket(peer, client)
@@ -61,7 +61,7 @@ async def test_a_closed_websocket() -> None:
         assert_clean(client, peer)
 
 
-async def test_closing_wakes_who_receives() -> None:
+async def test_closing_wakes_a_task_in_receive() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         receiving = peer.call(ws.receive)
@@ -72,7 +72,7 @@ async def test_closing_wakes_who_receives() -> None:
         await closing.result()
 
 
-async def test_a_closed_client() -> None:
+async def test_calls_on_a_closed_client_raise() -> None:
     async with scripted_peer() as peer:
         async with peer.open_client() as client:
             peer.serve()
@@ -89,7 +89,7 @@ async def test_a_closed_client() -> None:
         assert client.connections == []
 
 
-async def test_a_response_after_its_block() -> None:
+async def test_a_response_cannot_be_read_after_its_block() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 
         async def leave() -> trio_h2ws.Response:
@@ -104,13 +104,13 @@ async def test_a_response_after_its_block() -> None:
         assert response.status == 200
 
 
-async def test_nobody_makes_the_classes_himself() -> None:
+async def test_public_classes_have_no_public_constructor() -> None:
     for kind in (trio_h2ws.Client, trio_h2ws.Response, trio_h2ws.WebSocket):
         with pytest.raises(TypeError, match="no public constructor"):
             kind()
 
 
-async def test_one_open_client_gives_one_client() -> None:
+async def test_open_client_can_be_entered_only_once() -> None:
     manager = trio_h2ws.open_client()
     async with manager:
         with pytest.raises(RuntimeError):
@@ -118,7 +118,7 @@ async def test_one_open_client_gives_one_client() -> None:
 
 
 @pytest.mark.parametrize("data", [None, 7, {"a": 1}])
-async def test_messages_that_are_none(data: object) -> None:
+async def test_only_text_and_bytes_are_messages(data: object) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         with pytest.raises(TypeError):
@@ -129,7 +129,7 @@ async def test_messages_that_are_none(data: object) -> None:
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1005, ""), (999, ""), (1004, ""), (5000, ""), (1000, "x" * 124)])
-async def test_closes_that_may_not_be_sent(code: int, reason: str) -> None:
+async def test_a_reserved_close_code_is_not_sent(code: int, reason: str) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         with pytest.raises(ValueError):  # noqa: PT011

@@ -15,7 +15,7 @@ from toolkit import Peer, assert_clean, frames, open_websocket, scripted_peer
 # Accepted.
 
 
-async def test_the_extended_connect() -> None:
+async def test_a_websocket_opens_with_an_extended_connect() -> None:
     async with scripted_peer() as peer, peer.open_client(headers={"x-all": "1"}) as client:
         opening = peer.call(
             client.connect_websocket,
@@ -49,7 +49,7 @@ async def test_the_extended_connect() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
-async def test_every_2xx_is_a_yes(status: int) -> None:
+async def test_every_2xx_accepts(status: int) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         await peer.accept_websocket(status=status)
@@ -57,7 +57,7 @@ async def test_every_2xx_is_a_yes(status: int) -> None:
 
 
 @pytest.mark.parametrize("length", ["0", "5"])
-async def test_a_content_length_in_the_yes_is_ignored(length: str) -> None:
+async def test_a_content_length_of_an_accepting_answer_is_ignored(length: str) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client, headers={"content-length": length})
         await theirs.send("more than five bytes")
@@ -65,7 +65,7 @@ async def test_a_content_length_in_the_yes_is_ignored(length: str) -> None:
         ws.abort()
 
 
-async def test_fields_of_the_other_handshake_are_ignored() -> None:
+async def test_fields_of_the_http1_handshake_are_ignored() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client, headers={"sec-websocket-accept": "whatever"})
         await theirs.send("x")
@@ -73,7 +73,7 @@ async def test_fields_of_the_other_handshake_are_ignored() -> None:
         ws.abort()
 
 
-async def test_messages_that_came_with_the_yes() -> None:
+async def test_messages_may_arrive_with_the_acceptance() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         request = await peer.expect_headers()
@@ -100,7 +100,7 @@ async def answer_at_once(peer: Peer, headers: dict[str, str], body: bytes) -> No
     await peer.raw(frames.headers(request.stream, block) + frames.data(request.stream, body, end=True))
 
 
-async def test_a_compressed_message_then_close_then_end_stream(autojump_clock: MockClock) -> None:
+async def test_a_compressed_message_at_once_is_not_taken_for_a_page(autojump_clock: MockClock) -> None:
     """The 200, a message, the Close and END_STREAM may arrive before the application runs once. So does a page of an
     HTTP handler that knows nothing of WebSockets: the first byte distinguishes them, also with the bit that says
     "compressed"."""
@@ -127,7 +127,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ["REFUSED_STREAM", "GOAWAY"])
-async def test_a_websocket_that_was_accepted_is_not_unprocessed(end: str, autojump_clock: MockClock) -> None:
+async def test_an_accepted_websocket_never_counts_as_unprocessed(end: str, autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket()
@@ -169,7 +169,7 @@ async def test_the_body_of_a_refusal_is_bounded() -> None:
         await peer.expect_rst(request)
 
 
-async def test_a_refusal_that_is_cut_with_a_reset_keeps_what_came() -> None:
+async def test_a_refusal_cut_by_a_reset_keeps_its_status_and_body() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         request = await peer.expect_headers()
@@ -182,7 +182,7 @@ async def test_a_refusal_that_is_cut_with_a_reset_keeps_what_came() -> None:
         assert (error.status, error.body) == (403, b"forbidden")
 
 
-async def test_a_refusal_whose_body_never_ends_is_bounded_in_time(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_refusal_with_an_endless_body_is_bounded_in_time(autojump_clock: trio.testing.MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         request = await peer.expect_headers()
@@ -215,7 +215,7 @@ async def test_a_page_instead_of_a_websocket_is_a_refusal() -> None:
         {"sec-websocket-extensions": "x-unknown"},
     ],
 )
-async def test_what_nobody_offered_can_not_be_chosen(headers: Any) -> None:
+async def test_a_server_cannot_choose_what_was_not_offered(headers: Any) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/", subprotocols=["v1", "v2"], compression=None)
         theirs = await peer.accept_websocket(headers)
@@ -224,7 +224,7 @@ async def test_what_nobody_offered_can_not_be_chosen(headers: Any) -> None:
         assert_clean(client, peer)
 
 
-async def test_a_page_is_still_no_websocket(autojump_clock: MockClock) -> None:
+async def test_a_plain_text_page_is_a_refusal(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         await answer_at_once(peer, {"content-type": "text/plain"}, b"Hello")
@@ -251,7 +251,7 @@ async def test_a_handshake_without_an_answer_fails_in_time(autojump_clock: MockC
 KEEP = trio_h2ws.DeflateOptions(server_context_takeover=True, client_context_takeover=True)
 
 
-async def test_compression_is_offered_by_default_and_can_be_left_out() -> None:
+async def test_compression_is_offered_by_default() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         assert theirs.request["sec-websocket-extensions"].startswith("permessage-deflate")
@@ -272,7 +272,7 @@ async def test_compression_is_offered_by_default_and_can_be_left_out() -> None:
         'permessage-deflate; client_max_window_bits="9"',
     ],
 )
-async def test_answers_to_our_offer_that_servers_give(answer: str) -> None:
+async def test_every_valid_answer_to_the_offer_is_accepted(answer: str) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(
             peer, client, headers={"sec-websocket-extensions": answer}, compression=KEEP
@@ -309,7 +309,7 @@ async def test_answers_to_our_offer_that_servers_give(answer: str) -> None:
         "permessage-deflate, permessage-deflate",
     ],
 )
-async def test_answers_to_our_offer_that_are_wrong(answer: str) -> None:
+async def test_an_invalid_answer_to_the_offer_is_an_error(answer: str) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/", compression=KEEP)
         theirs = await peer.accept_websocket({"sec-websocket-extensions": answer})

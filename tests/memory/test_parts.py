@@ -13,7 +13,7 @@ NO_ROOM = trio_h2ws.Limits(max_send_buffer=10)
 
 
 @pytest.mark.parametrize("end", ["connection", "close", "reset"])
-async def test_both_hear_what_happened(end: str, autojump_clock: MockClock) -> None:
+async def test_sender_and_receiver_get_the_same_cause(end: str, autojump_clock: MockClock) -> None:
     """The sender of a message in parts gets the error first, and leaves its block, which closes the WebSocket. The
     receiver, which has not run yet, must get the same cause and not "closed here"."""
     async with scripted_peer() as peer, peer.open_client(limits=NO_ROOM) as client:

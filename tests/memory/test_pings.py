@@ -11,7 +11,7 @@ import trio_h2ws
 from toolkit import frames, open_websocket, scripted_peer
 
 
-async def test_pings_of_the_application() -> None:
+async def test_ping_waits_for_its_pong() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         first, second = peer.call(ws.ping), peer.call(ws.ping)
@@ -48,7 +48,7 @@ async def test_pings_are_answered_while_the_application_is_busy() -> None:
 
 
 @pytest.mark.parametrize("timeout", [None, 0.5, 20.0])
-async def test_every_second(timeout: float | None, autojump_clock: MockClock) -> None:
+async def test_pings_are_sent_at_the_interval(timeout: float | None, autojump_clock: MockClock) -> None:
     """The next Ping waits for the interval, not for the end of the time in which the last one could have been
     answered."""
     async with scripted_peer() as peer, peer.open_client() as client:
@@ -63,7 +63,7 @@ async def test_every_second(timeout: float | None, autojump_clock: MockClock) ->
         ws.abort()
 
 
-async def test_an_unanswered_one_is_not_followed_by_another(autojump_clock: MockClock) -> None:
+async def test_no_ping_follows_an_unanswered_one(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/", ping_interval=1.0, ping_timeout=3.5)
         theirs = await peer.accept_websocket()

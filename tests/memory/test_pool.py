@@ -9,7 +9,7 @@ from toolkit import connection_of, frames, scripted_peer
 from trio_h2ws.testing import open_server
 
 
-async def test_a_hundred_requests_and_a_hundred_websockets_dial_once() -> None:
+async def test_requests_and_websockets_share_one_dial() -> None:
     async with open_server(memory=True) as server:
         async with (
             trio_h2ws.open_client(ssl_context=server.ssl_context, open_stream=server.open_stream) as client,
@@ -43,7 +43,7 @@ async def test_http_and_ws_urls_share_the_connection() -> None:
         assert peer.dials == 1
 
 
-async def test_two_origins_have_a_connection_each() -> None:
+async def test_each_origin_has_its_own_connection() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.serve()
         peer.another().serve()
@@ -53,7 +53,7 @@ async def test_two_origins_have_a_connection_each() -> None:
         assert [info.origin for info in client.connections] == ["http://one.test", "http://two.test"]
 
 
-async def test_a_snapshot_of_the_connection() -> None:
+async def test_connections_shows_each_connection() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         assert client.connections == []
         call = peer.call(client.get, "/")

@@ -45,7 +45,7 @@ async def agen(*parts: bytes) -> AsyncIterator[bytes]:
         (None, b""),
     ],
 )
-async def test_content(content: Any, expected: bytes) -> None:
+async def test_every_kind_of_content_is_sent(content: Any, expected: bytes) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         request = await sent_body(peer, client, content=content)
         assert request.body == expected
@@ -53,14 +53,14 @@ async def test_content(content: Any, expected: bytes) -> None:
             assert request.get("content-length") == str(len(expected))
 
 
-async def test_an_async_iterable() -> None:
+async def test_an_async_iterable_is_sent_without_a_length() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         request = await sent_body(peer, client, content=agen(b"one ", b"two"))
         assert request.body == b"one two"
         assert request.get("content-length") is None
 
 
-async def test_json() -> None:
+async def test_json_is_sent_with_its_content_type() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         request = await sent_body(peer, client, json={"a": ["\N{EURO SIGN}", None]})
         assert request.body == '{"a":["\N{EURO SIGN}",null]}'.encode()
@@ -85,7 +85,7 @@ async def test_trailers_are_sent(content: Any) -> None:
 
 
 @pytest.mark.parametrize(("length", "words"), [("2", "longer"), ("20", "shorter")])
-async def test_a_wrong_content_length_ended_the_whole_connection(
+async def test_a_wrong_content_length_leaves_the_connection_alone(
     h2ws_memory_server: Server, length: str, words: str
 ) -> None:
     async def parts() -> AsyncIterator[bytes]:
@@ -119,7 +119,7 @@ async def asynchronous() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("parts", [plain, asynchronous])
-async def test_refused_before_the_upload_ran(parts: Any, autojump_clock: MockClock) -> None:
+async def test_a_retry_sends_the_first_part_again(parts: Any, autojump_clock: MockClock) -> None:
     """The server refuses the stream at once. The upload was started and has not run: it must not take the first part
     of the iterable for the stream that is over, since the second try would send only the rest."""
     async with scripted_peer() as peer, peer.open_client() as client:
@@ -143,7 +143,7 @@ async def test_refused_before_the_upload_ran(parts: Any, autojump_clock: MockClo
 # The response comes before the end of the request.
 
 
-async def test_the_response_is_read_while_the_body_is_still_being_sent() -> None:
+async def test_the_response_can_be_read_while_the_body_is_sent() -> None:
     more = trio.Event()
 
     async def parts() -> AsyncIterator[bytes]:
@@ -170,7 +170,7 @@ async def test_the_response_is_read_while_the_body_is_still_being_sent() -> None
         assert b"".join(await call.result()) == b"got itthanks"
 
 
-async def test_a_whole_response_before_the_end_of_the_body_ends_the_upload() -> None:
+async def test_an_early_response_ends_the_upload() -> None:
     closed = trio.Event()
 
     async def parts() -> AsyncIterator[bytes]:
@@ -193,7 +193,7 @@ async def test_a_whole_response_before_the_end_of_the_body_ends_the_upload() -> 
         assert_clean(client, peer)
 
 
-async def test_rst_with_no_error_after_a_whole_response_is_no_error() -> None:
+async def test_no_error_after_a_whole_response_is_not_a_failure() -> None:
     # RFC 9113, section 8.1: the server has answered, and does not want the rest of the request.
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.auto_credit = False
@@ -216,7 +216,7 @@ async def test_rst_with_no_error_after_a_whole_response_is_no_error() -> None:
         assert peer.sent(hf.RstStreamFrame) == []
 
 
-async def test_an_upload_that_the_server_resets_fails_with_its_code() -> None:
+async def test_a_reset_upload_fails_with_the_servers_code() -> None:
     closed = trio.Event()
 
     async def parts() -> AsyncIterator[bytes]:
@@ -259,7 +259,7 @@ async def breaks_while_closing() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("parts", [broken_agen, broken_gen])
-async def test_an_exception_in_an_iterable_arrives_bare_and_resets_the_stream(parts: Any) -> None:
+async def test_an_error_of_the_iterable_arrives_bare(parts: Any) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.post, "/", content=parts())
         request = await peer.expect_headers()
@@ -272,7 +272,7 @@ async def test_an_exception_in_an_iterable_arrives_bare_and_resets_the_stream(pa
 
 
 @pytest.mark.parametrize("parts", [broken_agen, broken_gen])
-async def test_an_exception_in_an_iterable_reaches_who_reads_the_response(parts: Any) -> None:
+async def test_an_error_of_the_iterable_reaches_the_reader(parts: Any) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         gate = trio.Event()
 
@@ -297,7 +297,7 @@ async def test_an_exception_in_an_iterable_reaches_who_reads_the_response(parts:
         await peer.expect_rst(request, frames.CANCEL)
 
 
-async def test_an_iterable_that_breaks_while_it_is_closed_harms_nobody() -> None:
+async def test_an_error_while_an_iterable_closes_is_harmless() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.post, "/", content=breaks_while_closing())
         request = await peer.expect_headers()
@@ -309,7 +309,7 @@ async def test_an_iterable_that_breaks_while_it_is_closed_harms_nobody() -> None
         await again.result()
 
 
-async def test_a_part_that_is_no_bytes() -> None:
+async def test_a_part_that_is_not_bytes_is_an_error() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.post, "/", content=[b"x", 7])
         request = await peer.expect_headers()

@@ -31,7 +31,7 @@ async def test_trailers_are_received() -> None:
         assert (await again.result())["x-b"] == "3"
 
 
-async def test_informational_responses_are_passed_over_and_kept() -> None:
+async def test_informational_responses_are_kept() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -48,7 +48,7 @@ async def test_informational_responses_are_passed_over_and_kept() -> None:
         ]
 
 
-async def test_head_and_statuses_without_a_body() -> None:
+async def test_head_204_and_304_have_no_body() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         for method, status in (("HEAD", 200), ("GET", 304), ("GET", 204)):
             call = peer.call(client.request, method, "/")
@@ -58,7 +58,7 @@ async def test_head_and_statuses_without_a_body() -> None:
             assert response.headers["content-length"] == "1234"
 
 
-async def test_repeated_headers_and_bytes_that_are_not_utf8() -> None:
+async def test_headers_may_repeat_and_be_latin_1() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         await peer.respond(
@@ -69,7 +69,7 @@ async def test_repeated_headers_and_bytes_that_are_not_utf8() -> None:
         assert response.headers["x-latin"] == "café"
 
 
-async def test_a_body_that_is_read_twice() -> None:
+async def test_a_body_can_be_read_again_once_it_is_whole() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 
         async def stream() -> None:
@@ -87,7 +87,7 @@ async def test_a_body_that_is_read_twice() -> None:
         await call.result()
 
 
-async def test_a_body_over_the_bound() -> None:
+async def test_a_body_over_the_bound_is_an_error() -> None:
     limits = trio_h2ws.Limits(max_body_size=1000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
 
@@ -132,7 +132,9 @@ async def half_of_a_body() -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("content", ["whole", "parts"])
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("end", ENDS)
-async def test_the_response_stands(end: str, streamed: bool, content: str, autojump_clock: MockClock) -> None:
+async def test_a_whole_response_survives_the_end_after_it(
+    end: str, streamed: bool, content: str, autojump_clock: MockClock
+) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.auto_credit = False
 
@@ -156,7 +158,9 @@ async def test_the_response_stands(end: str, streamed: bool, content: str, autoj
 
 @pytest.mark.parametrize("length", ["content-length: 8\r\n", "connection: close\r\n"])
 @pytest.mark.parametrize("content", ["whole", "parts"])
-async def test_the_same_over_http1(content: str, length: str, autojump_clock: MockClock) -> None:
+async def test_a_whole_http1_response_survives_the_end_after_it(
+    content: str, length: str, autojump_clock: MockClock
+) -> None:
     ours, theirs = trio.testing.memory_stream_pair()
 
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
@@ -175,7 +179,7 @@ async def test_the_same_over_http1(content: str, length: str, autojump_clock: Mo
         assert (response.status, response.content) == (413, b"too much")
 
 
-async def test_refused_after_its_headers_is_no_promise(autojump_clock: MockClock) -> None:
+async def test_refused_stream_after_headers_is_not_retried(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()

@@ -21,7 +21,7 @@ def frames_ready(**more: int) -> dict[int, int]:
     return {frames.MAX_CONCURRENT_STREAMS: 100, frames.ENABLE_CONNECT_PROTOCOL: 1}
 
 
-async def test_the_first_settings_are_awaited_before_anything_is_sent() -> None:
+async def test_no_request_is_sent_before_the_first_settings() -> None:
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         opening = peer.call(client.connect_websocket, "/")
@@ -35,7 +35,7 @@ async def test_the_first_settings_are_awaited_before_anything_is_sent() -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {frames.ENABLE_CONNECT_PROTOCOL: 0}], ids=["absent", "zero"])
-async def test_without_the_setting_no_extended_connect_is_ever_sent(settings: dict[int, int]) -> None:
+async def test_only_the_first_settings_allow_extended_connect(settings: dict[int, int]) -> None:
     async with scripted_peer(settings) as peer, peer.open_client() as client:
         for _ in range(2):
             opening = peer.call(client.connect_websocket, "/")
@@ -50,7 +50,7 @@ async def test_without_the_setting_no_extended_connect_is_ever_sent(settings: di
         assert_clean(client, peer)
 
 
-async def test_our_settings() -> None:
+async def test_our_settings_follow_the_limits() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         await peer_round(peer, client)
         limits = trio_h2ws.Limits()
@@ -70,7 +70,7 @@ async def test_our_settings() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(0, 0), (100, 100), (100, 4096, 65536), (65536, 0, 0)])
-async def test_the_change_is_announced(sizes: tuple[int, ...], autojump_clock: MockClock) -> None:
+async def test_a_smaller_header_table_is_always_announced(sizes: tuple[int, ...], autojump_clock: MockClock) -> None:
     """A smaller table must be announced at the beginning of the next header block (RFC 7541, section 4.2). hpack
     keeps that in a flag, and clears it when the same size is set once more: without the announcement the server ends
     the connection with COMPRESSION_ERROR."""

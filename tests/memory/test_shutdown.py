@@ -14,7 +14,7 @@ from toolkit import scripted_peer
 from trio_h2ws.testing import open_server
 
 
-async def test_leaving_says_goaway_and_closes() -> None:
+async def test_leaving_sends_goaway_and_closes() -> None:
     async with scripted_peer() as peer:
         async with peer.open_client() as client:
             peer.serve()
@@ -24,7 +24,7 @@ async def test_leaving_says_goaway_and_closes() -> None:
 
 
 @pytest.mark.parametrize("transport", ["socket", "tls"])
-async def test_leaving_says_goaway_on_real_transports(transport: str) -> None:
+async def test_leaving_sends_goaway_on_real_transports(transport: str) -> None:
     async with scripted_peer(transport=transport) as peer:  # type: ignore[arg-type]
         async with peer.open_client() as client:
             peer.serve()
@@ -35,7 +35,7 @@ async def test_leaving_says_goaway_on_real_transports(transport: str) -> None:
         assert peer._crash is None
 
 
-async def test_a_client_that_was_never_used() -> None:
+async def test_a_client_may_be_left_unused() -> None:
     async with trio_h2ws.open_client():
         pass
 
@@ -69,7 +69,7 @@ async def test_the_users_exception_comes_out_of_a_cancelled_scope(used: bool) ->
                     raise LookupError("mine")
 
 
-async def test_an_exception_group_of_the_users_is_not_wrapped_again() -> None:
+async def test_the_users_exception_group_is_not_wrapped_again() -> None:
     async with scripted_peer() as peer:
         with pytest.raises(ExceptionGroup) as caught:
             async with peer.open_client():
@@ -99,7 +99,7 @@ async def test_every_block_lets_the_users_exception_out_bare() -> None:
             await client.run_websocket("/", handler)
 
 
-async def test_who_still_waits_hears_of_the_end() -> None:
+async def test_a_call_that_waits_for_a_dial_ends_with_the_client() -> None:
     async with scripted_peer(settings=None) as peer:
         async with peer.open_client() as client:
             dialling = peer.call(client.get, "/")
@@ -107,7 +107,7 @@ async def test_who_still_waits_hears_of_the_end() -> None:
         await dialling.error(trio.ClosedResourceError)
 
 
-async def test_streams_still_open_end_at_once() -> None:
+async def test_open_streams_end_with_the_client() -> None:
     async with scripted_peer() as peer:
         async with peer.open_client() as client:
             opening = peer.call(client.connect_websocket, "/")
@@ -121,7 +121,7 @@ async def test_streams_still_open_end_at_once() -> None:
         await peer.expect_goaway(0)
 
 
-async def test_a_waiter_for_a_slot_hears_of_the_end() -> None:
+async def test_a_call_that_waits_for_a_slot_ends_with_the_client() -> None:
     async with scripted_peer({3: 1}) as peer:
         async with peer.open_client() as client:
             peer.call(client.get, "/")
@@ -151,7 +151,7 @@ async def test_an_upload_ends_with_its_client() -> None:
         await call.error(trio_h2ws.ConnectionLost)
 
 
-async def test_a_peer_that_does_not_read_holds_the_end_no_longer_than_its_bound(
+async def test_leaving_waits_no_longer_than_timeouts_close(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     timeouts = trio_h2ws.Timeouts(close=3)
@@ -166,7 +166,7 @@ async def test_a_peer_that_does_not_read_holds_the_end_no_longer_than_its_bound(
         assert trio.current_time() - start == pytest.approx(3)
 
 
-async def test_what_was_sent_before_the_end_leaves() -> None:
+async def test_what_was_sent_before_the_end_is_written() -> None:
     async with scripted_peer() as peer:
         async with peer.open_client() as client:
             opening = peer.call(client.connect_websocket, "/")
@@ -181,7 +181,7 @@ async def test_what_was_sent_before_the_end_leaves() -> None:
         assert isinstance(peer.frames[-1], hf.GoAwayFrame)
 
 
-async def test_messages_sent_just_before_the_client_is_left_were_lost() -> None:
+async def test_messages_sent_just_before_leaving_arrive() -> None:
     async with open_server(memory=True) as server:
         async with trio_h2ws.open_client(ssl_context=server.ssl_context, open_stream=server.open_stream) as client:
             ws = await client.connect_websocket(f"{server.ws_url}/ws/echo", compression=None)
@@ -194,7 +194,7 @@ async def test_messages_sent_just_before_the_client_is_left_were_lost() -> None:
 
 
 @pytest.mark.parametrize("passes", range(8))
-async def test_nothing_of_ours_stands_behind_our_goaway(passes: int) -> None:
+async def test_nothing_follows_our_goaway(passes: int) -> None:
     """The client was left while the writer was gathering: what it gathered for left after the GOAWAY."""
     async with scripted_peer() as peer, trio.open_nursery() as nursery:
         async with peer.open_client() as client:
@@ -241,7 +241,7 @@ async def test_a_dial_under_way_ends_with_the_client(autojump_clock: trio.testin
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_left_when_the_dial_is_ready(cancelled: bool, autojump_clock: MockClock) -> None:
+async def test_leaving_does_not_wait_for_a_dial_just_finished(cancelled: bool, autojump_clock: MockClock) -> None:
     """The dial has its connection and is about to put it into the pool, which has ended meanwhile. A connection that
     is put there would be ended by nothing but its idle time, and leaving the client waits for all of its tasks."""
     async with scripted_peer() as peer:
@@ -268,7 +268,7 @@ async def test_left_when_the_dial_is_ready(cancelled: bool, autojump_clock: Mock
         await peer.expect_eof()
 
 
-async def test_left_before_the_dial_has_run(autojump_clock: MockClock) -> None:
+async def test_leaving_does_not_wait_for_a_dial_just_begun(autojump_clock: MockClock) -> None:
     for _ in range(20):  # which of the two tasks runs first is up to the scheduler
         async with scripted_peer(settings=None) as peer:
             start = trio.current_time()
@@ -279,7 +279,7 @@ async def test_left_before_the_dial_has_run(autojump_clock: MockClock) -> None:
             assert trio.current_time() == start
 
 
-async def test_a_websocket_of_a_task_outside_that_is_just_being_dialled(autojump_clock: MockClock) -> None:
+async def test_a_websocket_being_dialled_ends_with_the_client(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer:
         start = trio.current_time()
         async with peer.open_client(http2="never") as client:

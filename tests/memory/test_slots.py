@@ -22,7 +22,7 @@ async def begin(peer: Peer, client: trio_h2ws.Client, count: int) -> list[Call[t
     return calls
 
 
-async def test_slots_follow_max_concurrent_streams_first_come_first_served() -> None:
+async def test_slots_are_given_first_come_first_served() -> None:
     async with scripted_peer({frames.MAX_CONCURRENT_STREAMS: 2}) as peer, peer.open_client() as client:
         calls = await begin(peer, client, 6)
         assert [request.path for request in peer.requests.values()] == ["/0", "/1"]
@@ -38,7 +38,7 @@ async def test_slots_follow_max_concurrent_streams_first_come_first_served() -> 
         assert_clean(client, peer)
 
 
-async def test_a_cancelled_waiter_is_passed_over() -> None:
+async def test_a_cancelled_waiter_is_skipped() -> None:
     async with scripted_peer({frames.MAX_CONCURRENT_STREAMS: 1}) as peer, peer.open_client() as client:
         calls = await begin(peer, client, 4)
         calls[1].cancel()
@@ -61,7 +61,7 @@ async def test_a_cancelled_request_frees_its_slot() -> None:
         await calls[1].result()
 
 
-async def test_more_slots_serve_those_who_wait_at_once() -> None:
+async def test_more_slots_serve_waiting_calls_at_once() -> None:
     async with scripted_peer({frames.MAX_CONCURRENT_STREAMS: 1}) as peer, peer.open_client() as client:
         await begin(peer, client, 5)
         assert len(peer.requests) == 1
@@ -70,7 +70,7 @@ async def test_more_slots_serve_those_who_wait_at_once() -> None:
         assert len(peer.requests) == 3
 
 
-async def test_fewer_slots_wait_until_enough_streams_have_ended() -> None:
+async def test_no_stream_opens_until_enough_slots_are_free() -> None:
     async with scripted_peer({frames.MAX_CONCURRENT_STREAMS: 3}) as peer, peer.open_client() as client:
         await begin(peer, client, 5)
         await peer.settings({frames.MAX_CONCURRENT_STREAMS: 1})
@@ -83,7 +83,7 @@ async def test_fewer_slots_wait_until_enough_streams_have_ended() -> None:
         assert len(peer.requests) == 4
 
 
-async def test_no_slots_and_slots_again() -> None:
+async def test_calls_wait_while_no_streams_are_allowed() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/round")
         await peer.respond(await peer.expect_headers())
@@ -105,7 +105,7 @@ async def test_no_slots_and_slots_again() -> None:
         assert_clean(client, peer)
 
 
-async def test_a_call_that_never_opens_its_stream_gives_its_slot_to_the_next() -> None:
+async def test_a_call_that_opens_no_stream_gives_its_slot_away() -> None:
     settings = {frames.MAX_CONCURRENT_STREAMS: 1, frames.MAX_HEADER_LIST_SIZE: 1000}
     async with scripted_peer(settings) as peer, peer.open_client() as client:
         first = await begin(peer, client, 1)
@@ -122,7 +122,7 @@ async def test_a_call_that_never_opens_its_stream_gives_its_slot_to_the_next() -
         await third.result()
 
 
-async def test_a_client_can_bound_its_streams_itself() -> None:
+async def test_max_streams_bounds_a_connection() -> None:
     limits = trio_h2ws.Limits(max_streams=2)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
         await begin(peer, client, 3)
@@ -130,7 +130,7 @@ async def test_a_client_can_bound_its_streams_itself() -> None:
         assert client.connections[0].streams_allowed == 2
 
 
-async def test_max_concurrent_streams_lowered_under_a_promised_slot(autojump_clock: MockClock) -> None:
+async def test_a_promised_slot_can_be_taken_back(autojump_clock: MockClock) -> None:
     """One read brings the end of a response and new SETTINGS. The end frees a slot, which is promised to the next
     waiter; the SETTINGS take it back, and are acknowledged at once. The waiter must not open its stream: servers
     answer one stream too many with REFUSED_STREAM, or end the connection."""
@@ -166,7 +166,7 @@ ONE_SLOT = {frames.MAX_CONCURRENT_STREAMS: 1, frames.ENABLE_CONNECT_PROTOCOL: 1}
 ONE_CONNECTION = trio_h2ws.Limits(max_connections_per_origin=1)
 
 
-async def test_refused_in_a_cancelled_scope(autojump_clock: MockClock) -> None:
+async def test_a_refusal_in_a_cancelled_scope_is_limit_exceeded(autojump_clock: MockClock) -> None:
     """The pool answers a waiter that has not gone to sleep. Rescheduling a task that runs, in a cancelled scope,
     would be a TrioInternalError."""
     async with scripted_peer(ONE_SLOT) as peer, peer.open_client(limits=ONE_CONNECTION) as client:
@@ -186,7 +186,7 @@ async def test_refused_in_a_cancelled_scope(autojump_clock: MockClock) -> None:
         assert_clean(client, peer)
 
 
-async def test_a_slot_given_in_a_cancelled_scope(autojump_clock: MockClock) -> None:
+async def test_a_slot_given_in_a_cancelled_scope_is_returned(autojump_clock: MockClock) -> None:
     """A newcomer behind others that gave up gets the free slot at once, too."""
     async with scripted_peer(ONE_SLOT) as peer, peer.open_client() as client:
         first = peer.call(client.get, "/first")
@@ -222,7 +222,7 @@ async def fill(peer: Peer, client: trio_h2ws.Client, count: int = 2) -> list[tri
     return sockets
 
 
-async def test_requests_starve_when_websockets_hold_all_slots() -> None:
+async def test_a_request_gets_a_connection_when_websockets_hold_all() -> None:
     async with scripted_peer(TWO) as peer, peer.open_client() as client:
         sockets = await fill(peer, client)
         call = peer.call(client.get, "/")
@@ -240,7 +240,7 @@ async def test_requests_starve_when_websockets_hold_all_slots() -> None:
         sockets.pop().abort()
 
 
-async def test_more_websockets_than_slots() -> None:
+async def test_more_websockets_than_slots_get_more_connections() -> None:
     # Chrome: 130 sockets on 100 slots, 30 wait for ever.
     async with scripted_peer(TWO) as peer, peer.open_client() as client:
         sockets = []
@@ -253,7 +253,7 @@ async def test_more_websockets_than_slots() -> None:
             ws.abort()
 
 
-async def test_past_the_bound_of_connections_there_is_a_clear_error() -> None:
+async def test_beyond_max_connections_the_error_names_the_bound() -> None:
     limits = trio_h2ws.Limits(max_connections_per_origin=2)
     async with scripted_peer(TWO) as peer, peer.open_client(limits=limits) as client:
         sockets = await fill(peer, client) + await fill(peer.another(), client)
@@ -272,7 +272,7 @@ async def test_past_the_bound_of_connections_there_is_a_clear_error() -> None:
             ws.abort()
 
 
-async def test_slots_held_by_requests_are_waited_for() -> None:
+async def test_a_call_waits_for_slots_that_requests_hold() -> None:
     async with scripted_peer(TWO) as peer, peer.open_client() as client:
         sockets = await fill(peer, client, 1)
         first = peer.call(client.get, "/1")
@@ -288,7 +288,7 @@ async def test_slots_held_by_requests_are_waited_for() -> None:
         sockets.pop().abort()
 
 
-async def test_who_waits_behind_a_request_that_becomes_a_websocket_is_not_forgotten() -> None:
+async def test_a_call_that_waits_behind_a_new_websocket_is_served() -> None:
     # The last slot is held by a request; when it ends, a WebSocket that waited takes it, and others wait behind.
     async with scripted_peer(TWO) as peer, peer.open_client() as client:
         sockets = await fill(peer, client, 1)
@@ -309,7 +309,7 @@ async def test_who_waits_behind_a_request_that_becomes_a_websocket_is_not_forgot
             ws.abort()
 
 
-async def test_a_hundred_cold_calls_and_few_slots_dial_once() -> None:
+async def test_many_first_calls_and_few_slots_dial_once() -> None:
     async with scripted_peer({frames.MAX_CONCURRENT_STREAMS: 5}) as peer, peer.open_client() as client:
         peer.serve()
         async with trio.open_nursery() as nursery:
@@ -320,7 +320,7 @@ async def test_a_hundred_cold_calls_and_few_slots_dial_once() -> None:
         assert_clean(client, peer)
 
 
-async def test_settings_that_allow_nothing_after_websockets_were_opened() -> None:
+async def test_a_call_may_wait_while_settings_allow_no_stream() -> None:
     async with scripted_peer(TWO) as peer, peer.open_client() as client:
         sockets = await fill(peer, client, 1)
         await peer.settings({frames.MAX_CONCURRENT_STREAMS: 0})
@@ -333,7 +333,7 @@ async def test_settings_that_allow_nothing_after_websockets_were_opened() -> Non
             ws.abort()
 
 
-async def test_the_next_websocket_waits_for_the_slot() -> None:
+async def test_a_websocket_waits_for_the_slot_of_a_closing_one() -> None:
     """WebSockets that are closing do not count as holders for good: no LimitExceeded while their slots are about to
     come free."""
     limits = trio_h2ws.Limits(max_connections_per_origin=1)

@@ -18,7 +18,7 @@ async def run(timers: Timers, seconds: float) -> None:
             timers.run_due()
 
 
-async def test_timers_run_in_their_order(autojump_clock: MockClock) -> None:
+async def test_timers_run_in_order_of_time(autojump_clock: MockClock) -> None:
     timers = Timers()
     heard: list[tuple[str, float]] = []
 

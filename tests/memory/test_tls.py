@@ -47,7 +47,7 @@ async def shaken_hands() -> AsyncIterator[tuple[TLSTransport, trio.SSLStream[tri
     await trio.aclose_forcefully(theirs)
 
 
-async def test_every_record_that_has_arrived_is_taken_in_one_read() -> None:
+async def test_one_read_takes_every_record_that_has_arrived() -> None:
     async with shaken_hands() as (client, server, _):
         for n in range(200):
             await server.send_all(f"{n},".encode())  # a record each
@@ -89,7 +89,7 @@ async def test_writing_never_waits_and_large_writes_arrive() -> None:
         assert received == data
 
 
-async def test_a_goodbye_and_a_cut_are_told_apart() -> None:
+async def test_an_end_without_close_notify_is_truncated() -> None:
     async with shaken_hands() as (client, server, _):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.aclose)
@@ -103,7 +103,7 @@ async def test_a_goodbye_and_a_cut_are_told_apart() -> None:
         assert client.truncated
 
 
-async def test_what_came_before_a_broken_record_counts() -> None:
+async def test_data_before_a_broken_record_is_delivered() -> None:
     async with shaken_hands() as (client, server, below):
         await server.send_all(b"good")
         await below.send_all(b"\x17\x03\x03\x00\x20" + b"\0" * 32)
@@ -112,7 +112,7 @@ async def test_what_came_before_a_broken_record_counts() -> None:
             await client.receive()
 
 
-async def test_our_goodbye() -> None:
+async def test_close_notify_is_sent() -> None:
     async with shaken_hands() as (client, server, _):
         client.send_close_notify()
         await client.drain()
@@ -151,25 +151,25 @@ async def dial(alpn: list[str] | None, trusted: bool = True, host: str = "localh
     return caught.value
 
 
-async def test_a_certificate_that_nobody_trusts() -> None:
+async def test_an_untrusted_certificate_fails_the_dial() -> None:
     error = await dial(["h2"], trusted=False)
     assert "certificate" in str(error)
     assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
 
 
-async def test_a_certificate_of_somebody_else() -> None:
+async def test_a_certificate_of_another_name_fails_the_dial() -> None:
     error = await dial(["h2"], host="other.test")
     assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
 
 
 @pytest.mark.parametrize("alpn", [None, ["http/1.1"]])
-async def test_a_server_without_h2(alpn: list[str] | None) -> None:
+async def test_a_server_without_h2_is_not_available(alpn: list[str] | None) -> None:
     error = await dial(alpn)
     assert isinstance(error, trio_h2ws.HTTP2NotAvailable)
     assert error.reason == "alpn"
 
 
-async def test_a_server_that_speaks_no_tls() -> None:
+async def test_a_server_without_tls_fails_the_dial() -> None:
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         ours, theirs = memory_stream_pair()
         await theirs.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -181,7 +181,7 @@ async def test_a_server_that_speaks_no_tls() -> None:
             await client.get("https://localhost/")
 
 
-async def test_the_users_context_is_used_as_it_is() -> None:
+async def test_the_users_context_is_used_unchanged() -> None:
     async with open_server(memory=True) as server:
         context = server.ssl_context
         assert context is not None

@@ -10,7 +10,7 @@ from toolkit import frames, open_websocket, scripted_peer
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 200_000])
-async def test_messages_of_every_size_and_kind(size: int) -> None:
+async def test_messages_of_every_size_arrive_both_ways(size: int) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         for message in ("x" * size, b"\xff" * size):
@@ -21,7 +21,7 @@ async def test_messages_of_every_size_and_kind(size: int) -> None:
         ws.abort()
 
 
-async def test_a_fragmented_message_with_pings_between() -> None:
+async def test_pings_may_interrupt_a_fragmented_message() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         text = "\N{EURO SIGN}uro".encode()
@@ -35,7 +35,7 @@ async def test_a_fragmented_message_with_pings_between() -> None:
         ws.abort()
 
 
-async def test_frames_split_over_many_data_frames() -> None:
+async def test_a_frame_may_span_many_data_frames() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         for byte in frames.ws(frames.TEXT, "x" * 300) + frames.ws(frames.BINARY, b"y"):
@@ -45,7 +45,7 @@ async def test_frames_split_over_many_data_frames() -> None:
         ws.abort()
 
 
-async def test_several_messages_in_one_data_frame_with_padding() -> None:
+async def test_one_padded_data_frame_may_hold_many_messages() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         await peer.data(theirs, b"".join(frames.ws(frames.TEXT, f"{n}") for n in range(10)), pad=100)
@@ -54,7 +54,7 @@ async def test_several_messages_in_one_data_frame_with_padding() -> None:
 
 
 @pytest.mark.parametrize(("code", "quiet"), [(1000, True), (1001, True), (1011, False), (4000, False), (None, False)])
-async def test_iteration_ends_with_a_clean_close_and_raises_for_others(code: int | None, quiet: bool) -> None:
+async def test_iteration_ends_with_a_normal_close_and_raises_otherwise(code: int | None, quiet: bool) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         await theirs.send("one")
@@ -72,7 +72,7 @@ async def test_iteration_ends_with_a_clean_close_and_raises_for_others(code: int
             assert caught.value.clean
 
 
-async def test_run_websocket_in_task_style() -> None:
+async def test_run_websocket_works_with_nursery_start() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         heard: list[object] = []
         two = trio.Event()
@@ -93,7 +93,7 @@ async def test_run_websocket_in_task_style() -> None:
         assert heard == ["a", "b"]
 
 
-async def test_draining_tells_that_the_connection_is_going() -> None:
+async def test_draining_is_set_when_the_connection_drains() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         assert not ws.draining.is_set()

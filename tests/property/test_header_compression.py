@@ -24,7 +24,7 @@ steps = st.lists(st.lists(fields | secrets, max_size=5) | st.sampled_from([0, 60
 
 @settings(max_examples=150, deadline=None)
 @given(steps)
-def test_the_encoder(script: list[Any]) -> None:
+def test_hpack_decodes_what_the_encoder_wrote(script: list[Any]) -> None:
     encoder, decoder = BlockEncoder(), hpack.Decoder(max_header_list_size=2**20)
     for step in script:
         if isinstance(step, int):
@@ -37,7 +37,7 @@ def test_the_encoder(script: list[Any]) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(steps, st.lists(st.binary(max_size=4), max_size=5))
-def test_the_decoder(script: list[Any], junk: list[bytes]) -> None:
+def test_the_decoder_agrees_with_hpack(script: list[Any], junk: list[bytes]) -> None:
     encoder = hpack.Encoder()
     mine, theirs = BlockDecoder(2**20), hpack.Decoder(max_header_list_size=2**20)
 

@@ -38,7 +38,7 @@ def split_frames(pieces: list[bytes]) -> list[Any]:
 
 @EXAMPLES
 @given(st.lists(any_frame | st.binary(max_size=12), max_size=8), places)
-def test_frames(parts: list[bytes], at: list[int]) -> None:
+def test_cuts_do_not_change_the_frames(parts: list[bytes], at: list[int]) -> None:
     data = b"".join(parts)
     assert split_frames(cut(data, at)) == split_frames([data])
 
@@ -66,7 +66,7 @@ def engine_heard(pieces: list[bytes]) -> Any:
 
 @EXAMPLES
 @given(st.lists(engine_frames, max_size=12) | st.lists(tame_frames, max_size=30), places)
-def test_the_engine(parts: list[bytes], at: list[int]) -> None:
+def test_cuts_do_not_change_what_the_engine_reports(parts: list[bytes], at: list[int]) -> None:
     data = b"".join(parts)
     assert engine_heard(cut(data, at)) == engine_heard([data])
 
@@ -100,14 +100,14 @@ def session_heard(
 @EXAMPLES
 @example([b"\x81\xfe\x00\x7e" + bytes(4) + b"x" * 126], [2])
 @given(st.lists(good_frames | bad_frames, max_size=10), places)
-def test_a_session(parts: list[bytes], at: list[int]) -> None:
+def test_cuts_do_not_change_what_a_websocket_receives(parts: list[bytes], at: list[int]) -> None:
     data = b"".join(parts)
     assert session_heard(cut(data, at)) == session_heard([data])
 
 
 @EXAMPLES
 @given(st.lists(good_frames | deflated, max_size=8), places)
-def test_a_session_with_compression(parts: list[bytes], at: list[int]) -> None:
+def test_cuts_do_not_change_compressed_messages(parts: list[bytes], at: list[int]) -> None:
     data = b"".join(parts)
     assert session_heard(cut(data, at), deflate=True) == session_heard([data], deflate=True)
 
@@ -116,7 +116,7 @@ def test_a_session_with_compression(parts: list[bytes], at: list[int]) -> None:
 @example([frames.ws(2, bytes(200), width=64)], False)
 @example([b"\x88~\x00\x02\x0c\x00"], False)
 @given(st.lists(good_frames | bad_frames | deflated, max_size=10), st.booleans())
-def test_both_lanes_say_the_same(parts: list[bytes], deflate: bool) -> None:
+def test_both_parsers_agree(parts: list[bytes], deflate: bool) -> None:
     # Byte by byte no frame is ever whole when its header is read, so all of them take wsproto's lane.
     data = b"".join(parts)
     slow = session_heard([data[at : at + 1] for at in range(len(data))], deflate=deflate)
@@ -125,7 +125,7 @@ def test_both_lanes_say_the_same(parts: list[bytes], deflate: bool) -> None:
 
 @EXAMPLES
 @given(st.lists(good_frames, max_size=10), st.integers(1, 4))
-def test_the_size_of_the_queue_changes_nothing(parts: list[bytes], queue: int) -> None:
+def test_the_queue_size_does_not_change_the_messages(parts: list[bytes], queue: int) -> None:
     data = b"".join(parts)
     assert session_heard([data], queue=queue) == session_heard([data], queue=100)
 
@@ -135,7 +135,7 @@ def test_the_size_of_the_queue_changes_nothing(parts: list[bytes], queue: int) -
 
 @EXAMPLES
 @given(st.binary(max_size=500), st.sampled_from(["gzip", "deflate", "raw", "both"]), places, st.binary(max_size=3))
-def test_content(body: bytes, kind: str, at: list[int], garbage: bytes) -> None:
+def test_cuts_do_not_change_decoded_content(body: bytes, kind: str, at: list[int], garbage: bytes) -> None:
     if kind == "gzip":
         encoding, data = "gzip", gzip.compress(body)
     elif kind == "both":

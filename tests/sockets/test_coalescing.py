@@ -52,14 +52,14 @@ def url(server: Both, name: str) -> str:
     return f"https://{name}:{server.listener.port}/"
 
 
-async def test_off_by_default() -> None:
+async def test_names_do_not_share_by_default() -> None:
     async with open_both_names() as server, server.listener.open_client() as client:
         for name in ("a.test", "b.test"):
             await client.get(url(server, name))
         assert server.listener.accepted == len(client.connections) == 2
 
 
-async def test_two_names_share() -> None:
+async def test_two_names_share_a_connection() -> None:
     async with open_both_names() as server, server.listener.open_client(coalesce=True) as client:
         first = await client.get(url(server, "a.test"))
         second = await client.get(url(server, "b.test"))
@@ -72,7 +72,7 @@ async def test_two_names_share() -> None:
         assert [authority for _, authority in server.asked] == [f"a.test:{port}", f"b.test:{port}", f"b.test:{port}"]
 
 
-async def test_a_wildcard_stands_for_one_label() -> None:
+async def test_a_wildcard_covers_one_label() -> None:
     async with open_both_names() as server, server.listener.open_client(coalesce=True) as client:
         await client.get(url(server, "x.w.test"))
         await client.get(url(server, "y.w.test"))
@@ -81,7 +81,7 @@ async def test_a_wildcard_stands_for_one_label() -> None:
             await client.get(url(server, "deep.y.w.test"))
 
 
-async def test_an_address_as_a_name() -> None:
+async def test_an_address_in_the_certificate_shares() -> None:
     async with open_both_names() as server, server.listener.open_client(coalesce=True) as client:
         await client.get(url(server, "a.test"))
         await client.get(url(server, "127.0.0.1"))
@@ -89,7 +89,7 @@ async def test_an_address_as_a_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["far.test", "strange.test", "nowhere.test"])
-async def test_another_address_or_no_certificate_for_it_means_another_connection(name: str) -> None:
+async def test_another_address_or_certificate_does_not_share(name: str) -> None:
     """It is dialled, and that fails: nobody listens there, or the certificate is not for it."""
     async with open_both_names() as server, server.listener.open_client(coalesce=True) as client:
         await client.get(url(server, "a.test"))
@@ -100,7 +100,7 @@ async def test_another_address_or_no_certificate_for_it_means_another_connection
         assert {number for number, _ in server.asked} == {1}
 
 
-async def test_another_port_means_another_connection() -> None:
+async def test_another_port_does_not_share() -> None:
     async with open_both_names() as server, open_both_names() as other:
         async with server.listener.open_client(coalesce=True) as client:
             await client.get(url(server, "a.test"))
@@ -115,7 +115,7 @@ async def test_http1_does_not_share() -> None:
         assert server.listener.accepted == 2
 
 
-async def test_what_was_not_verified_is_not_shared() -> None:
+async def test_an_unverified_connection_is_not_shared() -> None:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -126,7 +126,7 @@ async def test_what_was_not_verified_is_not_shared() -> None:
             assert server.listener.accepted == 2
 
 
-async def test_421_undoes_it() -> None:
+async def test_421_moves_a_name_to_its_own_connection() -> None:
     def not_here(h2: Any, stream: int) -> None:
         number, authority = server.asked[-1]
         status(421 if number == 1 and authority.startswith("b.test") else 200)(h2, stream)
@@ -145,7 +145,7 @@ async def test_421_undoes_it() -> None:
             assert response.status == 200
 
 
-async def test_421_in_a_stream_undoes_it_too() -> None:
+async def test_421_in_a_stream_moves_it_to_another_connection() -> None:
     def not_here(h2: Any, stream: int) -> None:
         number, authority = server.asked[-1]
         status(421 if number == 1 and authority.startswith("b.test") else 200, b"body")(h2, stream)
@@ -156,7 +156,7 @@ async def test_421_in_a_stream_undoes_it_too() -> None:
             assert (response.status, await response.read()) == (200, b"body")
 
 
-async def test_421_undoes_it_for_a_websocket() -> None:
+async def test_421_moves_a_websocket_to_its_own_connection() -> None:
     def not_here(h2: Any, stream: int) -> None:
         number, _ = server.asked[-1]
         (status(421) if number == 1 else accept)(h2, stream)
@@ -170,7 +170,7 @@ async def test_421_undoes_it_for_a_websocket() -> None:
         assert server.upgrades == 0
 
 
-async def test_421_on_a_connection_of_its_own_is_the_answer() -> None:
+async def test_421_on_an_unshared_connection_is_the_answer() -> None:
     async with open_both_names(request=status(421, b"not me")) as server:
         async with server.listener.open_client(coalesce=True) as client:
             response = await client.get(url(server, "a.test"))
@@ -178,7 +178,7 @@ async def test_421_on_a_connection_of_its_own_is_the_answer() -> None:
             assert len(server.asked) == 1
 
 
-async def test_a_connection_that_ended_is_not_shared() -> None:
+async def test_an_ended_connection_is_not_shared() -> None:
     timeouts = trio_h2ws.Timeouts(idle=0.01)
     async with open_both_names() as server, server.listener.open_client(coalesce=True, timeouts=timeouts) as client:
         await client.get(url(server, "a.test"))
@@ -190,7 +190,7 @@ async def test_a_connection_that_ended_is_not_shared() -> None:
         assert server.listener.names == ["a.test", "b.test"]
 
 
-async def test_many_at_once() -> None:
+async def test_many_calls_at_once_share_one_connection() -> None:
     """Both names at the same moment: one connection each or one for both, and every answer."""
     async with open_both_names() as server, server.listener.open_client(coalesce=True) as client:
         await client.get(url(server, "a.test"))
@@ -207,7 +207,7 @@ async def test_many_at_once() -> None:
         assert server.listener.accepted == 1
 
 
-async def test_a_name_that_resolves_slowly_is_no_longer_wait_than_the_bound() -> None:
+async def test_a_slow_lookup_meets_the_connect_timeout() -> None:
     class Slow(Names):
         async def getaddrinfo(self, host: Any, *rest: Any, **options: Any) -> Any:
             if host in ("b.test", b"b.test"):
@@ -223,7 +223,7 @@ async def test_a_name_that_resolves_slowly_is_no_longer_wait_than_the_bound() ->
                 await client.get(url(server, "b.test"))
 
 
-async def test_after_a_421_the_own_connection_leads_where_any_would() -> None:
+async def test_after_421_a_websocket_may_fall_back_to_http1() -> None:
     """Its own connection does not take WebSockets over HTTP/2 either: so it goes over HTTP/1.1."""
     answers = [status(421)]
 

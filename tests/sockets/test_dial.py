@@ -25,27 +25,27 @@ async def get_fails(client: trio_h2ws.Client, url: str) -> trio_h2ws.ConnectFail
     return caught.value
 
 
-async def test_happy_eyeballs() -> None:
+async def test_localhost_reaches_a_server_on_ipv4_alone() -> None:
     """`localhost` has an IPv6 address on most machines, and the server only listens on IPv4."""
     async with open_http1(hello, tls=False) as server, trio_h2ws.open_client() as client:
         with trio.fail_after(2):
             assert (await client.get(f"http://localhost:{server.port}/")).status == 200
 
 
-async def test_nobody_listens() -> None:
+async def test_a_closed_port_fails_the_dial() -> None:
     async with open_http1(hello) as server:
         url = server.url
     async with trio_h2ws.open_client() as client:
         assert "could not connect" in str(await get_fails(client, url))
 
 
-async def test_a_name_that_does_not_exist() -> None:
+async def test_an_unknown_name_fails_the_dial() -> None:
     async with trio_h2ws.open_client(trust_env=False) as client:
         error = await get_fails(client, "https://does-not-exist.invalid/")
         assert "does-not-exist.invalid" in str(error)
 
 
-async def test_prior_knowledge_and_a_server_that_answers_in_http1() -> None:
+async def test_an_http1_answer_to_prior_knowledge_is_not_available() -> None:
     async def serve(peer: Peer) -> None:
         await peer.send(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
 
@@ -55,7 +55,7 @@ async def test_prior_knowledge_and_a_server_that_answers_in_http1() -> None:
         assert caught.value.reason == "refused"
 
 
-async def test_a_server_of_http2_alone_in_clear_and_how_to_speak_with_it() -> None:
+async def test_an_h2c_server_needs_http2_require() -> None:
     async with open_server(tls=False) as server:
 
         async def serve(peer: Peer) -> None:
@@ -69,7 +69,7 @@ async def test_a_server_of_http2_alone_in_clear_and_how_to_speak_with_it() -> No
             assert (await client.get(f"{server.url}/bytes/1")).http_version == "HTTP/2"
 
 
-async def test_a_server_that_hangs_up_after_the_tls_handshake_is_not_our_doing() -> None:
+async def test_a_hang_up_after_tls_names_the_server() -> None:
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
         inner = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
         await inner.aclose()
@@ -82,7 +82,7 @@ async def test_a_server_that_hangs_up_after_the_tls_handshake_is_not_our_doing()
             assert "server" in str(caught.value)
 
 
-async def test_a_server_that_agrees_on_h2_and_speaks_http1() -> None:
+async def test_an_h2_choice_answered_in_http1_falls_back() -> None:
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
         peer = Peer(stream, alpn)
         if alpn == "h2":

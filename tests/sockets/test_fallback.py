@@ -43,7 +43,7 @@ def ways(client: trio_h2ws.Client) -> set[tuple[str, str | None]]:
     return {(connection.protocol, connection.websockets) for connection in client.connections}
 
 
-async def test_a_server_that_takes_them_gets_them_on_the_same_connection() -> None:
+async def test_a_websocket_uses_the_connection_of_requests() -> None:
     async with open_both(accept) as server, server.listener.open_client() as client:
         response = await client.get("/")
         ws = await client.connect_websocket("/")
@@ -54,7 +54,7 @@ async def test_a_server_that_takes_them_gets_them_on_the_same_connection() -> No
 
 
 @pytest.mark.parametrize("request_first", [True, False])
-async def test_without_the_setting_they_go_over_http1_and_requests_stay(request_first: bool) -> None:
+async def test_without_the_setting_websockets_use_http1(request_first: bool) -> None:
     async with open_both(extended_connect=False) as server, server.listener.open_client() as client:
         if request_first:
             assert (await client.get("/")).http_version == "HTTP/2"
@@ -86,7 +86,7 @@ async def test_without_the_setting_they_go_over_http1_and_requests_stay(request_
         (page_without_length, "refused with 200"),
     ],
 )
-async def test_advertised_and_not_done(answer: Answer, reason: str) -> None:
+async def test_an_unkept_setting_leads_to_http1(answer: Answer, reason: str) -> None:
     async with open_both(answer) as server, server.listener.open_client(timeouts=QUICK) as client:
         first = await client.connect_websocket("/")
         assert first.http_version == "HTTP/1.1"
@@ -112,7 +112,7 @@ async def test_advertised_and_not_done(answer: Answer, reason: str) -> None:
         (goaway(HTTP_1_1_REQUIRED, seen=True), "refused", 1),
     ],
 )
-async def test_what_may_be_chance_is_tried_twice(answer: Answer, reason: str, tries: int) -> None:
+async def test_a_lost_connection_is_tried_twice(answer: Answer, reason: str, tries: int) -> None:
     async with open_both(answer) as server, server.listener.open_client(timeouts=QUICK) as client:
         for upgrades in (1, 2, 3):
             with trio.fail_after(1):
@@ -122,7 +122,7 @@ async def test_what_may_be_chance_is_tried_twice(answer: Answer, reason: str, tr
         assert (await client.get("/")).http_version == "HTTP/2"
 
 
-async def test_a_connection_that_breaks_once_is_no_reason_for_http1() -> None:
+async def test_one_lost_connection_does_not_lead_to_http1() -> None:
     answers = [hang_up, accept]
     async with (
         open_both(lambda h2, stream: answers.pop(0)(h2, stream)) as server,
@@ -133,7 +133,7 @@ async def test_a_connection_that_breaks_once_is_no_reason_for_http1() -> None:
         assert server.upgrades == 0
 
 
-async def test_a_server_that_does_not_end_its_no_costs_no_time() -> None:
+async def test_an_endless_refusal_costs_no_time() -> None:
     def never_ends(h2: Any, stream: int) -> None:
         h2.send_headers(stream, [(":status", "501")])
 
@@ -142,7 +142,7 @@ async def test_a_server_that_does_not_end_its_no_costs_no_time() -> None:
             assert await echoes(await client.connect_websocket("/"))
 
 
-async def test_what_is_remembered_expires() -> None:
+async def test_a_remembered_fallback_expires() -> None:
     timeouts = trio_h2ws.Timeouts(remember=0.1)
     async with open_both(status(501)) as server, server.listener.open_client(timeouts=timeouts) as client:
         for connects in (1, 2):
@@ -153,7 +153,7 @@ async def test_what_is_remembered_expires() -> None:
             assert ("HTTP/2", "HTTP/2") in ways(client)
 
 
-async def test_remembering_can_be_switched_off() -> None:
+async def test_remember_none_tries_http2_each_time() -> None:
     timeouts = trio_h2ws.Timeouts(remember=None)
     async with open_both(status(501)) as server, server.listener.open_client(timeouts=timeouts) as client:
         for connects in (1, 2, 3):
@@ -162,7 +162,7 @@ async def test_remembering_can_be_switched_off() -> None:
 
 
 @pytest.mark.parametrize("fault", [hang_up, reset(REFUSED_STREAM)])
-async def test_where_they_went_over_http2_once_chance_is_never_a_reason_for_http1(fault: Answer) -> None:
+async def test_a_fault_after_a_success_does_not_lead_to_http1(fault: Answer) -> None:
     """Hundreds of feeds on a bad network must not get a connection each."""
     answers = [accept, *[fault] * 100]
     limits = trio_h2ws.Limits(max_retries=2)
@@ -178,7 +178,7 @@ async def test_where_they_went_over_http2_once_chance_is_never_a_reason_for_http
         assert server.upgrades == 0
 
 
-async def test_one_slow_answer_where_they_went_over_http2_is_not_remembered() -> None:
+async def test_one_silence_after_a_success_is_not_remembered() -> None:
     answers = [accept, silence, accept]
     async with (
         open_both(lambda h2, stream: answers.pop(0)(h2, stream)) as server,
@@ -193,7 +193,7 @@ async def test_one_slow_answer_where_they_went_over_http2_is_not_remembered() ->
         assert (len(answers), server.connects, server.upgrades) == (1, 4, 3)
 
 
-async def test_many_at_once_learn_together() -> None:
+async def test_many_handshakes_at_once_all_fall_back() -> None:
     """Each that was on its way when the first was refused makes its own try, and none is lost."""
     async with open_both(status(501)) as server, server.listener.open_client() as client:
         done = []
@@ -211,7 +211,7 @@ async def test_many_at_once_learn_together() -> None:
         assert server.upgrades == 20
 
 
-async def test_cancelled_on_the_way_over() -> None:
+async def test_a_handshake_can_be_cancelled_in_its_fallback() -> None:
     async def hang(peer: Peer, request: Request) -> None:
         await peer.gone()
 
@@ -225,14 +225,14 @@ async def test_cancelled_on_the_way_over() -> None:
         assert server.listener.accepted == 2
 
 
-async def test_a_group_and_the_browsers_choice() -> None:
+async def test_a_group_falls_back_as_well() -> None:
     async with open_both(extended_connect=False) as server, server.listener.open_client() as client:
         async with client.open_websocket_group([server.ws_url] * 5) as group:
             assert server.upgrades == 5
             assert group is not None
 
 
-async def test_the_way_found_by_alpn_is_told() -> None:
+async def test_connections_shows_the_choice_of_alpn() -> None:
     async with (
         open_both(alpn=["http/1.1"]) as server,
         server.listener.open_client() as client,
@@ -253,7 +253,7 @@ async def hangs_up(peer: Peer, request: Request) -> None:
 
 
 @pytest.mark.parametrize("over_http1", [wrong_accept, hangs_up])
-async def test_an_error_over_http1_is_told_and_not_that_the_setting_is_absent(over_http1: Any) -> None:
+async def test_the_error_over_http1_is_raised(over_http1: Any) -> None:
     async with (
         open_both(extended_connect=False, over_http1=over_http1) as server,
         server.listener.open_client() as client,
@@ -267,7 +267,7 @@ async def test_an_error_over_http1_is_told_and_not_that_the_setting_is_absent(ov
         assert errors[0][0] is not trio_h2ws.HTTP2NotAvailable
 
 
-async def test_the_bound_on_websockets_over_http1_is_told() -> None:
+async def test_the_bound_on_http1_websockets_is_raised() -> None:
     limits = trio_h2ws.Limits(max_http1_websockets=1)
     async with (
         open_both(extended_connect=False) as server,
@@ -289,22 +289,22 @@ async def require(server: Both, client: trio_h2ws.Client) -> trio_h2ws.HTTP2NotA
     return caught.value
 
 
-async def test_require_says_setting_absent() -> None:
+async def test_require_gives_setting_absent_as_the_reason() -> None:
     async with open_both(extended_connect=False) as server, server.listener.open_client() as client:
         assert (await require(server, client)).reason == "setting-absent"
 
 
-async def test_require_says_refused() -> None:
+async def test_require_gives_refused_as_the_reason() -> None:
     async with open_both(reset(HTTP_1_1_REQUIRED)) as server, server.listener.open_client() as client:
         assert (await require(server, client)).reason == "refused"
 
 
-async def test_require_says_alpn() -> None:
+async def test_require_gives_alpn_as_the_reason() -> None:
     async with open_both(alpn=["http/1.1"]) as server, server.listener.open_client() as client:
         assert (await require(server, client)).reason == "alpn"
 
 
-async def test_require_is_not_put_off_by_what_is_remembered() -> None:
+async def test_require_ignores_a_remembered_fallback() -> None:
     async with open_both(silence) as server, server.listener.open_client(timeouts=QUICK) as client:
         await client.connect_websocket("/")
         with pytest.raises(trio_h2ws.WebSocketError, match="handshake"):
@@ -312,7 +312,7 @@ async def test_require_is_not_put_off_by_what_is_remembered() -> None:
         assert (server.connects, server.upgrades) == (2, 1)
 
 
-async def test_required_the_whole_refusal_is_told() -> None:
+async def test_require_waits_for_the_whole_refusal() -> None:
     def slow_no(h2: Any, stream: int) -> None:
         h2.send_headers(stream, [(":status", "400")])
 
@@ -323,14 +323,14 @@ async def test_required_the_whole_refusal_is_told() -> None:
         assert server.connects == 1
 
 
-async def test_never_goes_straight_to_http1() -> None:
+async def test_never_uses_only_http1() -> None:
     async with open_both(accept) as server, server.listener.open_client(http2="never") as client:
         assert await echoes(await client.connect_websocket("/"))
         assert (server.connects, server.upgrades) == (0, 1)
         assert server.listener.offers == [["http/1.1"]]
 
 
-async def test_never_for_one_call() -> None:
+async def test_never_may_be_given_for_one_call() -> None:
     async with open_both(accept) as server, server.listener.open_client() as client:
         assert (await client.connect_websocket("/", http2="never")).http_version == "HTTP/1.1"
         assert (await client.connect_websocket("/")).http_version == "HTTP/2"
@@ -340,7 +340,7 @@ async def test_never_for_one_call() -> None:
 
 
 @pytest.mark.parametrize("code", [302, 401, 403, 404, 410, 429, 500, 503])
-async def test_a_real_refusal_is_the_answer(code: int) -> None:
+async def test_a_real_refusal_does_not_lead_to_http1(code: int) -> None:
     answer = status(code, b"because", location="/elsewhere")
     async with open_both(answer) as server, server.listener.open_client() as client:
         with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
@@ -351,7 +351,7 @@ async def test_a_real_refusal_is_the_answer(code: int) -> None:
 
 
 @pytest.mark.parametrize("answer", [status(400), reset(2), silence])
-async def test_if_http1_does_not_do_it_either_the_first_answer_counts(answer: Answer) -> None:
+async def test_if_http1_fails_as_well_the_first_error_is_raised(answer: Answer) -> None:
     async def refuse(peer: Peer, request: Request) -> None:
         await peer.respond(400, b"not even so", [("connection", "close")])
 
@@ -364,7 +364,7 @@ async def test_if_http1_does_not_do_it_either_the_first_answer_counts(answer: An
             assert (server.connects, server.upgrades) == (tries, tries)
 
 
-async def test_a_refusal_over_http1_after_the_fallback_is_the_answer() -> None:
+async def test_a_refusal_over_http1_is_raised() -> None:
     async def refuse(peer: Peer, request: Request) -> None:
         await peer.respond(401, b"who are you?", [("connection", "close")])
 
@@ -375,7 +375,7 @@ async def test_a_refusal_over_http1_after_the_fallback_is_the_answer() -> None:
         assert server.upgrades == 1
 
 
-async def test_a_server_with_http2_alone() -> None:
+async def test_without_http1_the_refusal_over_http2_is_raised() -> None:
     """No way over HTTP/1.1: what HTTP/2 said is what the user hears."""
     async with open_both(status(405), http1=False) as server, server.listener.open_client() as client:
         with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
@@ -384,7 +384,7 @@ async def test_a_server_with_http2_alone() -> None:
         assert (await client.get("/")).status == 200
 
 
-async def test_a_200_that_is_a_page_is_no_websocket() -> None:
+async def test_a_200_with_a_page_is_a_refusal() -> None:
     page = status(200, b"<html>hello", **{"content-type": "text/html"})
     async with open_both(page) as server, server.listener.open_client(http2="require") as client:
         with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
@@ -393,7 +393,7 @@ async def test_a_200_that_is_a_page_is_no_websocket() -> None:
         assert server.connects == 1
 
 
-async def test_a_careless_yes_with_a_type_is_a_yes() -> None:
+async def test_an_acceptance_may_have_a_content_type() -> None:
     def careless(h2: Any, stream: int) -> None:
         h2.send_headers(stream, [(":status", "200"), ("content-type", "text/html")])
         h2.send_data(stream, b"\x81\x02hi")
@@ -415,7 +415,7 @@ HEADS = [
 
 
 @pytest.mark.parametrize("head", HEADS)
-async def test_over_http1(head: bytes) -> None:
+async def test_a_cut_refusal_over_http1_is_a_refusal(head: bytes) -> None:
     async def refuse(peer: Peer, request: Request) -> None:
         await peer.send(head)
         inner = peer.stream.transport_stream if isinstance(peer.stream, trio.SSLStream) else peer.stream
@@ -441,7 +441,7 @@ def half(code: int) -> Any:
     return answer
 
 
-async def test_over_http2() -> None:
+async def test_a_cut_refusal_over_http2_is_a_refusal() -> None:
     async with open_both(half(403)) as server, server.listener.open_client() as client:
         with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
             await client.connect_websocket("/")
@@ -449,7 +449,7 @@ async def test_over_http2() -> None:
         assert (server.connects, server.upgrades) == (1, 0)
 
 
-async def test_over_http2_with_a_status_that_leads_to_http1() -> None:
+async def test_a_cut_501_over_http2_leads_to_http1() -> None:
     async with open_both(half(501)) as server, server.listener.open_client() as client:
         assert (await client.connect_websocket("/")).http_version == "HTTP/1.1"
         assert (server.connects, server.upgrades) == (1, 1)
@@ -468,7 +468,7 @@ def half_an_answer(h2: Any, stream: int) -> None:
 
 
 @pytest.mark.parametrize("answer", NOTHING_DONE)
-async def test_it_goes_over_http1_and_that_is_remembered(answer: Answer) -> None:
+async def test_http_1_1_required_sends_requests_over_http1(answer: Answer) -> None:
     async with open_both(request=answer) as server, server.listener.open_client() as client:
         with trio.fail_after(1):
             for _ in range(3):
@@ -479,7 +479,7 @@ async def test_it_goes_over_http1_and_that_is_remembered(answer: Answer) -> None
         assert server.requests == ["HTTP/2 /", *["HTTP/1.1 /"] * 4]
 
 
-async def test_what_may_have_been_done_is_not_done_twice() -> None:
+async def test_a_request_that_may_have_run_is_not_repeated() -> None:
     async with open_both(request=goaway(HTTP_1_1_REQUIRED, seen=True)) as server:
         async with server.listener.open_client() as client:
             with pytest.raises(trio_h2ws.ConnectionTerminated):
@@ -488,14 +488,14 @@ async def test_what_may_have_been_done_is_not_done_twice() -> None:
             assert (await client.get("/")).http_version == "HTTP/1.1"  # twice does no harm
 
 
-async def test_half_an_answer_is_an_answer() -> None:
+async def test_a_request_with_half_an_answer_is_not_repeated() -> None:
     async with open_both(request=half_an_answer) as server, server.listener.open_client() as client:
         with pytest.raises(trio_h2ws.StreamReset):
             await client.post("/", content=b"pay")
         assert server.requests == ["HTTP/2 /"]
 
 
-async def test_a_websocket_follows() -> None:
+async def test_http_1_1_required_sends_websockets_over_http1() -> None:
     async with open_both(request=reset(HTTP_1_1_REQUIRED)) as server, server.listener.open_client() as client:
         await client.get("/")
         assert {c.websockets for c in client.connections} == {"HTTP/1.1 (refused)"}
@@ -504,7 +504,7 @@ async def test_a_websocket_follows() -> None:
         assert server.connects == 0
 
 
-async def test_required_it_is_not_available() -> None:
+async def test_http_1_1_required_is_not_available_under_require() -> None:
     async with open_both(request=reset(HTTP_1_1_REQUIRED)) as server, server.listener.open_client() as client:
         with pytest.raises(trio_h2ws.HTTP2NotAvailable) as caught:
             await client.get("/", http2="require")
@@ -512,7 +512,7 @@ async def test_required_it_is_not_available() -> None:
         assert server.requests == ["HTTP/2 /"]
 
 
-async def test_a_body_that_is_gone_is_not_sent_again_but_the_next_one_arrives() -> None:
+async def test_a_consumed_body_is_not_sent_again() -> None:
     async def parts() -> AsyncIterator[bytes]:
         yield b"once"
 

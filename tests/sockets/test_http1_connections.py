@@ -19,7 +19,7 @@ async def hello(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("tls", [True, False])
-async def test_one_connection_carries_one_request_after_the_other(tls: bool) -> None:
+async def test_requests_in_turn_share_one_connection(tls: bool) -> None:
     async with open_http1(hello, tls=tls) as server, server.open_client() as client:
         for i in range(20):
             response = await client.get(f"/{i}")
@@ -33,7 +33,7 @@ async def test_one_connection_carries_one_request_after_the_other(tls: bool) -> 
         assert connection.bytes_in > 20 * 5
 
 
-async def test_calls_side_by_side_take_connections_side_by_side_up_to_the_bound() -> None:
+async def test_parallel_calls_use_connections_up_to_the_bound() -> None:
     most = 0
 
     async def slow(peer: Peer) -> None:
@@ -58,7 +58,7 @@ async def test_calls_side_by_side_take_connections_side_by_side_up_to_the_bound(
         assert most == server.accepted == len(client.connections) == 3
 
 
-async def test_a_lone_caller_makes_no_second_connection_after_a_crowd() -> None:
+async def test_calls_in_turn_open_no_new_connection_after_many() -> None:
     async with open_http1(hello) as server, server.open_client() as client:
         async with trio.open_nursery() as nursery:
             for _ in range(6):
@@ -70,31 +70,31 @@ async def test_a_lone_caller_makes_no_second_connection_after_a_crowd() -> None:
         assert server.accepted == before
 
 
-async def test_auto_takes_http1_where_alpn_says_so() -> None:
+async def test_auto_uses_http1_when_alpn_chooses_it() -> None:
     async with open_http1(hello, alpn=["http/1.1"]) as server, server.open_client() as client:
         assert (await client.get("/")).http_version == "HTTP/1.1"
         assert server.offers == [["h2", "http/1.1"]]
 
 
-async def test_auto_takes_http1_from_a_server_without_alpn() -> None:
+async def test_auto_uses_http1_without_alpn() -> None:
     async with open_http1(hello, alpn=[]) as server, server.open_client() as client:
         assert (await client.get("/")).http_version == "HTTP/1.1"
 
 
-async def test_never_offers_http1_alone() -> None:
+async def test_never_offers_only_http1() -> None:
     async with open_http1(hello, alpn=["h2", "http/1.1"]) as server, server.open_client(http2="never") as client:
         assert (await client.get("/")).http_version == "HTTP/1.1"
         assert server.offers == [["http/1.1"]]
 
 
-async def test_never_for_one_call_only() -> None:
+async def test_never_may_be_given_for_one_request() -> None:
     async with open_http1(hello, alpn=["http/1.1"]) as server, server.open_client() as client:
         await client.get("/", http2="never")
         await client.get("/")
         assert server.offers == [["http/1.1"], ["h2", "http/1.1"]]
 
 
-async def test_require_says_why_not() -> None:
+async def test_require_says_why_http2_is_not_available() -> None:
     async with open_http1(hello, alpn=["http/1.1"]) as server, server.open_client(http2="require") as client:
         for _ in range(2):
             with pytest.raises(trio_h2ws.HTTP2NotAvailable, match=r"chose HTTP/1\.1") as caught:
@@ -104,7 +104,7 @@ async def test_require_says_why_not() -> None:
         assert (await client.get("/", http2="auto")).status == 200
 
 
-async def test_require_in_clear_speaks_http2_to_a_server_that_does_not() -> None:
+async def test_require_in_clear_fails_on_an_http1_server() -> None:
     async def confused(peer: Peer) -> None:
         await peer.stream.receive_some(1000)
         await peer.respond(400, b"what?", [("connection", "close")])
@@ -114,7 +114,7 @@ async def test_require_in_clear_speaks_http2_to_a_server_that_does_not() -> None
             await client.get("/")
 
 
-async def test_connection_close_is_heeded() -> None:
+async def test_connection_close_ends_the_connection() -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.respond(200, b"once", [("connection", "close")])
@@ -139,7 +139,7 @@ async def test_http10_is_not_kept_alive() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-async def test_a_connection_closed_while_we_used_it_again_is_replaced(method: str) -> None:
+async def test_a_reused_connection_that_was_closed_is_replaced(method: str) -> None:
     """The server takes the second request of each connection as its end: the client can't have known."""
 
     async def serve(peer: Peer) -> None:
@@ -170,7 +170,7 @@ async def test_a_post_is_not_sent_twice() -> None:
         assert posts == 1
 
 
-async def test_a_server_that_never_answers_is_not_asked_for_ever() -> None:
+async def test_a_first_request_without_an_answer_is_not_repeated() -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
 
@@ -180,7 +180,7 @@ async def test_a_server_that_never_answers_is_not_asked_for_ever() -> None:
         assert server.accepted == 1
 
 
-async def test_a_connection_closed_while_idle_is_not_offered_again() -> None:
+async def test_a_connection_closed_while_idle_is_not_reused() -> None:
     closed = trio.Event()
 
     async def serve(peer: Peer) -> None:
@@ -199,7 +199,7 @@ async def test_a_connection_closed_while_idle_is_not_offered_again() -> None:
 
 
 @pytest.mark.parametrize("last", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother"])
-async def test_what_arrived_in_the_last_moment_is_seen(last: bytes) -> None:
+async def test_bytes_that_just_arrived_are_seen_before_reuse(last: bytes) -> None:
     """The end of the connection is here, or an answer to nothing, and no task had the time to read it."""
     over, said = threading.Event(), threading.Event()
 
@@ -227,7 +227,7 @@ async def test_what_arrived_in_the_last_moment_is_seen(last: bytes) -> None:
 
 
 @pytest.mark.parametrize("together", [True, False])
-async def test_bytes_that_nobody_asked_for_are_no_answer_to_the_next_request(together: bool) -> None:
+async def test_unasked_bytes_do_not_answer_the_next_request(together: bool) -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         head = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
@@ -255,7 +255,7 @@ async def test_an_idle_connection_is_closed() -> None:
 # Calls that are given up, and slow readers.
 
 
-async def test_a_cancelled_request_takes_its_connection_with_it_and_nothing_else() -> None:
+async def test_a_cancelled_request_ends_only_its_connection() -> None:
     async def serve(peer: Peer) -> None:
         while (request := await peer.request()) is not None:
             if request.target == "/hang":
@@ -285,7 +285,7 @@ async def test_leaving_a_stream_early_leaves_the_client_usable() -> None:
         assert server.accepted == 2
 
 
-async def test_a_slow_reader_holds_the_server_back_and_nobody_else() -> None:
+async def test_a_slow_reader_holds_back_only_its_server() -> None:
     sent = 0
 
     async def serve(peer: Peer) -> None:
@@ -318,7 +318,7 @@ async def test_a_slow_reader_holds_the_server_back_and_nobody_else() -> None:
 # The end of the client.
 
 
-async def test_leaving_the_client_ends_what_hangs() -> None:
+async def test_leaving_the_client_ends_calls_that_hang() -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.gone()
@@ -336,7 +336,7 @@ async def test_leaving_the_client_ends_what_hangs() -> None:
         await until(lambda: not server.alive)
 
 
-async def test_goodbye_is_said_before_the_end() -> None:
+async def test_close_notify_is_sent_before_the_end() -> None:
     """Without the close_notify a server can't tell our end from a cut, and some log an error for each."""
     clean: list[bool] = []
 

@@ -28,7 +28,7 @@ async def pieces(*given: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def test_the_head_of_a_request() -> None:
+async def test_a_request_has_the_expected_head() -> None:
     seen = []
 
     async def keep(peer: Peer) -> None:
@@ -56,7 +56,7 @@ async def test_the_head_of_a_request() -> None:
     assert empty.headers["content-length"] == "0"
 
 
-async def test_a_host_for_all_calls_was_sent_beside_the_other() -> None:
+async def test_a_host_header_of_the_client_replaces_the_default() -> None:
     """RFC 9112, section 3.2: who gets two answers 400. Calls without any header of their own sent both."""
     seen = []
 
@@ -72,7 +72,7 @@ async def test_a_host_for_all_calls_was_sent_beside_the_other() -> None:
     assert seen == [["mine.test"], ["mine.test"], ["other.test"]]
 
 
-async def test_headers_from_a_generator_were_lost_in_a_handshake() -> None:
+async def test_headers_may_come_from_a_generator() -> None:
     """They were gone through twice: once to check them."""
     seen = []
 
@@ -89,7 +89,7 @@ async def test_headers_from_a_generator_were_lost_in_a_handshake() -> None:
 
 
 @pytest.mark.parametrize("method", ["FOO!", "A.B", "M-SEARCH", "!#$%&'*+-.^_`|~1", "patch"])
-async def test_a_method_that_is_a_token_was_refused(method: str) -> None:
+async def test_every_token_is_a_method(method: str) -> None:
     """RFC 9110, section 9.1."""
     seen = []
 
@@ -105,7 +105,7 @@ async def test_a_method_that_is_a_token_was_refused(method: str) -> None:
     assert seen == [method.upper()]
 
 
-async def test_names_are_written_as_everybody_writes_them() -> None:
+async def test_names_are_written_in_their_usual_case() -> None:
     """They have no case, but some servers look for `Sec-WebSocket-Key` as browsers write it."""
     seen = []
 
@@ -131,7 +131,7 @@ async def test_names_are_written_as_everybody_writes_them() -> None:
     }
 
 
-async def test_a_body_of_unknown_length_goes_in_chunks_with_trailers() -> None:
+async def test_a_body_of_unknown_length_is_chunked() -> None:
     seen = []
 
     async def keep(peer: Peer) -> None:
@@ -154,7 +154,7 @@ async def test_a_body_of_unknown_length_goes_in_chunks_with_trailers() -> None:
 
 
 @pytest.mark.parametrize("body", [b"ab", b"abcd"])
-async def test_a_body_that_belies_its_length_is_an_error_and_harms_no_other(body: bytes) -> None:
+async def test_a_body_that_belies_its_length_is_an_error(body: bytes) -> None:
     async def keep(peer: Peer) -> None:
         while await peer.request() is not None:
             await peer.respond(200)
@@ -181,13 +181,13 @@ async def test_a_streamed_echo_is_full_duplex() -> None:
         assert server.accepted == 1
 
 
-async def test_large_bodies_both_ways() -> None:
+async def test_large_bodies_pass_both_ways() -> None:
     async with open_http1(echo) as server, server.open_client() as client:
         body = bytes(range(256)) * 20_000
         assert (await client.post("/", content=body)).content == body
 
 
-async def test_what_the_bodys_own_iterable_raises_reaches_the_caller() -> None:
+async def test_an_error_of_the_body_reaches_the_caller() -> None:
     async def bad() -> AsyncIterator[bytes]:
         yield b"first"
         await trio.sleep(0.01)
@@ -199,7 +199,7 @@ async def test_what_the_bodys_own_iterable_raises_reaches_the_caller() -> None:
         assert (await client.post("/", content=b"next")).content == b"next"
 
 
-async def test_an_answer_before_the_upload_ended() -> None:
+async def test_an_early_response_ends_the_upload() -> None:
     async def early(peer: Peer) -> None:
         if await peer.head() is None:
             return

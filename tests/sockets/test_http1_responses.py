@@ -11,7 +11,7 @@ import trio_h2ws
 from servers.http1 import Peer, open_http1
 
 
-async def test_trailers_chunks_and_1xx() -> None:
+async def test_chunks_trailers_and_1xx_are_received() -> None:
     async def serve(peer: Peer) -> None:
         while await peer.request() is not None:
             await peer.send(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n")
@@ -29,7 +29,7 @@ async def test_trailers_chunks_and_1xx() -> None:
         assert server.accepted == 1
 
 
-async def test_head_has_no_body_whatever_its_length_says() -> None:
+async def test_a_response_to_head_has_no_body() -> None:
     async def serve(peer: Peer) -> None:
         while await peer.request() is not None:
             await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
@@ -42,7 +42,7 @@ async def test_head_has_no_body_whatever_its_length_says() -> None:
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_statuses_without_a_body(status: int) -> None:
+async def test_204_and_304_have_no_body(status: int) -> None:
     async def serve(peer: Peer) -> None:
         while await peer.request() is not None:
             await peer.send(b"HTTP/1.1 %d None\r\n\r\n" % status)
@@ -53,7 +53,7 @@ async def test_statuses_without_a_body(status: int) -> None:
         assert server.accepted == 1
 
 
-async def test_gzip() -> None:
+async def test_gzip_is_decoded() -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.respond(200, gzip.compress(b"small" * 1000), [("content-encoding", "gzip")])
@@ -64,7 +64,7 @@ async def test_gzip() -> None:
 
 
 @pytest.mark.parametrize("tls", [True, False])
-async def test_a_body_that_ends_with_the_connection(tls: bool) -> None:
+async def test_a_body_may_end_with_the_connection(tls: bool) -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.respond(200, b"to the end", length=False)
@@ -76,7 +76,7 @@ async def test_a_body_that_ends_with_the_connection(tls: bool) -> None:
             assert server.accepted == turn
 
 
-async def test_such_a_body_cut_without_close_notify_is_an_error() -> None:
+async def test_a_body_that_ends_with_tls_needs_close_notify() -> None:
     """In TLS only the goodbye tells an end from a cut."""
 
     async def serve(peer: Peer) -> None:
@@ -123,7 +123,7 @@ async def test_a_truncated_body_is_an_error(framing: bytes, goodbye: bool) -> No
         b"\x00\x00\x00\x04\x00\x00\x00\x00\x00",
     ],
 )
-async def test_an_answer_that_is_no_http1(answer: bytes) -> None:
+async def test_an_answer_that_is_not_http1_is_an_error(answer: bytes) -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.send(answer)
@@ -134,7 +134,7 @@ async def test_an_answer_that_is_no_http1(answer: bytes) -> None:
             await client.get("/")
 
 
-async def test_a_head_without_end() -> None:
+async def test_an_endless_head_meets_its_bound() -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.send(b"HTTP/1.1 200 OK\r\n")
@@ -148,7 +148,7 @@ async def test_a_head_without_end() -> None:
         assert caught.value.bound == "max_header_list_size"
 
 
-async def test_1xx_without_end() -> None:
+async def test_endless_1xx_responses_meet_their_bound() -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         while True:

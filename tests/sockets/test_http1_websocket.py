@@ -22,7 +22,7 @@ async def echo(peer: Peer) -> None:
         await peer.respond(200, b"hello")
 
 
-async def test_the_handshake() -> None:
+async def test_a_websocket_opens_with_an_upgrade() -> None:
     seen = []
 
     async def serve(peer: Peer) -> None:
@@ -53,7 +53,7 @@ async def test_the_handshake() -> None:
 
 
 @pytest.mark.parametrize("tls", [True, False])
-async def test_messages_of_all_sizes(tls: bool) -> None:
+async def test_messages_of_every_size_are_echoed(tls: bool) -> None:
     async with open_http1(echo, tls=tls) as server, server.open_client() as client:
         async with client.websocket("/") as ws:
             for size in (0, 1, 125, 126, 65535, 65536, 3_000_000):
@@ -64,14 +64,14 @@ async def test_messages_of_all_sizes(tls: bool) -> None:
             assert 0 < await ws.ping() < 5
 
 
-async def test_ws_urls_in_clear_go_over_http1() -> None:
+async def test_a_ws_url_in_clear_uses_http1() -> None:
     async with open_http1(echo, tls=False) as server, trio_h2ws.open_client() as client:
         async with client.websocket(f"{server.ws_url}/") as ws:
             await ws.send("x")
             assert await ws.receive() == "x"
 
 
-async def test_each_has_a_connection_and_requests_keep_theirs() -> None:
+async def test_each_websocket_has_its_own_connection() -> None:
     async with open_http1(echo) as server, server.open_client() as client:
         sockets = [await client.connect_websocket("/") for _ in range(10)]
         for i, ws in enumerate(sockets):
@@ -88,7 +88,7 @@ async def test_each_has_a_connection_and_requests_keep_theirs() -> None:
         await until(lambda: len(client.connections) == 1)
 
 
-async def test_the_connection_that_showed_that_there_is_no_http2_is_used() -> None:
+async def test_the_first_http1_connection_is_used() -> None:
     async with open_http1(echo) as server, server.open_client() as client:
         for count in (1, 2, 3):
             await client.connect_websocket("/")
@@ -117,7 +117,7 @@ async def test_a_websocket_does_not_wait_for_requests() -> None:
         assert server.accepted == 2
 
 
-async def test_the_bound_of_such_connections() -> None:
+async def test_the_number_of_websockets_is_bounded() -> None:
     limits = trio_h2ws.Limits(max_http1_websockets=2)
     async with open_http1(echo) as server, server.open_client(limits=limits) as client:
         first = await client.connect_websocket("/")
@@ -130,7 +130,7 @@ async def test_the_bound_of_such_connections() -> None:
         await client.connect_websocket("/")
 
 
-async def test_websockets_dialled_at_once_passed_their_bound() -> None:
+async def test_websockets_opened_at_once_keep_their_bound() -> None:
     async with open_server(alpn=("http/1.1",)) as server:
         limits = Limits(max_http1_websockets=2)
         async with trio_h2ws.open_client(ssl_context=server.ssl_context, limits=limits, http2="never") as client:
@@ -149,7 +149,7 @@ async def test_websockets_dialled_at_once_passed_their_bound() -> None:
             assert refused == 4
 
 
-async def test_deflate() -> None:
+async def test_messages_are_compressed() -> None:
     async def serve(peer: Peer) -> None:
         request = await peer.request()
         assert request is not None
@@ -164,7 +164,7 @@ async def test_deflate() -> None:
             assert ws.connection.bytes_out - before < 5_000
 
 
-async def test_a_message_in_the_same_packet_as_the_101() -> None:
+async def test_a_message_may_share_a_packet_with_the_101() -> None:
     async def serve(peer: Peer) -> None:
         request = await peer.request()
         assert request is not None
@@ -188,7 +188,7 @@ async def test_a_message_in_the_same_packet_as_the_101() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 426, 500, 503])
-async def test_a_refusal_with_its_body(status: int) -> None:
+async def test_a_refusal_has_status_headers_and_body(status: int) -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.respond(status, b"not here", [("x-why", "because"), ("connection", "close")])
@@ -202,7 +202,7 @@ async def test_a_refusal_with_its_body(status: int) -> None:
         await until(lambda: not server.alive)
 
 
-async def test_a_refusal_whose_body_never_ends() -> None:
+async def test_a_refusal_with_an_endless_body_is_bounded_in_time() -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.send(b"HTTP/1.1 403 No\r\ntransfer-encoding: chunked\r\n\r\n5\r\nsorry\r\n")
@@ -227,7 +227,7 @@ KEY_OF_ANOTHER = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         "",
     ],
 )
-async def test_a_101_that_is_not_ours(head: str) -> None:
+async def test_a_101_with_wrong_fields_is_an_error(head: str) -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.send(f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode())
@@ -239,7 +239,7 @@ async def test_a_101_that_is_not_ours(head: str) -> None:
         await until(lambda: not server.alive)
 
 
-async def test_a_subprotocol_that_nobody_offered() -> None:
+async def test_a_subprotocol_that_was_not_offered_is_an_error() -> None:
     async def serve(peer: Peer) -> None:
         request = await peer.request()
         assert request is not None
@@ -253,7 +253,7 @@ async def test_a_subprotocol_that_nobody_offered() -> None:
         await until(lambda: not server.alive)
 
 
-async def test_a_server_that_says_nothing() -> None:
+async def test_a_silent_server_meets_the_handshake_timeout() -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.gone()
@@ -265,7 +265,7 @@ async def test_a_server_that_says_nothing() -> None:
         await until(lambda: not server.alive)
 
 
-async def test_a_server_that_hangs_up_in_the_handshake() -> None:
+async def test_a_hang_up_in_the_handshake_is_an_error() -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
 
@@ -277,7 +277,7 @@ async def test_a_server_that_hangs_up_in_the_handshake() -> None:
 # Closing, and other ends.
 
 
-async def test_we_close() -> None:
+async def test_aclose_sends_code_and_reason() -> None:
     codes = []
 
     async def serve(peer: Peer) -> None:
@@ -297,7 +297,7 @@ async def test_we_close() -> None:
         await until(lambda: not server.alive and not client.connections)
 
 
-async def test_the_server_closes() -> None:
+async def test_a_close_of_the_server_is_answered() -> None:
     answers = []
 
     async def serve(peer: Peer) -> None:
@@ -321,7 +321,7 @@ async def test_the_server_closes() -> None:
         assert answers[0].code == 4001
 
 
-async def test_a_connection_that_ends_without_a_close() -> None:
+async def test_an_end_without_a_close_is_1006() -> None:
     async def serve(peer: Peer) -> None:
         request = await peer.request()
         assert request is not None
@@ -337,7 +337,7 @@ async def test_a_connection_that_ends_without_a_close() -> None:
         assert ws.close_code == 1006
 
 
-async def test_leaving_the_block_by_cancellation_ends_the_connection_at_once() -> None:
+async def test_cancelling_a_block_ends_its_connection() -> None:
     async with open_http1(echo) as server, server.open_client() as client:
         with trio.move_on_after(0.05):
             async with client.websocket("/") as ws:
@@ -345,7 +345,7 @@ async def test_leaving_the_block_by_cancellation_ends_the_connection_at_once() -
         await until(lambda: not server.alive)
 
 
-async def test_cancelled_in_the_handshake() -> None:
+async def test_cancelling_a_handshake_ends_its_connection() -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.gone()

@@ -68,7 +68,7 @@ async def pieces(count: int, piece: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def test_requests(client: trio_h2ws.Client) -> None:
+async def test_requests_of_every_size_are_answered(client: trio_h2ws.Client) -> None:
     response = await client.get("/")
     assert (response.text, response.http_version) == ("hello over HTTP/2", "HTTP/2")
     assert (await client.get("/nowhere")).status == 404
@@ -83,7 +83,7 @@ async def test_requests(client: trio_h2ws.Client) -> None:
             nursery.start_soon(get, i * 10_000)
 
 
-async def test_streamed_bodies(client: trio_h2ws.Client) -> None:
+async def test_bodies_stream_both_ways(client: trio_h2ws.Client) -> None:
     assert (await client.post("/upload", content=pieces(300, b"x" * 10_000))).text == "3000000"
     assert (await client.post("/upload", content=b"x" * 3_000_000)).text == "3000000"
     count = 0
@@ -93,7 +93,7 @@ async def test_streamed_bodies(client: trio_h2ws.Client) -> None:
     assert count == 3_000_000
 
 
-async def test_a_body_that_is_not_read_to_its_end(client: trio_h2ws.Client) -> None:
+async def test_a_response_may_be_left_half_read(client: trio_h2ws.Client) -> None:
     async with client.stream("GET", "/bytes/100000000") as response:
         await response.__anext__()
         assert len((await client.get("/bytes/1000000")).content) == 1_000_000
@@ -101,7 +101,7 @@ async def test_a_body_that_is_not_read_to_its_end(client: trio_h2ws.Client) -> N
         await response.__anext__()
 
 
-async def test_a_websocket(client: trio_h2ws.Client) -> None:
+async def test_a_websocket_echoes_over_http2(client: trio_h2ws.Client) -> None:
     async with client.websocket("/ws", subprotocols=["v1", "v2"]) as ws:
         assert (ws.http_version, ws.subprotocol) == ("HTTP/2", "v2")
         await echoes(ws, "ä" * 10_000)
@@ -111,14 +111,14 @@ async def test_a_websocket(client: trio_h2ws.Client) -> None:
     assert ws.close_code == 1000
 
 
-async def test_a_refused_websocket(client: trio_h2ws.Client) -> None:
+async def test_a_refused_websocket_has_its_status(client: trio_h2ws.Client) -> None:
     for _ in range(3):
         with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
             await client.connect_websocket("/refuse")
         assert caught.value.status == 403
 
 
-async def test_closing_one_of_ten_leaves_nine(client: trio_h2ws.Client) -> None:
+async def test_closing_one_websocket_leaves_the_others_open(client: trio_h2ws.Client) -> None:
     sockets = [await client.connect_websocket("/ws") for _ in range(10)]
     assert len({ws.connection.id for ws in sockets}) == 1
 
@@ -149,7 +149,7 @@ async def test_closing_one_of_ten_leaves_nine(client: trio_h2ws.Client) -> None:
         await ws.aclose(4000, "enough")
 
 
-async def test_a_busy_websocket_is_closed(client: trio_h2ws.Client) -> None:
+async def test_a_busy_websocket_can_be_closed(client: trio_h2ws.Client) -> None:
     """Messages cross our Close on the wire."""
     for _ in range(5):
         ws = await client.connect_websocket("/ws")
@@ -159,7 +159,7 @@ async def test_a_busy_websocket_is_closed(client: trio_h2ws.Client) -> None:
     await trio.sleep(0.3)
 
 
-async def test_websockets_beside_a_download(client: trio_h2ws.Client) -> None:
+async def test_websockets_work_beside_a_download(client: trio_h2ws.Client) -> None:
     async with trio.open_nursery() as nursery:
 
         @nursery.start_soon
@@ -179,7 +179,7 @@ async def test_websockets_beside_a_download(client: trio_h2ws.Client) -> None:
                         await echoes(ws, str(i))
 
 
-async def test_the_same_over_http1(hypercorn: Ports) -> None:
+async def test_everything_works_over_http1(hypercorn: Ports) -> None:
     async with trio_h2ws.open_client(
         base_url=f"https://localhost:{hypercorn.tls}", ssl_context=client_context(), http2="never"
     ) as client:

@@ -18,7 +18,7 @@ from trio_h2ws.testing import Server
 @pytest.mark.parametrize("limits", [Limits(), Limits(max_queued_bytes=5000)])
 @pytest.mark.parametrize("compression", [None, DeflateOptions()])
 @pytest.mark.parametrize("then", ["receive", "parts", "parts, left again"])
-async def test_a_loop_over_parts_that_was_left_hung_the_next_one(
+async def test_leaving_a_loop_over_parts_skips_the_rest(
     h2ws_server: Server, limits: Limits, compression: DeflateOptions | None, then: str
 ) -> None:
     async with trio_h2ws.open_client(ssl_context=h2ws_server.ssl_context, limits=limits) as client:
@@ -77,7 +77,7 @@ async def serve(stream: trio.SocketStream, received: list[int]) -> None:
             nursery.cancel_scope.cancel()
 
 
-async def test_a_gigabyte_passes_in_parts_both_ways() -> None:
+async def test_a_gigabyte_in_parts_uses_little_memory() -> None:
     received = [0]
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")

@@ -112,7 +112,7 @@ def trusting(server: Server) -> Any:
     return context
 
 
-async def test_one_connection_through_a_proxy_carries_everything(proxy: str, server: Server) -> None:
+async def test_one_connection_through_a_proxy_carries_all_calls(proxy: str, server: Server) -> None:
     async with trio_h2ws.open_client(ssl_context=trusting(server), proxy=proxy, base_url=server.url) as client:
         body = bytes(range(256)) * 4000
         used = set()
@@ -137,7 +137,7 @@ async def test_one_connection_through_a_proxy_carries_everything(proxy: str, ser
         assert client.connections[0].protocol == "HTTP/2"
 
 
-async def test_http1_and_its_websockets(proxy: str) -> None:
+async def test_http1_and_its_websockets_work_through_a_proxy(proxy: str) -> None:
     async with open_both(extended_connect=False) as server:
         async with server.listener.open_client(proxy=proxy) as client:
             assert (await client.get("/")).http_version == "HTTP/2"
@@ -147,7 +147,7 @@ async def test_http1_and_its_websockets(proxy: str) -> None:
             assert (await client.get("/", http2="never")).http_version == "HTTP/1.1"
 
 
-async def test_in_clear(proxy: str) -> None:
+async def test_requests_and_websockets_in_clear_work(proxy: str) -> None:
     """Requests in absolute form where the proxy takes that, a WebSocket through a tunnel."""
 
     async def serve(peer: Peer) -> None:
@@ -167,7 +167,7 @@ async def test_in_clear(proxy: str) -> None:
             assert await ws.receive() == "x"
 
 
-async def test_prior_knowledge(proxy: str) -> None:
+async def test_prior_knowledge_works_through_a_proxy(proxy: str) -> None:
     async with open_server(tls=False) as server:
         async with trio_h2ws.open_client(
             proxy=proxy, base_url=server.url, http2="require", ssl_context=client_context()
@@ -180,7 +180,9 @@ async def test_prior_knowledge(proxy: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("login", ["user:wrong@", ""])
-async def test_wrong_credentials(kind: str, login: str, server: Server, request: pytest.FixtureRequest) -> None:
+async def test_wrong_credentials_fail_the_dial(
+    kind: str, login: str, server: Server, request: pytest.FixtureRequest
+) -> None:
     async with proxy_url(kind, request) as right:
         scheme, rest = right.split("://")
         wrong = f"{scheme}://{login}{rest.rpartition('@')[2]}"
@@ -196,7 +198,7 @@ async def test_wrong_credentials(kind: str, login: str, server: Server, request:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
-async def test_a_proxy_that_is_not_there(scheme: str, server: Server) -> None:
+async def test_a_missing_proxy_is_named(scheme: str, server: Server) -> None:
     port = free_port()
     async with trio_h2ws.open_client(
         ssl_context=trusting(server), proxy=f"{scheme}://127.0.0.1:{port}", base_url=server.url
@@ -205,13 +207,13 @@ async def test_a_proxy_that_is_not_there(scheme: str, server: Server) -> None:
             await client.get("/")
 
 
-async def test_a_host_that_the_proxy_can_not_reach(proxy: str, server: Server) -> None:
+async def test_an_unreachable_host_names_the_proxy(proxy: str, server: Server) -> None:
     async with trio_h2ws.open_client(ssl_context=trusting(server), proxy=proxy) as client:
         with pytest.raises(trio_h2ws.ConnectFailed, match=r"proxy .*127\.0\.0\.1"):
             await client.get(f"https://127.0.0.1:{free_port()}/")
 
 
-async def test_an_untrusted_https_proxy(server: Server, tinyproxy: int) -> None:
+async def test_an_untrusted_https_proxy_is_named(server: Server, tinyproxy: int) -> None:
     async with inside_tls(tinyproxy) as port:
         async with trio_h2ws.open_client(
             ssl_context=server.ssl_context, proxy=f"https://localhost:{port}", base_url=server.url
@@ -220,7 +222,7 @@ async def test_an_untrusted_https_proxy(server: Server, tinyproxy: int) -> None:
                 await client.get("/")
 
 
-async def test_a_proxy_that_goes_away(server: Server, tmp_path: pathlib.Path) -> None:
+async def test_a_proxy_may_stop_and_come_back(server: Server, tmp_path: pathlib.Path) -> None:
     """What was under way is lost, and the next call goes a new way."""
     program, port = need("tinyproxy", "tinyproxy"), free_port()
     (tmp_path / "config").write_text(f"Port {port}\nListen 127.0.0.1\nTimeout 600\nAllow 127.0.0.1\n")

@@ -73,7 +73,9 @@ async def try_(client: trio_h2ws.Client, url: str) -> None:
         ("HTTPS_PROXY", "https://[::1]:8443/", ["CONNECT [::1]:8443"]),
     ],
 )
-async def test_the_environment(name: str, url: str, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_environment_variables_name_the_proxy(
+    name: str, url: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_proxy() as proxy, trio_h2ws.open_client() as client:
         monkeypatch.setenv(name, proxy.url)
         await try_(client, url)
@@ -98,7 +100,9 @@ async def test_the_environment(name: str, url: str, asked: list[str], monkeypatc
         ("", "https://localhost:1/", True),
     ],
 )
-async def test_no_proxy(no_proxy: str, url: str, through: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_proxy_names_hosts_to_reach_directly(
+    no_proxy: str, url: str, through: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_proxy() as proxy, trio_h2ws.open_client() as client:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", no_proxy)
@@ -106,14 +110,14 @@ async def test_no_proxy(no_proxy: str, url: str, through: bool, monkeypatch: pyt
         assert bool(proxy.asked) is through
 
 
-async def test_trust_env_false_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_trust_env_false_ignores_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_proxy() as proxy, trio_h2ws.open_client(trust_env=False) as client:
         monkeypatch.setenv("ALL_PROXY", proxy.url)
         await try_(client, "https://localhost:1/")
         assert not proxy.asked
 
 
-async def test_the_given_one_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_given_proxy_precedes_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_proxy() as proxy, open_proxy() as other, trio_h2ws.open_client(proxy=proxy.url) as client:
         monkeypatch.setenv("HTTPS_PROXY", other.url)
         monkeypatch.setenv("NO_PROXY", "*")
@@ -121,7 +125,7 @@ async def test_the_given_one_goes_before_the_environment(monkeypatch: pytest.Mon
         assert (proxy.targets, other.targets) == (["CONNECT a.test:443"], [])
 
 
-async def test_a_bad_url_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_quotes_a_bad_url_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "ftp://proxy.test:21")
     async with trio_h2ws.open_client() as client:
         with pytest.raises(trio_h2ws.ConnectFailed, match=r"ftp://proxy\.test:21"):
@@ -131,14 +135,14 @@ async def test_a_bad_url_in_the_environment_is_named(monkeypatch: pytest.MonkeyP
 # What a proxy is asked for.
 
 
-async def test_nothing_is_resolved_here() -> None:
+async def test_names_are_resolved_by_the_proxy() -> None:
     """The name is the proxy's business: some exist only there."""
     async with open_proxy() as proxy, trio_h2ws.open_client(proxy=proxy.url) as client:
         await try_(client, "https://only.inside.invalid/")
         assert proxy.targets == ["CONNECT only.inside.invalid:443"]
 
 
-async def test_credentials_are_percent_decoded_and_go_to_the_proxy_alone() -> None:
+async def test_credentials_are_decoded_and_sent_only_to_the_proxy() -> None:
     async with open_proxy() as proxy:
         url = proxy.url.replace("://", "://us%20er:p%3A%40ss@")
         async with trio_h2ws.open_client(proxy=url) as client:
@@ -168,7 +172,7 @@ async def test_plain_requests_keep_their_connection_to_the_proxy() -> None:
         ("https://[fe80::1%25lo]/", b"CONNECT [fe80::1]:443 HTTP/1.1"),
     ],
 )
-async def test_a_zone_is_no_business_of_the_proxys(url: str, told: bytes) -> None:
+async def test_a_zone_is_not_sent_to_the_proxy(url: str, told: bytes) -> None:
     heard = []
 
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
@@ -184,7 +188,7 @@ async def test_a_zone_is_no_business_of_the_proxys(url: str, told: bytes) -> Non
     assert heard == [told]
 
 
-async def test_a_host_header_does_not_send_a_request_elsewhere() -> None:
+async def test_a_host_header_does_not_change_the_target() -> None:
     """The proxy asks whom the target names (RFC 9112, section 3.2.2); the Host is for the origin."""
     seen = []
 

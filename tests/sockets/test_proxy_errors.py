@@ -67,56 +67,56 @@ def answering(answer: bytes, then: Callable[[trio.abc.Stream, str | None], Await
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_proxy_that_does_not_answer_is_named(scheme: str) -> None:
+async def test_a_silent_proxy_is_named(scheme: str) -> None:
     async with proxy(silent, scheme) as (url, name):
         assert (await fails(url)).endswith(f"it waited for the answer of proxy {name} to CONNECT")
 
 
-async def test_a_socks_proxy_that_does_not_answer_is_named() -> None:
+async def test_a_silent_socks_proxy_is_named() -> None:
     async with proxy(silent, "socks5") as (url, name):
         assert (await fails(url)).endswith(f"it waited for proxy {name}, or the way behind it")
 
 
-async def test_an_https_proxy_that_does_not_shake_hands_is_named() -> None:
+async def test_an_https_proxy_silent_in_tls_is_named() -> None:
     async with proxy(silent) as (url, name):
         said = await fails(url.replace("http", "https"))
         assert said.endswith(f"it waited for the TLS handshake with proxy {name.replace('http', 'https')}")
 
 
-async def test_a_proxy_that_can_not_be_reached_in_time_is_named() -> None:
+async def test_a_proxy_that_does_not_accept_is_named() -> None:
     async with full_backlog() as port:
         for scheme in ("http", "https"):
             said = await fails(f"{scheme}://user:secret@127.0.0.1:{port}")
             assert said.endswith(f"it waited for a TCP connection to proxy {scheme}://127.0.0.1:{port}")
 
 
-async def test_an_origin_behind_a_proxy_that_does_not_shake_hands() -> None:
+async def test_an_origin_silent_in_tls_behind_a_proxy_is_named() -> None:
     async with proxy(answering(b"HTTP/1.1 200 OK\r\n\r\n")) as (url, name):
         said = await fails(url)
         assert said.endswith(f"it waited for the TLS handshake with https://a.test through proxy {name}")
 
 
-async def test_an_origin_behind_a_proxy_without_settings() -> None:
+async def test_an_origin_without_settings_behind_a_proxy_is_named() -> None:
     async with proxy(answering(b"HTTP/1.1 200 OK\r\n\r\n")) as (url, name):
         said = await fails(url, "http://a.test", http2="require")
         assert said.endswith(f"it waited for the first SETTINGS of http://a.test through proxy {name}")
 
 
-async def test_an_origin_that_is_silent_in_clear_or_in_tls() -> None:
+async def test_a_silent_origin_is_named() -> None:
     async with listening(silent, tls=False) as server:
         assert (await fails(None, server.url, http2="require")).endswith(f"the first SETTINGS of {server.url}")
         secure = server.url.replace("http", "https")
         assert (await fails(None, secure)).endswith(f"it waited for the TLS handshake with {secure}")
 
 
-async def test_an_origin_whose_address_does_not_answer() -> None:
+async def test_an_origin_that_does_not_accept_is_named() -> None:
     async with full_backlog() as port:
         assert (await fails(None, f"https://127.0.0.1:{port}")).endswith(
             f"a TCP connection to https://127.0.0.1:{port}"
         )
 
 
-async def test_a_name_that_is_not_found_in_time() -> None:
+async def test_a_slow_lookup_is_named() -> None:
     class Slow(trio.abc.HostnameResolver):
         async def getaddrinfo(self, *_: object, **__: object) -> list[object]:  # type: ignore[override]
             await trio.sleep_forever()
@@ -132,7 +132,7 @@ async def test_a_name_that_is_not_found_in_time() -> None:
     assert said.endswith("it waited for a TCP connection to proxy http://p.test:1, or the lookup of its name")
 
 
-async def test_an_open_stream_that_takes_too_long() -> None:
+async def test_a_slow_open_stream_is_named() -> None:
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         await trio.sleep_forever()
         raise AssertionError
@@ -166,7 +166,7 @@ async def full_backlog() -> AsyncIterator[int]:
 
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
 @pytest.mark.parametrize("url", ["https://a.test", "http://a.test"])
-async def test_nobody_listens_at_the_proxy_and_the_reason_is_said(scheme: str, url: str) -> None:
+async def test_a_refused_connection_to_the_proxy_is_reported(scheme: str, url: str) -> None:
     name = f"{scheme}://127.0.0.1:{free_port()}"
     said = await fails(name.replace("//", "//user:secret@"), url)
     assert said.startswith(f"proxy {name}: could not connect: ")
@@ -174,19 +174,19 @@ async def test_nobody_listens_at_the_proxy_and_the_reason_is_said(scheme: str, u
     assert "all attempts" not in said
 
 
-async def test_a_proxy_with_a_name_that_does_not_exist() -> None:
+async def test_an_unknown_name_of_a_proxy_is_reported() -> None:
     said = await fails("http://user:secret@does-not-exist.invalid:1", timeouts=trio_h2ws.Timeouts())
     assert said.startswith("proxy http://does-not-exist.invalid:1: could not connect: ")
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_proxy_that_closes_without_an_answer(scheme: str) -> None:
+async def test_a_proxy_that_closes_without_an_answer_is_named(scheme: str) -> None:
     async with proxy(hang_up, scheme) as (url, name):
         assert await fails(url) == f"proxy {name} closed the connection before it had answered"
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\nx: y\r\n", b"HTTP/1.1 100 Go on\r\n\r\n"])
-async def test_a_proxy_that_closes_in_its_answer(answer: bytes) -> None:
+async def test_a_proxy_that_closes_in_its_answer_is_named(answer: bytes) -> None:
     async with proxy(answering(answer, hang_up_at_once)) as (url, name):
         assert await fails(url) == f"proxy {name} closed the connection before it had answered"
 
@@ -200,13 +200,13 @@ async def test_a_proxy_that_closes_after_its_answer_is_named() -> None:
         assert (await fails(url)).startswith(f"https://a.test through proxy {name}: TLS handshake failed: ")
 
 
-async def test_an_https_proxy_whose_certificate_is_not_accepted() -> None:
+async def test_an_untrusted_certificate_of_a_proxy_is_reported() -> None:
     async with listening(silent, names=["other.test"], alpn=["http/1.1"]) as listener:
         said = await fails(f"https://user:secret@localhost:{listener.port}")
     assert said.startswith(f"proxy https://localhost:{listener.port}: its certificate was not accepted: ")
 
 
-async def test_1xx_without_end_before_the_tunnel() -> None:
+async def test_endless_1xx_before_the_tunnel_meet_their_bound() -> None:
     """They are bounded in number: without that a proxy keeps us reading until the deadline."""
 
     async def endless(stream: trio.abc.Stream, alpn: str | None) -> None:
@@ -220,13 +220,13 @@ async def test_1xx_without_end_before_the_tunnel() -> None:
     assert said == f"proxy {name} sent too many 1xx responses before its answer (max_informational: 3)"
 
 
-async def test_as_many_1xx_as_are_allowed() -> None:
+async def test_as_many_1xx_as_allowed_are_skipped() -> None:
     async with proxy(answering(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 3 + b"HTTP/1.1 403 No\r\n\r\n")) as (url, _):
         said = await fails(url, limits=trio_h2ws.Limits(max_informational=3))
     assert said.endswith("with status 403")
 
 
-async def test_1xx_before_the_tunnel_is_passed_over() -> None:
+async def test_1xx_before_the_tunnel_are_skipped() -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\n\r\n")
@@ -240,7 +240,7 @@ async def test_1xx_before_the_tunnel_is_passed_over() -> None:
 # What comes with the proxy's answer.
 
 
-async def test_a_server_of_http2_may_speak_before_its_client() -> None:
+async def test_an_http2_server_may_send_settings_with_the_200() -> None:
     """Its SETTINGS may come in one piece with the proxy's 200 (RFC 9113, section 3.4)."""
     for scheme in ("http", "https"):
         async with proxy(http2_at_once, scheme) as (url, _):
@@ -267,7 +267,7 @@ async def http2_at_once(stream: trio.abc.Stream, alpn: str | None) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://a.test", "http://a.test"])
-async def test_nobody_else_may(url: str) -> None:
+async def test_no_other_bytes_may_come_with_the_200(url: str) -> None:
     async with proxy(answering(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")) as (proxy_url, name):
         async with trio_h2ws.open_client(proxy=proxy_url, ssl_context=client_context()) as client:
             with pytest.raises(trio_h2ws.ConnectFailed, match=f"proxy {name} sent bytes before the origin could"):
@@ -314,7 +314,9 @@ async def endless(peer: Peer) -> None:
         (endless, r"proxy http://127\.0\.0\.1:\d+"),
     ],
 )
-async def test_misbehaviour_is_a_clear_error(answer: Callable[[Peer], Awaitable[None]], message: str) -> None:
+async def test_a_wrong_answer_to_connect_is_a_clear_error(
+    answer: Callable[[Peer], Awaitable[None]], message: str
+) -> None:
     async def serve(peer: Peer) -> None:
         request = await peer.request()
         assert request is not None
@@ -359,7 +361,7 @@ async def socks_refuse(stream: trio.abc.Stream) -> None:
         (socks_refuse, r"proxy socks5://127\.0\.0\.1:\d+ gave no way to https://a\.test"),
     ],
 )
-async def test_a_socks_proxy_that_misbehaves(
+async def test_a_wrong_answer_of_socks_is_a_clear_error(
     answer: Callable[[trio.abc.Stream], Awaitable[None]], message: str
 ) -> None:
 

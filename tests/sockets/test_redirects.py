@@ -41,7 +41,7 @@ async def test_a_get_stays_a_get(code: int) -> None:
         (303, "DELETE", "GET"),
     ],
 )
-async def test_what_the_method_becomes(code: int, method: str, then: str) -> None:
+async def test_the_method_changes_as_the_rfc_says(code: int, method: str, then: str) -> None:
     async with open_site(a=(code, "/b")) as site, site.listener.open_client() as client:
         content = None if method == "HEAD" else b"body"
         response = await client.request(method, "/a", content=content, headers={"content-language": "en"})
@@ -56,7 +56,7 @@ async def test_what_the_method_becomes(code: int, method: str, then: str) -> Non
             assert "content-language" not in second.headers
 
 
-async def test_a_body_that_is_gone_gives_the_redirect_itself() -> None:
+async def test_a_consumed_body_gives_the_redirect_itself() -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"once"
         await trio.lowlevel.checkpoint()
@@ -69,7 +69,7 @@ async def test_a_body_that_is_gone_gives_the_redirect_itself() -> None:
         assert (await client.post("/a", content=body())).status == 200
 
 
-async def test_fields_about_a_body_that_is_gone_went_on() -> None:
+async def test_fields_about_a_dropped_body_are_dropped() -> None:
     """A server that heeds `expect` waits for the body (RFC 9110, section 10.1.1)."""
     about = {"expect": "100-continue", "content-location": "/x", "content-digest": "x", "trailer": "x", "digest": "x"}
     async with open_site(a=(303, "/b")) as site, site.listener.open_client() as client:
@@ -78,7 +78,7 @@ async def test_fields_about_a_body_that_is_gone_went_on() -> None:
         assert site.seen[1].headers["x-mine"] == "1"
 
 
-async def test_the_history() -> None:
+async def test_history_holds_each_redirect() -> None:
     """Each redirect, with the redirects before it, and with its own body."""
     async with open_site(a=(303, "/b"), b=(308, "/c"), c=(302, "/d")) as site, site.listener.open_client() as client:
         response = await client.post("/a", content=b"x")
@@ -93,7 +93,7 @@ async def test_the_history() -> None:
             assert [entry.status for entry in streamed.history] == [308, 302]
 
 
-async def test_not_followed_if_not_wanted() -> None:
+async def test_follow_redirects_false_gives_the_redirect() -> None:
     async with open_site(a=(302, "/b")) as site, site.listener.open_client() as client:
         response = await client.get("/a", follow_redirects=False)
         assert (response.status, response.content, response.history) == (302, b"elsewhere", ())
@@ -101,7 +101,7 @@ async def test_not_followed_if_not_wanted() -> None:
             assert streamed.status == 302
 
 
-async def test_there_is_an_end_to_it() -> None:
+async def test_max_redirects_is_a_bound() -> None:
     limits = trio_h2ws.Limits(max_redirects=5)
     async with open_site(a=(302, "/a")) as site, site.listener.open_client(limits=limits) as client:
         with pytest.raises(trio_h2ws.LimitExceeded) as caught:
@@ -115,7 +115,7 @@ async def test_there_is_an_end_to_it() -> None:
             await client.connect_websocket("/a", follow_redirects=True)
 
 
-async def test_from_https_to_http_and_back() -> None:
+async def test_redirects_may_change_the_scheme() -> None:
     async def serve(peer: Peer) -> None:
         while await peer.request() is not None:
             await peer.respond(302, b"", [("location", site.url + "/there")])
@@ -127,14 +127,14 @@ async def test_from_https_to_http_and_back() -> None:
         assert len(response.history) == 2
 
 
-async def test_the_stream_too() -> None:
+async def test_streams_follow_redirects() -> None:
     async with open_site(a=(302, "/b")) as site, site.listener.open_client() as client:
         async with client.stream("GET", "/a") as response:
             assert (response.status, len(response.history)) == (200, 1)
             assert await response.read() == b"here"
 
 
-async def test_http2() -> None:
+async def test_redirects_over_http2_use_one_connection() -> None:
     async with open_server() as server:
         async with trio_h2ws.open_client(ssl_context=server.ssl_context, base_url=server.url) as client:
             response = await client.get("/redirect/5")
@@ -159,7 +159,7 @@ async def test_http2() -> None:
         ("/b c", "/b%20c"),
     ],
 )
-async def test_locations(location: str, target: str) -> None:
+async def test_relative_locations_are_resolved(location: str, target: str) -> None:
     async with open_site() as site, site.listener.open_client() as client:
         where = location.format(url=site.url, port=site.listener.port)
         site.redirects["x/a"] = (302, where)
@@ -168,7 +168,7 @@ async def test_locations(location: str, target: str) -> None:
 
 
 @pytest.mark.parametrize("location", ["ftp://a.test/", "//[a", "https://a.test:99999/", "javascript:alert(1)"])
-async def test_a_location_that_is_no_place_to_go(location: str) -> None:
+async def test_an_unsupported_location_is_an_error(location: str) -> None:
     async with open_site(a=(302, location)) as site, site.listener.open_client() as client:
         with pytest.raises(trio_h2ws.RemoteProtocolError, match="Location"):
             await client.get("/a")
@@ -176,7 +176,7 @@ async def test_a_location_that_is_no_place_to_go(location: str) -> None:
         assert response.headers["location"] == location
 
 
-async def test_without_a_location_it_is_the_answer() -> None:
+async def test_a_redirect_without_location_is_the_response() -> None:
     async with open_site(a=(302, ""), b=(300, "/c")) as site, site.listener.open_client() as client:
         for path, code in (("/a", 302), ("/b", 300)):
             assert (await client.get(path)).status == code
@@ -196,7 +196,7 @@ async def test_without_a_location_it_is_the_answer() -> None:
         "x:y",
     ],
 )
-async def test_garbage(location: str) -> None:
+async def test_an_invalid_location_is_an_error(location: str) -> None:
     async with open_site(a=(302, location)) as site, site.listener.open_client() as client:
         with pytest.raises(trio_h2ws.RemoteProtocolError, match="Location") as caught:
             await client.get("/a")
@@ -209,7 +209,7 @@ async def test_garbage(location: str) -> None:
         assert (await client.get("/a", follow_redirects=False)).headers["location"] == location
 
 
-async def test_two_locations_became_one_that_is_neither() -> None:
+async def test_two_different_locations_are_an_error() -> None:
     async with open_site(a=(302, "/b\n/c"), d=(302, "/e\n/e")) as site, site.listener.open_client() as client:
         with pytest.raises(trio_h2ws.RemoteProtocolError, match="Location"):
             await client.get("/a")
@@ -218,7 +218,7 @@ async def test_two_locations_became_one_that_is_neither() -> None:
 
 
 @pytest.mark.parametrize("location", ["", "   ", "#x"])
-async def test_no_location(location: str) -> None:
+async def test_an_empty_location_is_not_followed(location: str) -> None:
     """None or an empty one: the redirect is the answer. The same page again ends at a bound."""
     async with open_site(a=(302, location)) as site, site.listener.open_client() as client:
         if location == "#x":
@@ -234,7 +234,7 @@ async def test_no_location(location: str) -> None:
 # Credentials and hosts.
 
 
-async def test_credentials_stay_with_the_origin_that_they_were_given_to() -> None:
+async def test_credentials_stay_with_their_origin() -> None:
     secrets = {"authorization": "Bearer mine", "cookie": "a=b", "proxy-authorization": "Basic eA==", "x-mine": "1"}
     async with open_site() as other, open_site() as site, site.listener.open_client() as client:
         site.redirects["a"] = (307, f"{other.url}/b")
@@ -250,7 +250,7 @@ async def test_credentials_stay_with_the_origin_that_they_were_given_to() -> Non
         assert site.seen[-1].headers["cookie"] == "a=b"
 
 
-async def test_credentials_of_the_url_do_not_travel_either() -> None:
+async def test_credentials_of_the_url_stay_with_their_origin() -> None:
     async with open_site() as other, open_site() as site, site.listener.open_client() as client:
         site.redirects["a"] = (302, f"{other.url}/b")
         await client.get(site.url.replace("://", "://me:secret@") + "/a")
@@ -258,7 +258,7 @@ async def test_credentials_of_the_url_do_not_travel_either() -> None:
         assert "authorization" not in other.seen[0].headers
 
 
-async def test_a_request_may_go_into_the_clear_without_its_credentials() -> None:
+async def test_a_redirect_to_http_drops_credentials() -> None:
     """As browsers, curl and httpx do."""
     async with open_site(tls=False) as clear, open_site() as site, site.listener.open_client() as client:
         site.redirects["a"] = (302, clear.url + "/b")
@@ -267,7 +267,7 @@ async def test_a_request_may_go_into_the_clear_without_its_credentials() -> None
         assert not {"authorization", "cookie"} & clear.seen[0].headers.keys()
 
 
-async def test_the_host_that_was_given_was_lost_on_the_same_origin() -> None:
+async def test_a_given_host_is_kept_on_the_same_origin() -> None:
     async with open_site() as other, open_site() as site, site.listener.open_client() as client:
         site.redirects.update(a=(302, "/b"), b=(307, f"{site.url}/c"), c=(302, f"{other.url}/d"))
         await client.get("/a", headers={"host": "mine.test"})
@@ -275,7 +275,7 @@ async def test_the_host_that_was_given_was_lost_on_the_same_origin() -> None:
         assert other.seen[0].headers["host"] == f"localhost:{other.listener.port}"
 
 
-async def test_the_host_that_was_given_stays_over_http2() -> None:
+async def test_a_given_host_is_kept_over_http2() -> None:
     async with open_both(request=status(302, location="/b")) as server:
         limits = trio_h2ws.Limits(max_redirects=2)
         async with server.listener.open_client(limits=limits, headers={"host": "mine.test"}) as client:
@@ -297,7 +297,7 @@ async def test_retry_after_is_shown_and_not_obeyed() -> None:
         assert [(await client.get("/")).retry_after for _ in range(3)] == [120.0, 0.0, None]
 
 
-async def test_a_refused_websocket_says_when_to_come_back() -> None:
+async def test_a_refused_websocket_shows_retry_after() -> None:
     async with open_both(status(503, b"", **{"retry-after": "7"})) as server:
         async with server.listener.open_client() as client:
             with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
@@ -310,7 +310,7 @@ async def test_a_refused_websocket_says_when_to_come_back() -> None:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-async def test_a_websocket_follows_only_when_asked(code: int) -> None:
+async def test_a_websocket_follows_redirects_only_when_asked(code: int) -> None:
     async with open_site(a=(code, "/b")) as site, site.listener.open_client() as client:
         with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
             await client.connect_websocket("/a")
@@ -322,7 +322,7 @@ async def test_a_websocket_follows_only_when_asked(code: int) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["wss", "https"])
-async def test_a_websocket_follows_to_another_origin(scheme: str) -> None:
+async def test_a_websocket_follows_redirects_to_another_origin(scheme: str) -> None:
     async with open_site() as site, site.listener.open_client() as client:
         answer = status(307, b"", location=site.url.replace("https", scheme) + "/b")
         async with open_both(answer) as redirecting:
@@ -354,7 +354,7 @@ def first(redirect: Answer) -> Answer:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-async def test_a_handshake_that_was_redirected_with_303_became_a_get(code: int) -> None:
+async def test_a_redirected_handshake_stays_a_connect(code: int) -> None:
     """With `:protocol` in it, which is malformed (RFC 8441, section 4)."""
     async with open_both(first(status(code, location="/b"))) as server, server.listener.open_client() as client:
         ws = await client.connect_websocket("/a", follow_redirects=True)
@@ -365,7 +365,7 @@ async def test_a_handshake_that_was_redirected_with_303_became_a_get(code: int) 
 
 @pytest.mark.parametrize("scheme", ["ws", "http"])
 @pytest.mark.parametrize("over", ["HTTP/2", "HTTP/1.1"])
-async def test_a_handshake_went_from_tls_into_the_clear(over: str, scheme: str) -> None:
+async def test_a_handshake_is_not_redirected_from_wss_to_ws(over: str, scheme: str) -> None:
     """Who asked for wss:// must not get less; websockets refuses it, too."""
     async with open_site(tls=False) as clear:
         location = clear.url.replace("http", scheme, 1) + "/b"
@@ -379,7 +379,7 @@ async def test_a_handshake_went_from_tls_into_the_clear(over: str, scheme: str) 
         assert clear.listener.accepted == 0
 
 
-async def test_a_handshake_may_go_from_the_clear_into_tls() -> None:
+async def test_a_handshake_may_be_redirected_from_ws_to_wss() -> None:
     async with open_site() as site, open_site(tls=False) as clear:
         clear.redirects["a"] = (302, site.listener.ws_url + "/b")
         async with site.listener.open_client() as client:

@@ -50,19 +50,19 @@ async def fails(proxy: str, url: str = "http://a.test") -> str:
         ("u" * 255 + ":" + "p" * 255, b"\x01\xff" + b"u" * 255 + b"\xff" + b"p" * 255),
     ],
 )
-async def test_credentials_are_sent_as_they_are(login: str, told: bytes) -> None:
+async def test_credentials_are_sent_decoded(login: str, told: bytes) -> None:
     async with script(b"\x05\x02", b"\x01\x00", REFUSED) as (place, heard):
         await fails(f"socks5://{login}@{place}")
         assert heard[1] == told
 
 
-async def test_without_credentials_none_are_offered() -> None:
+async def test_no_login_is_offered_without_credentials() -> None:
     async with script(b"\x05\x00", REFUSED) as (place, heard):
         await fails(f"socks5://{place}")
         assert heard[0] == b"\x05\x01\x00"
 
 
-async def test_a_proxy_may_not_care_who_comes() -> None:
+async def test_a_proxy_may_need_no_login() -> None:
     async with script(b"\x05\x00", REFUSED) as (place, heard):
         assert "refused" in await fails(f"socks5://us:pw@{place}")
         assert heard[1][:2] == b"\x05\x01"
@@ -82,7 +82,7 @@ async def test_a_proxy_may_not_care_who_comes() -> None:
     ],
 )
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
-async def test_the_name_is_the_proxys_business(scheme: str, url: str, asked: bytes) -> None:
+async def test_the_name_is_sent_unresolved(scheme: str, url: str, asked: bytes) -> None:
     async with script(b"\x05\x00", REFUSED) as (place, heard):
         await fails(f"{scheme}://{place}", url)
         assert heard[1] == b"\x05\x01\x00" + asked
@@ -105,7 +105,7 @@ async def test_the_name_is_the_proxys_business(scheme: str, url: str, asked: byt
         [b"\x05\x00", b"\x04\x00\x00\x01"],
     ],
 )
-async def test_answers_that_are_a_no(answers: Sequence[bytes]) -> None:
+async def test_a_refusal_is_an_error_that_names_the_proxy(answers: Sequence[bytes]) -> None:
     async with script(*answers) as (place, _):
         said = await fails(f"socks5://us:secret@{place}")
         assert said.startswith(f"proxy socks5://{place} gave no way to http://a.test: ")
@@ -120,7 +120,7 @@ async def test_answers_that_are_a_no(answers: Sequence[bytes]) -> None:
         b"\x03\x05proxy\x00\x50",
     ],
 )
-async def test_every_kind_of_address_in_the_answer(bound: bytes) -> None:
+async def test_every_kind_of_bound_address_is_skipped(bound: bytes) -> None:
     """It says where the proxy is bound. Nobody needs it, and the origin's bytes begin behind it."""
 
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:

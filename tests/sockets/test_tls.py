@@ -44,7 +44,7 @@ async def get_fails(client: trio_h2ws.Client, url: str) -> trio_h2ws.ConnectFail
     return caught.value
 
 
-async def test_an_unknown_authority() -> None:
+async def test_an_unknown_authority_suggests_ssl_context() -> None:
     async with open_http1(hello) as server, trio_h2ws.open_client() as client:
         error = await get_fails(client, server.url)
         assert f"https://localhost:{server.port}" in str(error)
@@ -52,14 +52,14 @@ async def test_an_unknown_authority() -> None:
         assert "ssl_context" in str(error)
 
 
-async def test_another_name() -> None:
+async def test_a_certificate_of_another_name_is_refused() -> None:
     async with open_http1(hello, names=["other.test"]) as server, server.open_client() as client:
         error = await get_fails(client, server.url)
         assert "localhost" in str(error)
         assert "certificate was not accepted" in str(error)
 
 
-async def test_an_expired_certificate() -> None:
+async def test_an_expired_certificate_is_reported() -> None:
     old = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority().issue_cert("localhost", not_after=old).configure_cert(context)
@@ -67,7 +67,7 @@ async def test_an_expired_certificate() -> None:
         assert "expired" in str(await get_fails(client, server.url))
 
 
-async def test_server_hostname() -> None:
+async def test_server_hostname_replaces_the_name() -> None:
     async with open_http1(hello, names=["other.test"]) as server:
         async with server.open_client(server_hostname="other.test") as client:
             assert (await client.get("/")).status == 200
@@ -78,7 +78,7 @@ async def test_server_hostname() -> None:
 
 
 @pytest.mark.parametrize(("given", "sent"), [("faß.test", "xn--fa-hia.test"), ("OTHER.test.", "other.test")])
-async def test_server_hostname_is_sent_as_a_host_of_a_url_would_be(given: str, sent: str) -> None:
+async def test_server_hostname_is_normalized(given: str, sent: str) -> None:
     async with open_both() as server:
         async with server.listener.open_client(server_hostname=given) as client:
             with pytest.raises(trio_h2ws.ConnectFailed):
@@ -86,14 +86,14 @@ async def test_server_hostname_is_sent_as_a_host_of_a_url_would_be(given: str, s
         assert server.listener.names == [sent]
 
 
-async def test_sni_is_the_host_and_no_address() -> None:
+async def test_sni_is_a_name_and_never_an_address() -> None:
     async with open_http1(hello) as server, server.open_client() as client:
         await client.get(server.url)
         await client.get(server.url.replace("localhost", "127.0.0.1"))
         assert server.names == ["localhost", None]
 
 
-async def test_a_server_without_tls() -> None:
+async def test_a_server_without_tls_is_reported() -> None:
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
         await stream.receive_some(1000)
         await stream.send_all(b"HTTP/1.1 400 What?\r\n\r\n")
@@ -103,13 +103,13 @@ async def test_a_server_without_tls() -> None:
         assert "TLS handshake failed" in str(error)
 
 
-async def test_a_client_without_tls() -> None:
+async def test_http_to_a_tls_server_is_an_error() -> None:
     async with open_server() as server, trio_h2ws.open_client() as client:
         with pytest.raises(trio_h2ws.H2WSError):
             await client.get(server.url.replace("https", "http"))
 
 
-async def test_a_server_that_hangs_up_in_the_handshake() -> None:
+async def test_a_hang_up_in_the_handshake_is_reported() -> None:
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
         await stream.receive_some(10)
 
@@ -118,7 +118,7 @@ async def test_a_server_that_hangs_up_in_the_handshake() -> None:
         assert "TLS handshake failed" in str(error)
 
 
-async def test_a_server_that_is_silent_in_the_handshake() -> None:
+async def test_a_silent_handshake_meets_the_connect_timeout() -> None:
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
         while await stream.receive_some(1000):
             pass
@@ -129,7 +129,7 @@ async def test_a_server_that_is_silent_in_the_handshake() -> None:
             await client.get(f"https://localhost:{server.port}")
 
 
-async def test_a_client_certificate() -> None:
+async def test_a_client_certificate_is_sent() -> None:
     """A server that wants to know who comes."""
     clients = trustme.CA()
     context = server_context(["localhost"], ["http/1.1"])
@@ -176,7 +176,7 @@ async def run_program(server: Listener, **env: str) -> subprocess.CompletedProce
     )
 
 
-async def test_the_systems_trust_and_sslkeylogfile(tmp_path: pathlib.Path) -> None:
+async def test_system_trust_and_sslkeylogfile_are_used(tmp_path: pathlib.Path) -> None:
     roots, keys = tmp_path / "roots.pem", tmp_path / "keys"
     authority().cert_pem.write_to_path(str(roots))
     async with open_http1(hello) as server:
@@ -195,7 +195,7 @@ def of_version(context: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLConte
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("alpn", ["h2", "http/1.1"])
-async def test_versions(version: ssl.TLSVersion, alpn: str) -> None:
+async def test_tls_12_and_13_work(version: ssl.TLSVersion, alpn: str) -> None:
     if alpn == "h2":
         async with open_server() as server:
             assert server.ssl_context is not None
@@ -246,7 +246,7 @@ async def asks(server: Both, http2: str) -> trio_h2ws.Response:
         return response
 
 
-async def test_http2_does_not_go_over_tls_11() -> None:
+async def test_tls_11_leads_to_http1() -> None:
     """The server chooses h2; HTTP/1.1 is what may go over such a TLS."""
     async with old_server() as server:
         assert (await asks(server, "auto")).http_version == "HTTP/1.1"
@@ -254,14 +254,14 @@ async def test_http2_does_not_go_over_tls_11() -> None:
         assert (await asks(server, "never")).http_version == "HTTP/1.1"
 
 
-async def test_http2_over_tls_11_is_an_error_where_it_is_required() -> None:
+async def test_tls_11_is_an_error_under_require() -> None:
     async with old_server() as server:
         with pytest.raises(trio_h2ws.HTTP2NotAvailable) as caught:
             await asks(server, "require")
         assert caught.value.reason == "alpn"
 
 
-async def test_a_server_that_has_h2_alone_over_tls_11() -> None:
+async def test_tls_11_with_only_h2_is_an_error() -> None:
     async with old_server(http1=False) as server:
         context = until_tls11(client_context())
         async with server.listener.open_client(ssl_context=context) as client:
@@ -269,7 +269,7 @@ async def test_a_server_that_has_h2_alone_over_tls_11() -> None:
                 await client.get("/")
 
 
-async def test_a_context_that_allows_tls_11_still_gets_http2_over_newer_tls() -> None:
+async def test_a_context_that_allows_tls_11_still_gets_http2() -> None:
     async with open_both() as server:
         async with server.listener.open_client(ssl_context=until_tls11(client_context())) as client:
             assert (await client.get("/")).http_version == "HTTP/2"
@@ -279,7 +279,7 @@ async def test_a_context_that_allows_tls_11_still_gets_http2_over_newer_tls() ->
 # The user's own SSLContext.
 
 
-async def test_the_users_context_is_used_and_keeps_its_settings() -> None:
+async def test_the_users_context_keeps_its_settings() -> None:
     """Two clients share it, and each gets its own ALPN."""
     async with open_both() as server:
         context = server.listener.ssl_context
@@ -297,7 +297,7 @@ async def test_the_users_context_is_used_and_keeps_its_settings() -> None:
         assert (context.minimum_version, context.verify_mode, context.check_hostname, context.options) == before
 
 
-async def test_no_verification_if_the_user_says_so() -> None:
+async def test_the_users_context_may_skip_verification() -> None:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -322,7 +322,7 @@ async def offered_by_the_standard_library(context: ssl.SSLContext, server: Liste
     return server.offers[-1], chosen
 
 
-async def test_who_shares_the_context_is_not_handed_h2() -> None:
+async def test_alpn_is_not_set_on_the_users_context() -> None:
     async with open_both() as server:
         context = server.listener.ssl_context
         assert await offered_by_the_standard_library(context, server.listener) == ([], None)
@@ -336,7 +336,7 @@ async def test_who_shares_the_context_is_not_handed_h2() -> None:
         assert await offered_by_the_standard_library(context, server.listener) == ([], None)
 
 
-async def test_a_handshake_that_can_not_begin_leaves_nothing_behind() -> None:
+async def test_a_handshake_that_cannot_begin_changes_no_context() -> None:
     async with open_both() as server:
         context = server.listener.ssl_context
         with pytest.raises(ValueError, match=r"label|host"):
@@ -344,7 +344,7 @@ async def test_a_handshake_that_can_not_begin_leaves_nothing_behind() -> None:
         assert await offered_by_the_standard_library(context, server.listener) == ([], None)
 
 
-async def test_through_an_https_proxy_too() -> None:
+async def test_an_https_proxy_is_offered_only_http1() -> None:
     async def refuse(stream: trio.abc.Stream, alpn: str | None) -> None:
         await stream.receive_some(65536)
         await stream.send_all(b"HTTP/1.1 403 No\r\n\r\n")

@@ -37,7 +37,7 @@ async def test_a_socket_takes_what_it_can_and_keeps_the_rest() -> None:
     await theirs.aclose()
 
 
-async def test_closing_wakes_who_waits() -> None:
+async def test_closing_wakes_waiting_tasks() -> None:
     left, right = socket.socketpair()
     ours = SocketTransport(left)
     while not ours.blocked:
@@ -55,7 +55,7 @@ async def test_closing_wakes_who_waits() -> None:
     right.close()
 
 
-async def test_a_broken_socket() -> None:
+async def test_writing_to_a_broken_socket_is_an_os_error() -> None:
     left, right = socket.socketpair()
     ours = SocketTransport(left)
     right.close()
@@ -65,7 +65,7 @@ async def test_a_broken_socket() -> None:
     await ours.aclose()
 
 
-async def test_a_large_read_is_followed_by_another() -> None:
+async def test_large_data_arrives_whole() -> None:
     left, right = socket.socketpair()
     left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
     ours, theirs = SocketTransport(left), SocketTransport(right)
@@ -80,7 +80,7 @@ async def test_a_large_read_is_followed_by_another() -> None:
     await theirs.aclose()
 
 
-async def test_any_stream() -> None:
+async def test_any_trio_stream_can_be_a_transport() -> None:
     left, right = lockstep_stream_pair()
     ours = transport_for(left)
     assert isinstance(ours, StreamTransport)
@@ -98,7 +98,7 @@ async def test_any_stream() -> None:
     assert await right.receive_some() == b""
 
 
-async def test_what_is_written_while_draining_is_kept() -> None:
+async def test_bytes_written_while_draining_are_kept() -> None:
     left, right = lockstep_stream_pair()
     ours = StreamTransport(left)
     ours.write(b"first")
@@ -115,7 +115,7 @@ async def test_what_is_written_while_draining_is_kept() -> None:
     await ours.aclose()
 
 
-async def test_a_trio_socket_stream_becomes_a_socket() -> None:
+async def test_a_trio_socket_stream_becomes_a_socket_transport() -> None:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     stream = await trio.open_tcp_stream(*listener.socket.getsockname()[:2])
     transport = transport_for(stream)
@@ -124,7 +124,7 @@ async def test_a_trio_socket_stream_becomes_a_socket() -> None:
     await listener.aclose()
 
 
-async def test_what_was_read_too_far_comes_first() -> None:
+async def test_early_bytes_come_first() -> None:
     left, right = socket.socketpair()
     ours = EarlyBytes(SocketTransport(left), b"too far")
     assert ours.has_pending_input

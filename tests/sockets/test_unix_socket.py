@@ -36,7 +36,7 @@ async def echoes(ws: trio_h2ws.WebSocket) -> bool:
     return await ws.receive() == "x"
 
 
-async def test_in_clear(path: str) -> None:
+async def test_requests_and_websockets_work_in_clear(path: str) -> None:
     async with open_http1(hello, tls=False, uds=path), trio_h2ws.open_client(uds=path) as client:
         assert (await client.get("http://anything.test/")).text == "anything.test"
         assert (await client.get("http://127.0.0.1:8080/")).text == "127.0.0.1:8080"
@@ -44,7 +44,7 @@ async def test_in_clear(path: str) -> None:
             assert await echoes(ws)
 
 
-async def test_inside_tls_with_http2(path: str) -> None:
+async def test_http2_works_inside_tls(path: str) -> None:
     async with (
         open_both(extended_connect=False, uds=path, names=["a.test"]),
         trio_h2ws.open_client(uds=path, ssl_context=client_context(), base_url="https://a.test") as client,
@@ -55,13 +55,13 @@ async def test_inside_tls_with_http2(path: str) -> None:
             assert await echoes(ws)
 
 
-async def test_the_environments_proxy_does_not_count(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_of_the_environment_is_ignored(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     async with open_http1(hello, tls=False, uds=path), trio_h2ws.open_client(uds=path) as client:
         assert (await client.get("http://anything.test/")).status == 200
 
 
-async def test_no_such_socket(path: str) -> None:
+async def test_a_missing_socket_is_named(path: str) -> None:
     async with trio_h2ws.open_client(uds=path) as client:
         with pytest.raises(
             trio_h2ws.ConnectFailed, match=r"http://anything\.test at the Unix socket 'socket': could not"
@@ -69,11 +69,11 @@ async def test_no_such_socket(path: str) -> None:
             await client.get("http://anything.test/")
 
 
-async def test_a_path_of_pathlib(path: str) -> None:
+async def test_the_path_may_be_a_pathlib_path(path: str) -> None:
     async with open_http1(hello, tls=False, uds=path), trio_h2ws.open_client(uds=pathlib.Path(path)) as client:
         assert (await client.get("http://anything.test/")).status == 200
 
 
-def test_one_way_only() -> None:
+def test_uds_excludes_a_proxy() -> None:
     with pytest.raises(ValueError, match="proxy, uds and open_stream"):
         trio_h2ws.open_client(uds="socket", proxy="http://127.0.0.1:1")

@@ -64,7 +64,7 @@ async def send_until_held(server: Server, send: Callable[[bytes], Awaitable[None
     assert stats.bytes_in - stats.bytes_out < 1_500_000
 
 
-async def test_many_exchanges_on_one_connection(server: Server, http1: PlainHTTP1) -> None:
+async def test_routes_are_served_on_one_connection(server: Server, http1: PlainHTTP1) -> None:
     answer = await http1.request("/")
     assert (answer.status, answer.http_version) == (200, "1.1")
     assert b"hello" in answer.body
@@ -93,7 +93,7 @@ async def test_many_exchanges_on_one_connection(server: Server, http1: PlainHTTP
     assert (len(server.http1_connections), server.connections) == (1, [])
 
 
-async def test_bytes_chunks_and_head(http1: PlainHTTP1) -> None:
+async def test_bytes_streams_and_head_are_framed(http1: PlainHTTP1) -> None:
     answer = await http1.request("/bytes/100001")
     assert (answer.headers["content-length"], bytes(answer.body)) == ("100001", pattern(100001))
     head = await http1.request("/bytes/100001", "HEAD")
@@ -107,7 +107,7 @@ async def test_bytes_chunks_and_head(http1: PlainHTTP1) -> None:
     assert (await http1.request("/slow/0.01", "HEAD")).status == 200
 
 
-async def test_trailers_and_informational(http1: PlainHTTP1) -> None:
+async def test_trailers_and_informational_responses_are_sent(http1: PlainHTTP1) -> None:
     answer = await http1.request("/trailers")
     assert (bytes(answer.body), answer.trailers["x-count"]) == (b"abc", "3")
     answer = await http1.request("/informational/3")
@@ -128,7 +128,7 @@ async def test_echo_is_full_duplex(http1: PlainHTTP1) -> None:
     assert (await http1.request("/echo", "PUT", b"again")).body == b"again"
 
 
-async def test_upload(http1: PlainHTTP1) -> None:
+async def test_upload_counts_and_hashes(http1: PlainHTTP1) -> None:
     said = json.loads((await http1.request("/upload", "POST", pattern(3_000_000))).body)
     assert said == {"bytes": 3_000_000, "sha256": hashlib.sha256(pattern(3_000_000)).hexdigest()}
 
@@ -142,7 +142,7 @@ async def test_echo_holds_a_client_that_does_not_read(tls: bool) -> None:
             assert (await other.request("/")).status == 200
 
 
-async def test_expect_continue(http1: PlainHTTP1) -> None:
+async def test_expect_continue_is_answered(http1: PlainHTTP1) -> None:
     for path in ("/upload", "/echo"):
         answer = await http1.start(path, "POST", expect="100-continue", content_length="5")
         while not answer.informational:
@@ -159,7 +159,7 @@ async def test_expect_continue(http1: PlainHTTP1) -> None:
     assert await http1.closed() == b""
 
 
-async def test_requests_that_come_before_their_turn(server: Server) -> None:
+async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     transport = await server.open_stream()
     if server.ssl_context is not None:
         transport = trio.SSLStream(transport, server.ssl_context, server_hostname="localhost", https_compatible=True)
@@ -179,7 +179,7 @@ async def test_requests_that_come_before_their_turn(server: Server) -> None:
     await trio.aclose_forcefully(transport)
 
 
-async def test_http_1_0(server: Server) -> None:
+async def test_http10_gets_no_chunks_and_a_close(server: Server) -> None:
     for path, body in [("/bytes/3", b"\0\1\2"), ("/stream/2/2", b"\0\0\1\1"), ("/trailers", b"abc")]:
         async with open_plain_http1(server, clean=True) as http1:
             # Over TLS such a body needs close_notify: only that tells its end from a cut.
@@ -217,7 +217,7 @@ async def test_resets_cut_the_connection(server: Server) -> None:
         assert await http1.closed() == b""
 
 
-async def test_a_client_that_goes_away_ends_its_exchange(server: Server) -> None:
+async def test_a_client_that_leaves_ends_its_exchange(server: Server) -> None:
     for path in ("/hang", "/slow/1000", "/stream/1000/10?delay=1", "/upload", "/echo"):
         async with open_plain_http1(server) as http1:
             await http1.start(path, "POST", content_length="5")
@@ -228,7 +228,7 @@ async def test_a_client_that_goes_away_ends_its_exchange(server: Server) -> None
     assert server.stats.protocol_errors == []
 
 
-async def test_an_answer_follows_a_client_that_has_ended_its_half() -> None:
+async def test_a_half_closed_client_is_answered() -> None:
     async with open_server(tls=False) as server, open_plain_http1(server) as http1:
         assert isinstance(http1.transport, trio.SocketStream)
         await http1.transport.send_all(b"GET /bytes/1000000 HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -236,7 +236,7 @@ async def test_an_answer_follows_a_client_that_has_ended_its_half() -> None:
         assert len(await http1.closed()) > 1_000_000
 
 
-async def test_what_breaks_http1(server: Server) -> None:
+async def test_invalid_http1_is_an_error(server: Server) -> None:
     for wire, status in [
         (b"nonsense\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),  # no Host
@@ -253,7 +253,7 @@ async def test_what_breaks_http1(server: Server) -> None:
         assert (await http1.request("/")).status == 200
 
 
-async def test_a_bug_of_the_server_is_kept(
+async def test_a_bug_of_the_server_is_recorded(
     http1: PlainHTTP1, monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> None:
     def boom(exchange: object) -> None:
@@ -269,7 +269,7 @@ async def test_a_bug_of_the_server_is_kept(
 
 @pytest.mark.parametrize("verb", ["goaway", "drain"])
 @pytest.mark.parametrize("tls", [True, False])
-async def test_going_away_is_closing_after_the_current_exchange(
+async def test_goaway_and_drain_close_after_the_exchange(
     tls: bool, verb: str, autojump_clock: trio.abc.Clock
 ) -> None:
     async with (
@@ -293,7 +293,7 @@ async def test_going_away_is_closing_after_the_current_exchange(
         assert await busy.closed() == await begun.closed() == b""
 
 
-async def test_freeze_inject_and_abort(server: Server, http1: PlainHTTP1) -> None:
+async def test_freeze_inject_and_abort_work(server: Server, http1: PlainHTTP1) -> None:
     await http1.request("/")
     server.update_settings({3: 5})
     server.freeze()
@@ -311,7 +311,7 @@ async def test_freeze_inject_and_abort(server: Server, http1: PlainHTTP1) -> Non
     await eventually(lambda: not server.http1_connections)
 
 
-async def test_websocket_echo(server: Server, http1: PlainHTTP1) -> None:
+async def test_a_websocket_echoes(server: Server, http1: PlainHTTP1) -> None:
     assert (await http1.request("/")).status == 200
     ws = await http1.accepted("/ws/echo")
     assert ws.answer.headers["sec-websocket-accept"] == ACCEPT
@@ -331,7 +331,7 @@ async def test_websocket_echo(server: Server, http1: PlainHTTP1) -> None:
     assert (stats.websockets_open, stats.streams_open) == (0, 0)
 
 
-async def test_websocket_frames_in_one_read_with_the_handshake(http1: PlainHTTP1) -> None:
+async def test_frames_in_one_read_with_the_handshake_are_served(http1: PlainHTTP1) -> None:
     # No client may do that before it knows the answer. One that does is not made to wait for ever.
     lines = ["GET /ws/echo HTTP/1.1", "host: x", "upgrade: websocket", "connection: keep-alive, Upgrade"]
     lines += [f"sec-websocket-key: {KEY}", "sec-websocket-version: 13", "", ""]
@@ -341,7 +341,7 @@ async def test_websocket_frames_in_one_read_with_the_handshake(http1: PlainHTTP1
     assert frames == b"\x81\x02hi\x88\x00"
 
 
-async def test_websocket_subprotocol_and_deflate(http1: PlainHTTP1) -> None:
+async def test_subprotocol_and_deflate_are_negotiated(http1: PlainHTTP1) -> None:
     offers = "x-other, permessage-deflate; client_max_window_bits=8, permessage-deflate"
     ws = await http1.accepted(
         "/ws/subprotocol",
@@ -355,7 +355,7 @@ async def test_websocket_subprotocol_and_deflate(http1: PlainHTTP1) -> None:
     assert await ws.receive() == "x" * 100_000
 
 
-async def test_websocket_refusals_keep_the_connection(server: Server, http1: PlainHTTP1) -> None:
+async def test_refused_websockets_keep_the_connection(server: Server, http1: PlainHTTP1) -> None:
     for path, headers, status in [
         ("/ws/refuse/403", {}, 403),
         ("/ws/nope", {}, 404),
@@ -374,7 +374,7 @@ async def test_websocket_refusals_keep_the_connection(server: Server, http1: Pla
     assert (await http1.accepted("/ws/echo")).answer.informational == [101]
 
 
-async def test_websocket_closed_by_the_server(server: Server) -> None:
+async def test_the_server_can_close_a_websocket(server: Server) -> None:
     async with open_plain_http1(server, clean=True) as http1:
         ws = await http1.accepted("/ws/close/4000")
         assert await ws.receive() == "bye"
@@ -397,7 +397,7 @@ async def test_websocket_closed_by_the_server(server: Server) -> None:
                 assert await http1.closed() == b""
 
 
-async def test_websocket_close_without_an_answer_is_bounded() -> None:
+async def test_a_close_without_an_answer_is_bounded_in_time() -> None:
     async with open_server(tls=False, close_timeout=0.05) as server, open_plain_http1(server) as http1:
         ws = await http1.accepted("/ws/close/1000")
         await ws.receive()
@@ -406,7 +406,7 @@ async def test_websocket_close_without_an_answer_is_bounded() -> None:
         assert server.stats.websockets_open == 0
 
 
-async def test_websocket_push_ping_silent_and_hang(server: Server) -> None:
+async def test_websocket_routes_push_ping_and_stay_silent(server: Server) -> None:
     async with open_plain_http1(server) as http1:
         ws = await http1.accepted("/ws/push/100/1000")
         assert [await ws.receive() for _ in range(100)] == [b"x" * 1000] * 100
@@ -434,20 +434,20 @@ async def test_websocket_push_ping_silent_and_hang(server: Server) -> None:
 
 
 @pytest.mark.parametrize("tls", [True, False])
-async def test_websocket_that_does_not_read_its_echo(tls: bool) -> None:
+async def test_a_websocket_that_does_not_read_is_held_back(tls: bool) -> None:
     async with open_server(tls=tls, alpn=ALPN) as server, open_plain_http1(server) as http1:
         ws = await http1.accepted("/ws/echo")
         await send_until_held(server, ws.send)
 
 
-async def test_websocket_that_breaks_the_protocol(http1: PlainHTTP1) -> None:
+async def test_an_invalid_websocket_frame_closes_with_1002(http1: PlainHTTP1) -> None:
     ws = await http1.accepted("/ws/echo")
     await http1.transport.send_all(b"\x81\x05hello")  # a client's frame must be masked
     assert (await ws.closing()).code == 1002
     assert await http1.closed() == b""
 
 
-async def test_verbs_for_websockets(server: Server) -> None:
+async def test_verbs_reach_websockets_of_both_versions(server: Server) -> None:
     async with open_plain_http1(server) as first, open_plain_client(server) as http2:
         over_http1 = await first.accepted("/ws/echo")
         over_http2 = await http2.websocket("/ws/echo")
@@ -462,19 +462,19 @@ async def test_verbs_for_websockets(server: Server) -> None:
         assert (server.stats.upgrades, server.stats.extended_connects) == (1, 1)
 
 
-async def test_the_client_chooses(server: Server) -> None:
+async def test_the_client_chooses_the_version(server: Server) -> None:
     async with open_plain_http1(server) as http1, open_plain_client(server) as http2:
         assert (await http1.request("/")).status == 200
         assert (await http2.get("/")).status == 200
         assert (len(server.connections), len(server.http1_connections)) == (1, 1)
 
 
-async def test_without_alpn_the_first_bytes_choose(server: Server) -> None:
+async def test_without_alpn_the_first_bytes_decide(server: Server) -> None:
     async with open_plain_http1(server, alpn=()) as http1:
         assert (await http1.request("/")).status == 200
 
 
-async def test_only_what_alpn_names_is_spoken() -> None:
+async def test_only_versions_in_alpn_are_served() -> None:
     async with open_server(alpn=("http/1.1",)) as server, open_plain_client(server) as http2:
         with pytest.raises(AssertionError, match="closed the connection"):
             await http2.get("/")
@@ -485,7 +485,7 @@ async def test_only_what_alpn_names_is_spoken() -> None:
 
 
 @pytest.mark.parametrize("over_http2", ["silent", 200, 403, 501, 0, 2, 13])
-async def test_the_same_path_fails_over_http2_alone(over_http2: int | str, autojump_clock: trio.abc.Clock) -> None:
+async def test_websocket_over_http2_sets_the_answer(over_http2: int | str, autojump_clock: trio.abc.Clock) -> None:
     async with open_server(alpn=ALPN, memory=True, websocket_over_http2=over_http2) as server:  # type: ignore[arg-type]
         async with open_plain_client(server) as http2:
             with trio.move_on_after(1) as scope:

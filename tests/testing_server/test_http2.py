@@ -46,7 +46,7 @@ def pattern(count: int) -> bytes:
     return (bytes(range(256)) * (count // 256 + 1))[:count]
 
 
-async def test_simple_routes(client: PlainClient) -> None:
+async def test_simple_routes_are_served(client: PlainClient) -> None:
     assert b"hello" in (await client.get("/")).body
     assert (await client.get("/status/418")).status == 418
     nothing = await client.get("/status/204")
@@ -64,7 +64,7 @@ async def test_simple_routes(client: PlainClient) -> None:
     assert (await client.get("/redirect/0")).headers["location"] == "/"
 
 
-async def test_headers_come_back_with_repeats(client: PlainClient) -> None:
+async def test_headers_are_echoed(client: PlainClient) -> None:
     pairs = json.loads(
         (await client.get("/headers?a=1", headers={"x-thing": "1", "X-Thing".lower() + "2": "é"})).body
     )
@@ -72,7 +72,7 @@ async def test_headers_come_back_with_repeats(client: PlainClient) -> None:
     assert ["x-thing", "1"] in pairs
 
 
-async def test_bytes_and_head(client: PlainClient) -> None:
+async def test_bytes_are_served_and_head_has_no_body(client: PlainClient) -> None:
     answer = await client.get("/bytes/100001")
     assert answer.headers["content-length"] == "100001"
     assert bytes(answer.body) == pattern(100001)
@@ -81,7 +81,7 @@ async def test_bytes_and_head(client: PlainClient) -> None:
     assert bytes((await client.get("/bytes/0")).body) == b""
 
 
-async def test_streamed_pieces(client: PlainClient) -> None:
+async def test_stream_sends_pieces_with_pauses(client: PlainClient) -> None:
     answer = await client.get("/stream/3/5")
     assert "content-length" not in answer.headers
     assert bytes(answer.body) == b"\0\0\0\0\0\1\1\1\1\1\2\2\2\2\2"
@@ -92,7 +92,7 @@ async def test_streamed_pieces(client: PlainClient) -> None:
     assert bytes((await client.get("/stream/0/5")).body) == b""
 
 
-async def test_trailers_and_informational(client: PlainClient) -> None:
+async def test_trailers_and_informational_responses_are_sent(client: PlainClient) -> None:
     answer = await client.get("/trailers")
     assert (bytes(answer.body), answer.trailers["x-count"]) == (b"abc", "3")
     answer = await client.get("/informational/3")
@@ -126,7 +126,7 @@ async def test_echo_holds_a_client_that_does_not_read(client: PlainClient) -> No
     assert (await client.get("/")).status == 200
 
 
-async def test_upload(client: PlainClient) -> None:
+async def test_upload_counts_and_hashes(client: PlainClient) -> None:
     stream_id = client.start("/upload", "POST", end=False)
     await client.send(stream_id, pattern(3_000_000), end=True)
     said = json.loads((await client.answer(stream_id)).body)
@@ -141,7 +141,7 @@ async def test_one_unread_stream_stalls_no_other(client: PlainClient) -> None:
     assert 0 < len(client.answers[stalled].body) <= 65535
 
 
-async def test_resets(server: Server, client: PlainClient) -> None:
+async def test_resets_are_sent_and_recorded(server: Server, client: PlainClient) -> None:
     assert (await client.get("/reset/7")).reset == 7
     assert (await client.get("/reset/12345")).reset == 12345
     stream_id = client.start("/early/413", "POST", end=False)
@@ -164,7 +164,7 @@ async def test_resets(server: Server, client: PlainClient) -> None:
     assert (await client.get("/slow/0.01")).status == 200
 
 
-async def test_counters(server: Server, client: PlainClient) -> None:
+async def test_stats_count_connections_and_bytes(server: Server, client: PlainClient) -> None:
     await client.get("/")
     stats = server.stats
     assert (stats.tcp_connections, stats.connections_open, stats.streams_opened) == (1, 1, 1)
@@ -184,7 +184,7 @@ async def test_a_goaway_from_the_client_lets_streams_finish(client: PlainClient)
     assert len((await client.answer(stream_id)).body) == 30
 
 
-async def test_websocket_echo(server: Server, client: PlainClient) -> None:
+async def test_a_websocket_echoes(server: Server, client: PlainClient) -> None:
     ws = await client.websocket("/ws/echo")
     assert ws.answer.status == 200
     assert "sec-websocket-protocol" not in ws.answer.headers
@@ -205,7 +205,7 @@ async def test_websocket_echo(server: Server, client: PlainClient) -> None:
     assert server.stats.streams_open == 0
 
 
-async def test_websocket_subprotocol_and_deflate(client: PlainClient) -> None:
+async def test_subprotocol_and_deflate_are_negotiated(client: PlainClient) -> None:
     extension = PerMessageDeflate()
     headers = {
         "sec-websocket-protocol": "v9, v2, v1",
@@ -222,7 +222,7 @@ async def test_websocket_subprotocol_and_deflate(client: PlainClient) -> None:
     assert await ws.receive() == "x" * 100_000
 
 
-async def test_websocket_refusals(client: PlainClient) -> None:
+async def test_websockets_are_refused_with_a_status(client: PlainClient) -> None:
     for path, status in [
         ("/ws/refuse/403", 403),
         ("/ws/nope", 404),
@@ -243,7 +243,7 @@ async def test_websocket_refusals(client: PlainClient) -> None:
     assert (await client.answer(stream_id)).status == 501
 
 
-async def test_websocket_closed_by_the_server(client: PlainClient) -> None:
+async def test_the_server_can_close_a_websocket(client: PlainClient) -> None:
     ws = await client.websocket("/ws/close/4000")
     assert await ws.receive() == "bye"
     assert await ws.closing() == CloseConnection(code=4000, reason="closed with 4000")
@@ -268,14 +268,14 @@ async def test_websocket_closed_by_the_server(client: PlainClient) -> None:
     assert (answer.reset, b"closed with 1000" in answer.body) == (8, True)
 
 
-async def test_websocket_close_without_an_answer_is_bounded() -> None:
+async def test_a_close_without_an_answer_is_bounded_in_time() -> None:
     async with open_server(close_timeout=0.05) as server, open_plain_client(server) as client:
         ws = await client.websocket("/ws/close/1000")
         assert (await client.answer(ws.stream_id)).reset == 8
         assert server.stats.websockets_open == 0
 
 
-async def test_websocket_push_ping_silent_hang_reset(server: Server, client: PlainClient) -> None:
+async def test_websocket_routes_push_ping_and_stay_silent(server: Server, client: PlainClient) -> None:
     ws = await client.websocket("/ws/push/100/1000")
     assert [await ws.receive() for _ in range(100)] == [b"x" * 1000] * 100
     assert (await ws.closing()).code == 1000
@@ -306,14 +306,14 @@ async def test_websocket_push_ping_silent_hang_reset(server: Server, client: Pla
     await eventually(lambda: server.stats.extended_connects == 6)
 
 
-async def test_websocket_ended_without_a_close(server: Server, client: PlainClient) -> None:
+async def test_a_websocket_may_end_without_a_close(server: Server, client: PlainClient) -> None:
     ws = await client.websocket("/ws/echo")
     client.h2.end_stream(ws.stream_id)
     await client.until(lambda: ws.answer.ended)
     assert server.stats.websockets_open == 0
 
 
-async def test_websocket_that_breaks_the_protocol(client: PlainClient) -> None:
+async def test_an_invalid_websocket_frame_closes_with_1002(client: PlainClient) -> None:
     ws = await client.websocket("/ws/echo")
     await client.send(ws.stream_id, b"\x81\x05hello")  # a client's frame must be masked
     assert (await ws.closing()).code == 1002
@@ -321,7 +321,9 @@ async def test_websocket_that_breaks_the_protocol(client: PlainClient) -> None:
     assert (await client.get("/")).status == 200
 
 
-async def test_websocket_message_that_is_too_big(client: PlainClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_message_over_the_bound_closes_with_1009(
+    client: PlainClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("trio_h2ws.testing._routes.websocket.MAX_MESSAGE", 1000)
     ws = await client.websocket("/ws/echo")
     await ws.send("x" * 1000)
@@ -330,7 +332,7 @@ async def test_websocket_message_that_is_too_big(client: PlainClient, monkeypatc
     assert (await ws.closing()).code == 1009
 
 
-async def test_websocket_that_does_not_read_its_echo(client: PlainClient) -> None:
+async def test_a_websocket_that_does_not_read_is_held_back(client: PlainClient) -> None:
     ws = await client.websocket("/ws/echo")
     client.unread.add(ws.stream_id)
     sent = 0
@@ -342,7 +344,7 @@ async def test_websocket_that_does_not_read_its_echo(client: PlainClient) -> Non
     assert (await client.get("/")).status == 200
 
 
-async def test_verbs_for_websockets(server: Server, client: PlainClient) -> None:
+async def test_verbs_reach_every_websocket(server: Server, client: PlainClient) -> None:
     sockets = [await client.websocket("/ws/echo") for _ in range(3)]
     assert len(server.websockets) == 3
     server.broadcast("all")
@@ -354,7 +356,7 @@ async def test_verbs_for_websockets(server: Server, client: PlainClient) -> None
     assert server.websockets == []
 
 
-async def test_settings() -> None:
+async def test_settings_are_sent_and_updated() -> None:
     codes = SettingCodes
     async with open_server(settings={codes.MAX_CONCURRENT_STREAMS: 3, 0x42: 7}) as server:
         async with open_plain_client(server) as client:
@@ -370,7 +372,7 @@ async def test_settings() -> None:
             assert client.settings[codes.MAX_CONCURRENT_STREAMS] == 5
 
 
-async def test_without_extended_connect() -> None:
+async def test_extended_connect_can_be_switched_off() -> None:
     async with open_server(extended_connect=False) as server, open_plain_client(server) as client:
         await client.get("/")
         assert SettingCodes.ENABLE_CONNECT_PROTOCOL not in client.settings
@@ -379,7 +381,7 @@ async def test_without_extended_connect() -> None:
         assert server.stats.extended_connects == 1
 
 
-async def test_a_window_of_zero_gets_its_credit_later() -> None:
+async def test_a_window_of_zero_gets_credit_later() -> None:
     async with open_server(settings={SettingCodes.INITIAL_WINDOW_SIZE: 0}) as server:
         async with open_plain_client(server) as client:
             await client.until(lambda: client.settings)
@@ -388,14 +390,14 @@ async def test_a_window_of_zero_gets_its_credit_later() -> None:
             assert len((await client.answer(stream_id)).body) == 300_000
 
 
-async def test_delayed_settings() -> None:
+async def test_settings_can_be_delayed() -> None:
     async with open_server(settings_delay=0.1) as server, open_plain_client(server) as client:
         before = trio.current_time()
         await client.until(lambda: client.settings)
         assert trio.current_time() - before >= 0.09
 
 
-async def test_goaway(server: Server, client: PlainClient) -> None:
+async def test_goaway_ends_the_streams_above(server: Server, client: PlainClient) -> None:
     first = client.start("/stream/2/10?delay=0.05")
     second = client.start("/hang")
     await client.until(lambda: client.answers[first].body)
@@ -432,7 +434,7 @@ async def test_drain_finishes_what_is_in_flight(server: Server) -> None:
     assert wire.index(b"\2" * 10) > wire.index(goaway + bytes.fromhex("00000001"))
 
 
-async def test_freeze_and_abort(server: Server, client: PlainClient) -> None:
+async def test_freeze_inject_and_abort_work(server: Server, client: PlainClient) -> None:
     await client.get("/")
     server.freeze()
     with trio.move_on_after(0.05) as scope:
@@ -461,7 +463,7 @@ async def test_a_broken_client_ends_only_its_own_connection(server: Server) -> N
     assert len(server.stats.protocol_errors) == 1
 
 
-async def test_a_bug_of_the_server_is_kept(
+async def test_a_bug_of_the_server_is_recorded(
     client: PlainClient, monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> None:
     def boom(exchange: object) -> None:
@@ -474,7 +476,9 @@ async def test_a_bug_of_the_server_is_kept(
     server.stats.errors.clear()
 
 
-async def test_a_flood_of_pings(client: PlainClient, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+async def test_a_flood_of_pings_ends_the_connection(
+    client: PlainClient, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
     monkeypatch.setattr("trio_h2ws.testing._http2.connection.MAX_OWED", 10_000)
     for _ in range(1000):
         client.h2.ping(b"12345678")
@@ -492,7 +496,7 @@ async def test_padding_is_credited(client: PlainClient) -> None:
     assert json.loads((await client.answer(stream_id)).body)["bytes"] == 500_000
 
 
-async def test_garbage_and_hangups(server: Server) -> None:
+async def test_garbage_and_hang_ups_are_survived(server: Server) -> None:
     for data in (b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100, b"PRI", b""):
         transport = await server.open_stream()
         if data:
@@ -505,7 +509,7 @@ async def test_garbage_and_hangups(server: Server) -> None:
         assert (await client.get("/")).status == 200
 
 
-async def test_a_thousand_websockets_and_a_download() -> None:
+async def test_a_thousand_websockets_work_beside_a_download() -> None:
     async with (
         open_server(settings={SettingCodes.MAX_CONCURRENT_STREAMS: 2000}) as server,
         open_plain_client(server) as client,

@@ -12,7 +12,7 @@ from trio_h2ws.testing import open_server
 from trio_h2ws.testing._routes import http as _routes
 
 
-async def test_without_http1_in_alpn() -> None:
+async def test_http1_is_refused_when_alpn_lacks_it() -> None:
     async with open_server() as server:
         context = server.ssl_context
         assert context is not None
@@ -25,7 +25,7 @@ async def test_without_http1_in_alpn() -> None:
         await trio.aclose_forcefully(tls)
 
 
-async def test_the_authority_is_the_servers_own() -> None:
+async def test_each_server_has_its_own_authority() -> None:
     async with open_server() as server:
         assert server.ca_pem is not None
         context = ssl.create_default_context(cadata=server.ca_pem.decode())
@@ -51,7 +51,7 @@ async def test_the_users_exception_comes_out_bare() -> None:
 
 
 @pytest.mark.parametrize("ending", ["normal", "exception", "cancelled"])
-async def test_it_ends_bare_when_it_is_cancelled_too(ending: str) -> None:
+async def test_a_cancelled_block_ends_without_a_group(ending: str) -> None:
     with trio.CancelScope() as scope:
         async with open_server() as server, open_plain_client(server) as client:
             await client.get("/")
@@ -79,6 +79,6 @@ async def test_a_keyboard_interrupt_in_the_server_comes_out_bare(monkeypatch: py
 
 
 @pytest.mark.parametrize("wrong", [-1, 100, 199, 600, "reset"])
-def test_what_websocket_over_http2_can_not_be(wrong: int | str) -> None:
+def test_an_invalid_websocket_over_http2_is_refused(wrong: int | str) -> None:
     with pytest.raises(ValueError, match="websocket_over_http2"):
         open_server(websocket_over_http2=wrong)  # type: ignore[arg-type]

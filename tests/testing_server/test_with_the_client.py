@@ -37,7 +37,7 @@ def open_client(server: Server, **options: Any) -> trio_h2ws._client._OpenClient
     )
 
 
-async def test_the_library_over_http1(server: Server) -> None:
+async def test_the_client_works_over_http1(server: Server) -> None:
     async with open_client(server, http2="never") as client:
         response = await client.get("/")
         assert (response.status, response.http_version) == (200, "HTTP/1.1")
@@ -60,7 +60,7 @@ async def test_the_library_over_http1(server: Server) -> None:
     assert server.stats.protocol_errors == []
 
 
-async def test_the_library_chooses(server: Server) -> None:
+async def test_the_client_chooses_http2_inside_tls(server: Server) -> None:
     https = server.url.startswith("https")
     async with open_client(server) as client:
         version = (await client.get("/")).http_version
@@ -73,7 +73,7 @@ async def test_the_library_chooses(server: Server) -> None:
         assert (await client.get("/")).http_version == "HTTP/2"
 
 
-async def test_the_library_where_there_is_no_http2() -> None:
+async def test_the_client_uses_http1_where_there_is_no_http2() -> None:
     async with open_server(alpn=("http/1.1",)) as server, open_client(server) as client:
         assert (await client.get("/")).http_version == "HTTP/1.1"
         async with client.websocket(f"{server.ws_url}/ws/echo") as ws:
@@ -82,7 +82,7 @@ async def test_the_library_where_there_is_no_http2() -> None:
             await client.get("/", http2="require")
 
 
-async def test_the_library_without_extended_connect() -> None:
+async def test_websockets_use_http1_without_extended_connect() -> None:
     async with open_server(alpn=ALPN, extended_connect=False) as server, open_client(server) as client:
         assert (await client.get("/")).http_version == "HTTP/2"
         async with client.websocket(f"{server.ws_url}/ws/echo") as ws:
@@ -91,7 +91,7 @@ async def test_the_library_without_extended_connect() -> None:
 
 
 @pytest.mark.parametrize("over_http2", ["silent", 421, 501, 2, 13])
-async def test_the_library_falls_back(over_http2: int | str, autojump_clock: trio.abc.Clock) -> None:
+async def test_websockets_fall_back_to_http1(over_http2: int | str, autojump_clock: trio.abc.Clock) -> None:
     async with open_server(alpn=ALPN, memory=True, websocket_over_http2=over_http2) as server:  # type: ignore[arg-type]
         async with open_client(server) as client:
             async with client.websocket(f"{server.ws_url}/ws/echo") as ws:

@@ -10,7 +10,7 @@ import trio_h2ws
 from toolkit import bystanders, frames, scripted_peer
 
 
-async def test_a_dialogue() -> None:
+async def test_a_peer_answers_a_request() -> None:
     # The peer writes SETTINGS, acknowledges ours and answers our first PING by itself.
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.post, "/a?b=c", content=b"hello", headers={"x-mine": "yes"})
@@ -34,7 +34,7 @@ async def test_a_dialogue() -> None:
     await peer.expect_eof()
 
 
-async def test_every_byte_by_hand() -> None:
+async def test_every_byte_can_be_written_by_hand() -> None:
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
         peer.auto_ack = peer.auto_pong = False
         call = peer.call(client.get, "/")
@@ -70,7 +70,7 @@ async def test_a_call_can_be_cancelled() -> None:
         assert call.cancelled
 
 
-async def test_a_websocket() -> None:
+async def test_a_peer_accepts_a_websocket() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/feed")
         theirs = await peer.accept_websocket()
@@ -102,7 +102,7 @@ async def test_another_peer_takes_the_next_dial() -> None:
         assert peer.dials == 2
 
 
-async def test_a_server_of_few_words() -> None:
+async def test_a_peer_can_serve_by_itself() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.serve()
         assert (await client.put("/name", content=b"=body")).content == b"/name=body"
@@ -111,7 +111,7 @@ async def test_a_server_of_few_words() -> None:
             assert await ws.receive() == "again"
 
 
-async def test_bystanders() -> None:
+async def test_bystanders_notice_nothing() -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client):
         call = peer.call(client.get, "/fault")
         await peer.rst(await peer.expect_headers())
@@ -119,14 +119,14 @@ async def test_bystanders() -> None:
 
 
 @pytest.mark.parametrize("transport", ["memory", "lockstep", "socket", "tls"])
-async def test_transports(transport: str) -> None:
+async def test_a_peer_works_on_every_transport(transport: str) -> None:
     async with scripted_peer(transport=transport) as peer, peer.open_client() as client:  # type: ignore[arg-type]
         peer.serve()
         assert (await client.get("/x")).content == b"/x"
     await peer.expect_goaway(0)
 
 
-async def test_a_peer_that_does_not_read() -> None:
+async def test_a_peer_can_stop_reading() -> None:
     async with scripted_peer(transport="lockstep") as peer, peer.open_client() as client:
         peer.serve()
         await client.get("/x")
@@ -138,7 +138,7 @@ async def test_a_peer_that_does_not_read() -> None:
         assert (await client.get("/z")).content == b"/z"
 
 
-async def test_an_expectation_that_fails_says_what_came() -> None:
+async def test_a_failed_expectation_shows_what_came() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.call(client.get, "/")
         await peer.expect_headers()

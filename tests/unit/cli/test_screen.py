@@ -13,10 +13,10 @@ def test_above_makes_room_for_what_a_terminal_wraps() -> None:
     assert above("a\n\n\nb", "a\n\n\nb", 10, 24) == "\x1b7\n\n\n\n\x1b[4A\x1b[4L\ra\n\n\nb\x1b8\x1b[4B"
 
 
-def test_above_when_the_screen_is_too_small() -> None:
+def test_above_clears_a_screen_that_is_too_small() -> None:
     assert above("1\n2\n3", "1\n2\n3", 10, 3) == "\r\x1b[K1\n2\n3\n> "
 
 
-def test_hex_of_a_long_message() -> None:
+def test_hex_of_a_long_message_is_cut() -> None:
     assert hex_of(bytes(3), 2) == "binary, 3 bytes: 00 00 …"
     assert hex_of(bytes(2), None) == "binary, 2 bytes: 00 00"

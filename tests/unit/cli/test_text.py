@@ -11,5 +11,5 @@ from trio_h2ws._cli.demo.text import amount
     ("number", "text"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (99_960, "100 kB"), (999_600, "1.0 MB"), (5 * 10**9, "5.0 GB")],
 )
-def test_amount(number: int, text: str) -> None:
+def test_an_amount_has_a_readable_unit(number: int, text: str) -> None:
     assert amount(number) == text

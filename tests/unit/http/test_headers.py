@@ -12,7 +12,7 @@ from trio_h2ws._http.headers import prepare, prepare_trailers
 HEADERS = Headers([(b"Content-Type", b"text/plain"), (b"set-cookie", b"a"), (b"set-cookie", b"b"), (b"x", b"\xe9")])
 
 
-def test_reading() -> None:
+def test_headers_can_be_read_like_a_mapping() -> None:
     assert HEADERS["content-type"] == HEADERS["CONTENT-TYPE"] == "text/plain"
     assert HEADERS["set-cookie"] == "a, b"
     assert HEADERS.get_all("Set-Cookie") == ["a", "b"]
@@ -32,7 +32,7 @@ def test_reading() -> None:
         HEADERS["missing"]
 
 
-def test_equality_and_repr() -> None:
+def test_equality_ignores_the_case_of_names() -> None:
     assert Headers([(b"A", b"1")]) == Headers([(b"a", b"1")])
     assert Headers([(b"a", b"1")]) != Headers([(b"a", b"2")])
     assert Headers() != []
@@ -53,7 +53,7 @@ def test_equality_and_repr() -> None:
         (Headers([(b"x", b"\xe9")]), [(b"x", b"\xe9")]),
     ],
 )
-def test_preparing(given: Any, fields: Any) -> None:
+def test_names_are_lowered_and_values_encoded(given: Any, fields: Any) -> None:
     assert prepare(given) == fields
 
 
@@ -77,7 +77,7 @@ def test_preparing(given: Any, fields: Any) -> None:
         {"proxy-connection": "x"},
     ],
 )
-def test_what_may_not_be_sent(given: Any) -> None:
+def test_invalid_fields_are_refused(given: Any) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         prepare(given)
 
@@ -85,7 +85,7 @@ def test_what_may_not_be_sent(given: Any) -> None:
 @pytest.mark.parametrize(
     "given", ["x: y", b"x", ["x"], [("x",)], [("a", "b", "c")], {"x": 7}, {7: "x"}, [7], {"x": None}]
 )
-def test_what_are_no_headers(given: Any) -> None:
+def test_values_of_another_type_are_refused(given: Any) -> None:
     with pytest.raises(TypeError):
         prepare(given)
 
@@ -115,24 +115,24 @@ def test_what_are_no_headers(given: Any) -> None:
         "[fe80::1%25eth0]",
     ],
 )
-def test_a_host_that_is_none_was_sent(value: str) -> None:
+def test_an_invalid_host_is_refused(value: str) -> None:
     for given in (value, value.encode()):
         with pytest.raises(ValueError, match=r"header 'Host'"):
             prepare([("Host", given)])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("value", ["a", "A.Test:8080", "a.test.", "[::1]", "[::1]:443", "_x.test", "127.0.0.1", "a:"])
-def test_a_host_that_is_one(value: str) -> None:
+def test_a_valid_host_is_sent(value: str) -> None:
     assert prepare({"Host": value}) == [(b"host", value.encode())]
 
 
-def test_of_two_hosts_one_was_dropped_in_silence() -> None:
+def test_two_hosts_are_refused() -> None:
     with pytest.raises(ValueError, match="Host"):
         prepare([("Host", "a"), (b"HOST", b"a")])
 
 
 @pytest.mark.parametrize("name", ["te", "Te", "TE", b"te", b"Te", "tE"])
-def test_a_te_in_capitals_was_not_looked_at(name: str) -> None:
+def test_te_is_checked_in_any_case(name: str) -> None:
     assert prepare([(name, "Trailers")]) == [(b"te", b"Trailers")]
     for value in ("gzip", "trailers, gzip", ""):
         with pytest.raises(ValueError, match="trailers"):
@@ -159,19 +159,19 @@ def test_a_te_in_capitals_was_not_looked_at(name: str) -> None:
         "range",
     ],
 )
-def test_a_trailer_that_belongs_in_front_was_sent(name: str) -> None:
+def test_fields_that_must_precede_the_body_are_refused(name: str) -> None:
     """RFC 9110, section 6.5.1: who reads it behind the body has acted without it."""
     with pytest.raises(ValueError, match=r"trailers.*6\.5\.1"):
         prepare_trailers({name: "trailers" if name == "Te" else "1"})
 
 
-def test_trailers() -> None:
+def test_other_trailers_are_sent() -> None:
     assert prepare_trailers({"X-Sum": "1", "grpc-status": "0"}) == [(b"x-sum", b"1"), (b"grpc-status", b"0")]
     with pytest.raises(ValueError):  # noqa: PT011
         prepare_trailers({"connection": "close"})
 
 
-def test_half_a_character() -> None:
+def test_a_surrogate_is_a_value_error() -> None:
     """It was a UnicodeEncodeError that named no header."""
     for given in ({"x": "\ud800"}, {"x\udc80": "y"}):
         with pytest.raises(ValueError, match=r"header .*x") as caught:
@@ -179,6 +179,6 @@ def test_half_a_character() -> None:
         assert type(caught.value) is ValueError
 
 
-def test_a_number_is_no_headers() -> None:
+def test_a_number_is_not_headers() -> None:
     with pytest.raises(TypeError, match="headers must be"):
         prepare(7)  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ LONGEST_NAME = ".".join([LONGEST_LABEL] * 3 + ["a" * 61])
         ("a<b", "not a host name"),
     ],
 )
-def test_a_name_that_no_resolver_takes_was_dialled(host: str, reason: str) -> None:
+def test_a_name_that_no_resolver_takes_is_refused(host: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as caught:
         parse_url(f"https://{host}/")
     assert type(caught.value) is ValueError
@@ -43,18 +43,18 @@ def test_a_name_that_no_resolver_takes_was_dialled(host: str, reason: str) -> No
 @pytest.mark.parametrize(
     "host", [LONGEST_LABEL, LONGEST_NAME, LONGEST_NAME + ".", "a_b.test", "-a", "xn--a", "1.2.3.4"]
 )
-def test_what_a_resolver_takes(host: str) -> None:
+def test_a_name_that_a_resolver_takes_is_accepted(host: str) -> None:
     assert parse_url(f"https://{host}/").origin.host == host.rstrip(".")
 
 
 @pytest.mark.parametrize("netloc", ["[::1]x", "[::1]x:80", "x[::1]", "[::1][::1]", "[::1]]", "[[::1]]"])
-def test_what_stood_beside_the_brackets_was_ignored(netloc: str) -> None:
+def test_text_beside_the_brackets_is_refused(netloc: str) -> None:
     with pytest.raises(ValueError, match="URL"):
         parse_url(f"http://{netloc}/")
 
 
 @pytest.mark.parametrize("host", ["v1.a", "1.2.3.4", "a.test", ""])
-def test_brackets_are_for_ipv6_alone(host: str) -> None:
+def test_brackets_are_only_for_ipv6(host: str) -> None:
     """`[v1.a]` was dialled as the name v1.a."""
     with pytest.raises(ValueError, match="URL"):
         parse_url(f"http://[{host}]/")
@@ -67,13 +67,13 @@ def test_a_zone_stays_on_this_machine() -> None:
         assert (url.origin, url.authority) == (Origin("http", "fe80::1%Eth0", 8080), b"[fe80::1]:8080")
 
 
-def test_a_backslash_hid_the_host() -> None:
+def test_a_backslash_is_refused() -> None:
     """A browser goes to good.test with this, and we went to evil.test."""
     with pytest.raises(ValueError, match="backslash"):
         parse_url("http://good.test\\@evil.test/")
 
 
-def test_half_a_character() -> None:
+def test_a_surrogate_in_a_url_is_a_value_error() -> None:
     """It was a UnicodeEncodeError that named no URL."""
     for url in ("http://a.test/\ud800", "http://a.test/?\ud800", "http://\ud800.test/", "http://\ud800@a.test/"):
         with pytest.raises(ValueError, match="URL") as caught:
@@ -97,7 +97,7 @@ def test_half_a_character() -> None:
         ("１２７.0.0.1", "127.0.0.1"),
     ],
 )
-def test_a_name_went_elsewhere_than_with_a_browser(host: str, dialled: str) -> None:
+def test_an_international_name_is_mapped_as_browsers_do(host: str, dialled: str) -> None:
     url = parse_url(f"https://{host}/")
     assert (url.origin.host, url.authority) == (dialled, dialled.encode())
 
@@ -105,18 +105,18 @@ def test_a_name_went_elsewhere_than_with_a_browser(host: str, dialled: str) -> N
 @pytest.mark.parametrize(
     "host", ["☃.net", "ü\u2028.test", "a\u200d.test", "ü..test", "ä" * 300, "\u00ad", "א1a.test", "a_ü.test"]
 )
-def test_what_is_no_name_in_any_script(host: str) -> None:
+def test_an_invalid_international_name_is_refused(host: str) -> None:
     with pytest.raises(ValueError, match="URL") as caught:
         parse_url(f"https://{host}/")
     assert type(caught.value) is ValueError
 
 
-def test_only_the_labels_of_other_scripts_are_changed() -> None:
+def test_only_international_labels_are_changed() -> None:
     """No IDNA knows an underscore, and many names in the DNS begin with one."""
     assert parse_url("https://_x.bücher.test/").origin.host == "_x.xn--bcher-kva.test"
 
 
-def test_who_needs_no_idna_does_not_load_its_tables() -> None:
+def test_ascii_hosts_do_not_load_idna_tables() -> None:
     program = """
 import sys
 from trio_h2ws._http.url import parse_url

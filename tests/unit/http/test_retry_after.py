@@ -36,7 +36,7 @@ def headers(value: str) -> trio_h2ws.Headers:
     ],
 )
 @pytest.mark.usefixtures("zone")
-def test_a_date_was_taken_for_local_time(form: str) -> None:
+def test_a_date_is_utc_in_every_form(form: str) -> None:
     seconds = retry_after(headers(time.strftime(form, time.gmtime(time.time() + 60))))
     assert seconds is not None
     assert 50 < seconds <= 60
@@ -64,9 +64,9 @@ def test_a_date_was_taken_for_local_time(form: str) -> None:
         ("Sat, 01 Jan 0001 00:00:00 +2359", 0.0),
     ],
 )
-def test_values(value: str, seconds: float | None) -> None:
+def test_seconds_and_dates_are_read_and_others_ignored(value: str, seconds: float | None) -> None:
     assert retry_after(headers(value)) == seconds
 
 
-def test_none() -> None:
+def test_a_missing_header_gives_none() -> None:
     assert retry_after(trio_h2ws.Headers()) is None

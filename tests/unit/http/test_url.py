@@ -47,7 +47,9 @@ from trio_h2ws._http.url import Origin, parse_url
         ("  https://example.org/  ", ("https", "example.org", 443), b"example.org", b"/"),
     ],
 )
-def test_urls(url: str, origin: tuple[str, str, int], authority: bytes, target: bytes) -> None:
+def test_a_url_gives_origin_authority_and_target(
+    url: str, origin: tuple[str, str, int], authority: bytes, target: bytes
+) -> None:
     parsed = parse_url(url)
     assert parsed.origin == Origin(*origin)
     assert (parsed.authority, parsed.target) == (authority, target)
@@ -75,12 +77,12 @@ def test_urls(url: str, origin: tuple[str, str, int], authority: bytes, target: 
         "https://exa<mple.org/",
     ],
 )
-def test_no_urls(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         parse_url(url)
 
 
-def test_no_string() -> None:
+def test_bytes_are_refused() -> None:
     with pytest.raises(TypeError):
         parse_url(b"https://example.org/")  # type: ignore[arg-type]
 
@@ -104,12 +106,12 @@ def test_no_string() -> None:
         ("https://example.org/a/", "//other.test/x", "https://other.test/x"),
     ],
 )
-def test_relative_to_a_base(base: str, url: str, expected: str) -> None:
+def test_a_url_is_joined_to_its_base(base: str, url: str, expected: str) -> None:
     joined, absolute = parse_url(url, base), parse_url(expected)
     assert joined[1:] == absolute[1:]
 
 
-def test_user_and_password() -> None:
+def test_user_and_password_become_authorization() -> None:
     assert parse_url("https://user:p%40ss@example.org/").authorization == b"Basic dXNlcjpwQHNz"
     assert parse_url("https://user@example.org/").authorization == b"Basic dXNlcjo="
     parsed = parse_url("https://example.org/@x")
@@ -117,6 +119,6 @@ def test_user_and_password() -> None:
     assert parse_url("https://user:pw@example.org/").authority == b"example.org"
 
 
-def test_an_origin_as_text() -> None:
+def test_an_origin_as_text_omits_the_default_port() -> None:
     assert str(parse_url("wss://example.org/x").origin) == "https://example.org"
     assert str(parse_url("https://[::1]:8443/").origin) == "https://[::1]:8443"

@@ -88,12 +88,12 @@ THROUGH = [
 
 
 @pytest.mark.parametrize(("no_proxy", "url"), DIRECT)
-def test_what_is_named(no_proxy: str, url: str) -> None:
+def test_a_named_host_bypasses_the_proxy(no_proxy: str, url: str) -> None:
     origin = parse_url(url).origin
     assert bypasses(no_proxy, origin.host, origin.port)
 
 
 @pytest.mark.parametrize(("no_proxy", "url"), THROUGH)
-def test_what_is_not_named(no_proxy: str, url: str) -> None:
+def test_a_near_miss_uses_the_proxy(no_proxy: str, url: str) -> None:
     origin = parse_url(url).origin
     assert not bypasses(no_proxy, origin.host, origin.port)

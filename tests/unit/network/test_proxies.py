@@ -30,7 +30,7 @@ GOOD = [
 
 
 @pytest.mark.parametrize(("url", "proxy"), GOOD)
-def test_what_a_url_says(url: str, proxy: Proxy) -> None:
+def test_a_proxy_url_is_parsed(url: str, proxy: Proxy) -> None:
     assert parse_proxy(url) == proxy
 
 
@@ -65,7 +65,7 @@ WITH_PASSWORD = [
 
 @pytest.mark.parametrize("url", WITH_PASSWORD)
 @pytest.mark.parametrize("environment", [False, True])
-def test_no_error_tells_the_password(url: str, environment: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_error_reveals_the_password(url: str, environment: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="proxy") as caught:
         if environment:
             monkeypatch.setenv("HTTPS_PROXY", url)
@@ -100,7 +100,7 @@ def test_errors_say_what_to_do(url: str, said: str) -> None:
         parse_proxy(url)
 
 
-def test_nothing_shows_the_password() -> None:
+def test_str_and_repr_hide_the_password() -> None:
     choice = ProxyChoice(parse_proxy("http://user:secret@[::1]:1"), True)
     assert str(choice.proxy) == "http://[::1]:1"
     assert "secret" not in repr(choice)

@@ -11,9 +11,7 @@ from trio_h2ws._network.tls import default_context
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there, the system's own verifier decides")
-def test_without_a_store_of_the_system_there_is_certifis(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
-) -> None:
+def test_certifi_is_used_without_a_system_store(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     import certifi
 
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
@@ -22,8 +20,6 @@ def test_without_a_store_of_the_system_there_is_certifis(
     assert context.cert_store_stats()["x509_ca"] == certifi.contents().count("BEGIN CERTIFICATE")
 
 
-def test_the_keys_are_logged_if_the_environment_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
-) -> None:
+def test_sslkeylogfile_sets_the_key_log(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
     assert default_context().keylog_filename == str(tmp_path / "keys.log")

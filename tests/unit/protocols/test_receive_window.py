@@ -5,7 +5,7 @@ from __future__ import annotations
 from trio_h2ws._protocols.receive_window import ReceiveWindow
 
 
-def test_credit_comes_when_half_is_owed() -> None:
+def test_credit_is_due_when_half_is_owed() -> None:
     window = ReceiveWindow(1000, 0)
     assert window.receive(600)
     assert not window.consume(499)
@@ -14,14 +14,14 @@ def test_credit_comes_when_half_is_owed() -> None:
     assert (window.left, window.owed, window.size) == (900, 0, 1000)
 
 
-def test_what_is_received_beyond_the_window() -> None:
+def test_data_beyond_the_window_is_refused() -> None:
     window = ReceiveWindow(10, 0)
     assert window.receive(10)
     assert window.receive(0)
     assert not window.receive(1)
 
 
-def test_a_window_of_one_byte() -> None:
+def test_a_window_of_one_byte_works() -> None:
     window = ReceiveWindow(1, 0)
     for _ in range(5):
         assert window.receive(1)
@@ -29,7 +29,7 @@ def test_a_window_of_one_byte() -> None:
         assert window.credit(1, 0, 1) == 1
 
 
-def test_it_grows_when_half_of_it_was_read_within_two_round_trips() -> None:
+def test_a_window_grows_when_half_is_read_in_two_round_trips() -> None:
     window = ReceiveWindow(1000, 0)
     window.receive(500)
     window.consume(500)
@@ -41,7 +41,7 @@ def test_it_grows_when_half_of_it_was_read_within_two_round_trips() -> None:
     assert window.size == 2000
 
 
-def test_it_grows_to_its_bound_and_not_beyond() -> None:
+def test_a_window_grows_to_its_bound_and_not_beyond() -> None:
     window = ReceiveWindow(1000, 0)
     for _ in range(5):
         window.receive(window.size // 2)
@@ -50,7 +50,7 @@ def test_it_grows_to_its_bound_and_not_beyond() -> None:
     assert window.size == window.left == 3000
 
 
-def test_nothing_grows_while_the_round_trip_is_not_known() -> None:
+def test_a_window_does_not_grow_before_the_first_round_trip() -> None:
     window = ReceiveWindow(1000, 5)
     window.receive(500)
     window.consume(500)

@@ -19,7 +19,7 @@ def spent(allowance: TokenBucket) -> int:
     return count
 
 
-def test_a_burst_and_what_time_gives_back() -> None:
+def test_time_refills_the_bucket_up_to_the_burst() -> None:
     clock = Clock()
     allowance = TokenBucket(10, 2, clock)
     assert spent(allowance) == 10
@@ -29,7 +29,7 @@ def test_a_burst_and_what_time_gives_back() -> None:
     assert spent(allowance) == 10
 
 
-def test_useful_frames_give_back_and_no_more_than_the_burst() -> None:
+def test_useful_frames_refill_the_bucket_up_to_the_burst() -> None:
     allowance = TokenBucket(10, 0, Clock())
     for _ in range(10):
         assert allowance.spend()
@@ -40,7 +40,7 @@ def test_useful_frames_give_back_and_no_more_than_the_burst() -> None:
     assert spent(allowance) == 10
 
 
-def test_a_rate_below_the_bound_never_runs_dry() -> None:
+def test_a_rate_below_the_bound_never_empties_the_bucket() -> None:
     clock = Clock()
     allowance = TokenBucket(10, 2, clock)
     for _ in range(1000):
@@ -48,7 +48,7 @@ def test_a_rate_below_the_bound_never_runs_dry() -> None:
         assert allowance.spend()
 
 
-def test_a_rate_over_the_bound_does() -> None:
+def test_a_rate_over_the_bound_empties_the_bucket() -> None:
     clock = Clock()
     allowance = TokenBucket(10, 2, clock)
     count = 0

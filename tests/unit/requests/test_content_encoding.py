@@ -45,12 +45,12 @@ def raw_deflate(data: bytes) -> bytes:
         ("gzip, br", BODY),
     ],
 )
-def test_encodings(encoding: str, data: bytes) -> None:
+def test_known_encodings_are_decoded(encoding: str, data: bytes) -> None:
     assert undo(encoding, data) == BODY
     assert undo(encoding, *(data[at : at + 1] for at in range(len(data)))) == BODY
 
 
-def test_pieces_are_bounded() -> None:
+def test_decoded_pieces_are_bounded() -> None:
     decoder = Decoder("gzip")
     sizes = [len(piece) for piece in decoder.feed(gzip.compress(bytes(10_000_000)))]
     assert max(sizes) <= 256 * 1024
@@ -58,18 +58,18 @@ def test_pieces_are_bounded() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_what_is_not_encoded_so(encoding: str) -> None:
+def test_data_in_another_encoding_is_an_error(encoding: str) -> None:
     with pytest.raises(RemoteProtocolError):
         undo(encoding, b"plain text, and no more of it")
 
 
-def test_a_chain_is_bounded() -> None:
+def test_a_chain_of_encodings_is_bounded() -> None:
     Decoder("gzip, gzip")
     with pytest.raises(RemoteProtocolError):
         Decoder("gzip, gzip, gzip")
 
 
-def test_nothing() -> None:
+def test_an_empty_body_decodes_to_nothing() -> None:
     assert undo("gzip") == b""
     assert undo("gzip", b"") == b""
     assert undo("deflate", b"") == b""
@@ -97,24 +97,24 @@ def ways(data: bytes) -> Iterator[list[bytes]]:
 @pytest.mark.parametrize(
     "tail", [b"\0", b"\0" * 1000, b"\r\n", b"junk", b"\0\0junk", b"\x1f\x1f\x8b", b"\x1f\0", b"\x8b\x1f", b"\0\x1fx"]
 )
-def test_what_is_no_member_made_the_whole_body_an_error(tail: bytes) -> None:
+def test_bytes_after_the_last_member_are_ignored(tail: bytes) -> None:
     for parts in ways(WHOLE + tail):
         assert undo_all("gzip", *parts) == BODY
 
 
 @pytest.mark.parametrize("between", [b"", b"\0", b"\0" * 100])
-def test_members(between: bytes) -> None:
+def test_all_members_are_decoded(between: bytes) -> None:
     for parts in ways(WHOLE + between + gzip.compress(b"more") + between):
         assert undo_all("gzip", *parts) == BODY + b"more"
 
 
-def test_a_member_behind_junk_is_junk() -> None:
+def test_a_member_after_junk_is_ignored() -> None:
     for parts in ways(WHOLE + b"junk" + gzip.compress(b"more")):
         assert undo_all("gzip", *parts) == BODY
 
 
 @pytest.mark.parametrize("between", [b"", b"\0\0"])
-def test_a_member_that_was_cut_is_an_error_however_early(between: bytes) -> None:
+def test_a_truncated_member_is_an_error(between: bytes) -> None:
     second = gzip.compress(b"more")
     for cut in range(1, len(second)):
         for parts in ways(WHOLE + between + second[:cut]):
@@ -122,7 +122,7 @@ def test_a_member_that_was_cut_is_an_error_however_early(between: bytes) -> None
                 undo_all("gzip", *parts)
 
 
-def test_a_member_that_is_broken_is_an_error() -> None:
+def test_a_corrupt_member_is_an_error() -> None:
     second = bytearray(gzip.compress(b"more"))
     second[-6] ^= 1  # its checksum
     for parts in ways(WHOLE + bytes(second)):
@@ -130,14 +130,14 @@ def test_a_member_that_is_broken_is_an_error() -> None:
             undo_all("gzip", *parts)
 
 
-def test_the_first_member_must_be_one() -> None:
+def test_a_body_must_begin_with_a_member() -> None:
     for data in (b"\0" + WHOLE, b"junk", b"\0\0"):
         with pytest.raises(RemoteProtocolError):
             undo_all("gzip", data)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_what_follows_was_kept_in_memory(encoding: str) -> None:
+def test_ignored_bytes_are_not_kept(encoding: str) -> None:
     """zlib keeps what is fed to a stream that is at its end: a body without end would have filled the memory."""
     decoder = Decoder(encoding)
     data = WHOLE if encoding == "gzip" else zlib.compress(BODY)
@@ -149,7 +149,7 @@ def test_what_follows_was_kept_in_memory(encoding: str) -> None:
     decoder.finish()
 
 
-def test_many_empty_members_took_the_square_of_their_number() -> None:
+def test_many_empty_members_take_linear_time() -> None:
     """Each step copied the whole rest: six megabytes took a quarter of a minute, and nothing else ran meanwhile."""
     data = gzip.compress(b"") * 300_000
     start = time.perf_counter()

@@ -14,7 +14,7 @@ from trio_h2ws._protocols.engine import RequestHead
 OK = frames.literals([(":status", "200")])
 
 
-def test_the_preface() -> None:
+def test_the_preface_precedes_settings_and_window_update() -> None:
     recorder = Recorder(settings=None)
     assert recorder.preface.startswith(frames.PREFACE)
     settings, window = parse(recorder.preface[len(frames.PREFACE) :])
@@ -24,12 +24,12 @@ def test_the_preface() -> None:
     assert window.window_increment == trio_h2ws.Limits().connection_window - 65_535
 
 
-def test_no_window_update_for_the_smallest_connection_window() -> None:
+def test_the_smallest_window_needs_no_window_update() -> None:
     recorder = Recorder(trio_h2ws.Limits(connection_window=65_535), settings=None)
     assert len(parse(recorder.preface[len(frames.PREFACE) :])) == 1
 
 
-def test_an_exchange() -> None:
+def test_a_whole_exchange_calls_each_hook_in_order() -> None:
     recorder = Recorder()
     stream = recorder.open()
     recorder.engine.receive(
@@ -52,14 +52,14 @@ def test_an_exchange() -> None:
     assert recorder.engine.data_received == 6
 
 
-def test_a_response_that_is_only_headers() -> None:
+def test_a_response_may_be_only_headers() -> None:
     recorder = Recorder()
     recorder.open()
     recorder.engine.receive(frames.headers(1, OK, end=True))
     assert recorder.heard() == [("response", 1, 200, []), ("free", 1), ("end", 1, None)]
 
 
-def test_half_closed_both_ways() -> None:
+def test_a_stream_stays_open_until_both_sides_end() -> None:
     recorder = Recorder()
     stream = recorder.open(end=False)
     recorder.engine.receive(frames.headers(1, OK, end=True))
@@ -72,7 +72,7 @@ def test_half_closed_both_ways() -> None:
     assert recorder.heard() == [("free", 1)]
 
 
-def test_ids_are_odd_and_grow() -> None:
+def test_stream_ids_are_odd_and_grow() -> None:
     recorder = Recorder()
     assert [recorder.open().id for _ in range(3)] == [1, 3, 5]
     assert not recorder.engine.exhausted
@@ -81,7 +81,7 @@ def test_ids_are_odd_and_grow() -> None:
     assert recorder.engine.exhausted
 
 
-def test_a_reset_of_ours() -> None:
+def test_reset_drops_queued_data_and_is_sent_once() -> None:
     recorder = Recorder()
     stream = recorder.open(end=False)
     recorder.engine.send(stream, b"dropped")
@@ -93,14 +93,14 @@ def test_a_reset_of_ours() -> None:
 
 
 @pytest.mark.parametrize(("code", "kind"), [(7, "RequestNotProcessed"), (8, "StreamReset"), (0, "StreamReset")])
-def test_a_reset_of_theirs(code: int, kind: str) -> None:
+def test_a_peers_reset_is_an_error_of_its_stream(code: int, kind: str) -> None:
     recorder = Recorder()
     recorder.open()
     recorder.engine.receive(frames.rst(1, code))
     assert [entry[:3] for entry in recorder.heard()] == [("free", 1), ("error", 1, kind)]
 
 
-def test_goaway_ends_the_streams_above() -> None:
+def test_goaway_ends_the_streams_above_its_last_id() -> None:
     recorder = Recorder()
     for _ in range(4):
         recorder.open()
@@ -121,7 +121,7 @@ def test_goaway_ends_the_streams_above() -> None:
     ]
 
 
-def test_pings_are_answered_and_answers_heard() -> None:
+def test_pings_are_answered_and_acks_reported() -> None:
     recorder = Recorder()
     recorder.take()
     recorder.engine.receive(frames.ping(b"12345678") + frames.ping(b"87654321", ack=True))
@@ -132,7 +132,7 @@ def test_pings_are_answered_and_answers_heard() -> None:
     assert recorder.heard() == [("ping ack", b"87654321")]
 
 
-def test_the_first_settings_decide_about_websockets() -> None:
+def test_only_the_first_settings_enable_extended_connect() -> None:
     for values, can in (({}, False), ({8: 0}, False), ({8: 1}, True)):
         recorder = Recorder(settings=frames.settings(values))
         assert recorder.engine.can_connect is can
@@ -141,14 +141,14 @@ def test_the_first_settings_decide_about_websockets() -> None:
     assert not recorder.engine.can_connect
 
 
-def test_max_streams() -> None:
+def test_max_streams_is_the_lower_of_both_bounds() -> None:
     recorder = Recorder(trio_h2ws.Limits(max_streams=50), settings=frames.settings({3: 100}))
     assert recorder.engine.max_streams == 50
     recorder.engine.receive(frames.settings({3: 7}))
     assert recorder.engine.max_streams == 7
 
 
-def test_settings_by_their_names() -> None:
+def test_peer_settings_are_shown_by_name() -> None:
     recorder = Recorder(settings=frames.settings({3: 7, 8: 1, 0xABCD: 5}))
     settings = recorder.engine.peer_settings()
     assert settings["MAX_CONCURRENT_STREAMS"] == 7
@@ -156,7 +156,7 @@ def test_settings_by_their_names() -> None:
     assert settings["0xabcd"] == 5
 
 
-def test_what_the_encoder_sends_is_understood() -> None:
+def test_a_large_header_block_can_be_decoded() -> None:
     import hpack
 
     recorder = Recorder()
@@ -179,7 +179,7 @@ def test_headers_larger_than_the_peer_allows_leave_no_trace() -> None:
     assert recorder.open().id == 1
 
 
-def test_abandoning_ends_every_stream_with_an_error_of_its_own() -> None:
+def test_abandon_ends_every_stream_with_a_new_error() -> None:
     recorder = Recorder()
     streams = [recorder.open() for _ in range(3)]
     errors = []
@@ -194,7 +194,7 @@ def test_abandoning_ends_every_stream_with_an_error_of_its_own() -> None:
     assert len({id(error) for error in errors}) == 3
 
 
-def test_a_connect_stream_takes_data_in_spite_of_a_content_length() -> None:
+def test_a_connect_stream_ignores_content_length() -> None:
     recorder = Recorder(settings=frames.settings({8: 1}))
     recorder.open(CONNECT, end=False)
     block = frames.literals([(":status", "200"), ("content-length", "0")])
@@ -202,7 +202,7 @@ def test_a_connect_stream_takes_data_in_spite_of_a_content_length() -> None:
     assert [entry[0] for entry in recorder.heard()] == ["response", "data"]
 
 
-def test_data_that_nobody_consumes_is_credited_to_the_connection_only() -> None:
+def test_unconsumed_data_is_credited_to_the_connection_only() -> None:
     limits = trio_h2ws.Limits(stream_window=100_000, connection_window=65_535)
     recorder = Recorder(limits)
     stream = recorder.open(greedy=False)
@@ -216,7 +216,7 @@ def test_data_that_nobody_consumes_is_credited_to_the_connection_only() -> None:
     assert (update.stream_id, update.window_increment) == (1, 60_000)
 
 
-def test_no_credit_for_a_stream_that_has_ended() -> None:
+def test_an_ended_stream_gets_no_credit() -> None:
     recorder = Recorder(trio_h2ws.Limits(stream_window=100))
     stream = recorder.open(greedy=False)
     recorder.engine.receive(frames.headers(1, OK) + frames.data(1, bytes(100), end=True))

@@ -18,11 +18,11 @@ def test_frames_are_cut_in_order() -> None:
     assert list(splitter.feed(b"\0\0\0\0\0\7x")) == [(0, 0, 7, b"x")]
 
 
-def test_the_reserved_bit_is_no_part_of_the_id() -> None:
+def test_the_reserved_bit_is_not_part_of_the_id() -> None:
     assert list(FrameSplitter().feed(frames.frame(0, 0, 1 | 1 << 31, b"x"))) == [(0, 0, 1, b"x")]
 
 
-def test_a_length_is_refused_before_its_payload_is_here() -> None:
+def test_a_frame_is_refused_by_its_length_alone() -> None:
     good = frames.frame(frames.PING, 0, 0, b"12345678")
     splitter = FrameSplitter()
     cut = splitter.feed(good + frames.header(16385, 0, 0, 1))
@@ -32,14 +32,14 @@ def test_a_length_is_refused_before_its_payload_is_here() -> None:
     assert caught.value.code == ErrorCode.FRAME_SIZE_ERROR
 
 
-def test_the_largest_frame_that_is_allowed() -> None:
+def test_a_frame_of_the_largest_size_is_accepted() -> None:
     data = frames.frame(0, 0, 1, bytes(16384))
     splitter = FrameSplitter()
     assert list(splitter.feed(data[:-1])) == []
     assert list(splitter.feed(data[-1:])) == [(0, 0, 1, bytes(16384))]
 
 
-def test_dripping_bytes_cost_no_copies_of_what_is_held() -> None:
+def test_bytes_that_drip_in_are_joined_once() -> None:
     splitter = FrameSplitter()
     data = frames.frame(0, 0, 1, bytes(16384))
     for byte in data[:-1]:
@@ -49,7 +49,7 @@ def test_dripping_bytes_cost_no_copies_of_what_is_held() -> None:
     assert list(splitter.feed(data[-1:])) == [(0, 0, 1, bytes(16384))]
 
 
-def test_frames_that_we_build() -> None:
+def test_hyperframe_reads_the_frames_that_we_build() -> None:
     rst, update, goaway = parse(
         frames.rst_stream(5, 8) + frames.window_update(7, 1000) + frames.goaway(3, 11, b"why")
     )
@@ -63,7 +63,7 @@ def test_frames_that_we_build() -> None:
 
 @pytest.mark.parametrize("end", [False, True])
 @pytest.mark.parametrize(("size", "count"), [(0, 1), (100, 1), (101, 2), (200, 2), (950, 10)])
-def test_a_header_block_goes_in_continuation_frames(size: int, count: int, end: bool) -> None:
+def test_a_large_header_block_uses_continuation_frames(size: int, count: int, end: bool) -> None:
     block = bytes(n % 256 for n in range(size))
     parsed = parse(frames.header_block(3, block, end, 100))
     assert len(parsed) == count
@@ -74,7 +74,7 @@ def test_a_header_block_goes_in_continuation_frames(size: int, count: int, end: 
     assert ("END_STREAM" in parsed[0].flags) is end
 
 
-def test_padding() -> None:
+def test_padding_is_stripped() -> None:
     assert frames.strip_padding(0, b"abc") == b"abc"
     assert frames.strip_padding(frames.PADDED, b"\2abc\0\0") == b"abc"
     assert frames.strip_padding(frames.PADDED, b"\0") == b""

@@ -12,7 +12,7 @@ def decode(decoder: hpack.Decoder, block: bytes) -> list[tuple[bytes, bytes]]:
     return [(bytes(name), bytes(value)) for name, value in decoder.decode(block, raw=True)]
 
 
-def test_the_same_fields_again_and_again() -> None:
+def test_repeated_fields_give_the_same_short_block() -> None:
     encoder, decoder = BlockEncoder(), hpack.Decoder()
     fields = [(b":method", b"GET"), (b"x-a", b"1"), (b"authorization", b"secret", True)]
     sizes = []
@@ -32,7 +32,7 @@ def test_a_secret_is_never_indexed() -> None:
     assert len(encoder.header_table.dynamic_entries) == 0
 
 
-def test_entries_that_were_evicted_are_not_referred_to() -> None:
+def test_an_evicted_entry_is_not_referred_to() -> None:
     encoder, decoder = BlockEncoder(), hpack.Decoder()
     for n in range(300):
         fields = [(b"x-first", b"always the same"), (b"x-n", b"%d" % (n % 70) * 40)]
@@ -40,7 +40,7 @@ def test_entries_that_were_evicted_are_not_referred_to() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 50, 4096, 100_000, 2**32 - 1])
-def test_the_table_changes_its_size(size: int) -> None:
+def test_the_encoder_follows_the_table_size(size: int) -> None:
     encoder, decoder = BlockEncoder(), hpack.Decoder()
     fields = [(b"x-first", b"always the same"), (b"x-second", b"also")]
     for n in range(6):
@@ -51,7 +51,7 @@ def test_the_table_changes_its_size(size: int) -> None:
     assert encoder.header_table.maxsize <= 4096
 
 
-def test_the_same_block_means_something_else_when_the_table_has_changed() -> None:
+def test_a_known_block_is_decoded_anew_after_a_table_change() -> None:
     encoder, decoder = hpack.Encoder(), BlockDecoder(65_536)
     newest = b"\xbe"  # the newest entry of the dynamic table
     for n in range(5):
@@ -61,7 +61,7 @@ def test_the_same_block_means_something_else_when_the_table_has_changed() -> Non
         assert decoder.decode_block(newest) == [field]
 
 
-def test_a_size_update_that_empties_the_table() -> None:
+def test_a_size_update_empties_the_table() -> None:
     decoder = BlockDecoder(65_536)
     decoder.decode_block(hpack.Encoder().encode([(b"x", b"1")]))
     assert decoder.decode_block(b"\xbe") == [(b"x", b"1")]
@@ -70,7 +70,7 @@ def test_a_size_update_that_empties_the_table() -> None:
         decoder.decode_block(b"\xbe")
 
 
-def test_a_field_that_is_larger_than_the_table_empties_it() -> None:
+def test_a_field_larger_than_the_table_empties_it() -> None:
     encoder, decoder = BlockEncoder(), hpack.Decoder()
     known = BlockDecoder(65_536)
     for fields in (
@@ -85,7 +85,7 @@ def test_a_field_that_is_larger_than_the_table_empties_it() -> None:
         assert list(known.decode_block(block)) == fields
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_number_of_known_blocks_is_bounded() -> None:
     encoder, decoder = BlockEncoder(), BlockDecoder(65_536)
     for n in range(5000):
         encoder.encode_block([(b"authorization", b"%d" % n, True)])

@@ -39,13 +39,13 @@ def take(queue: SendQueue, limit: int = 65_536) -> list[Any]:
     return parse(queue.produce(limit, ended.append))
 
 
-def test_nothing() -> None:
+def test_an_empty_queue_has_no_output() -> None:
     queue = make_queue()
     assert not queue.has_output
     assert queue.produce(100, lambda stream: None) == b""
 
 
-def test_control_first_then_data_in_turn() -> None:
+def test_control_frames_precede_data_in_turn() -> None:
     queue = make_queue()
     one, two = Stream(1), Stream(3)
     put(queue, one, bytes(40_000))
@@ -64,7 +64,7 @@ def test_control_first_then_data_in_turn() -> None:
     assert not queue.has_output
 
 
-def test_a_frame_is_never_cut_and_the_limit_is_about_kept() -> None:
+def test_produce_exceeds_its_limit_by_one_frame_at_most() -> None:
     queue = make_queue()
     put(queue, Stream(1), bytes(100_000))
     data = queue.produce(20_000, lambda stream: None)
@@ -72,7 +72,7 @@ def test_a_frame_is_never_cut_and_the_limit_is_about_kept() -> None:
     assert queue.has_output
 
 
-def test_the_streams_window_and_the_connections() -> None:
+def test_data_stays_within_both_windows() -> None:
     queue = make_queue(1500)
     one, two = Stream(1, 1000), Stream(3, 1000)
     put(queue, one, bytes(5000))
@@ -88,7 +88,7 @@ def test_the_streams_window_and_the_connections() -> None:
     assert [(frame.stream_id, len(frame.data)) for frame in take(queue)] == [(1, 1)]
 
 
-def test_a_window_that_shrinks_in_the_ring() -> None:
+def test_a_queued_stream_waits_when_its_window_shrinks() -> None:
     queue = make_queue()
     stream = Stream(1)
     put(queue, stream, b"abc")
@@ -99,7 +99,7 @@ def test_a_window_that_shrinks_in_the_ring() -> None:
     assert [frame.data for frame in take(queue)] == [b"ab"]
 
 
-def test_end_stream_on_the_last_data() -> None:
+def test_end_stream_is_set_on_the_last_data() -> None:
     queue = make_queue()
     stream = Stream(1)
     put(queue, stream, b"abc")
@@ -111,7 +111,7 @@ def test_end_stream_on_the_last_data() -> None:
     assert stream.drained == 1
 
 
-def test_trailers_after_the_last_data() -> None:
+def test_trailers_follow_the_last_data() -> None:
     queue = make_queue()
     stream = Stream(1)
     put(queue, stream, bytes(20_000))
@@ -145,7 +145,7 @@ def test_a_closed_stream_leaves_the_ring() -> None:
     assert one.out_size == 0
 
 
-def test_many_small_chunks_share_a_frame_and_a_large_one_is_cut_without_copies() -> None:
+def test_small_chunks_share_a_frame_and_large_ones_are_cut() -> None:
     queue = make_queue()
     stream = Stream(1)
     for n in range(10):
@@ -156,7 +156,7 @@ def test_many_small_chunks_share_a_frame_and_a_large_one_is_cut_without_copies()
     assert b"".join(frame.data for frame in take(queue, 10**9)) == large
 
 
-def test_what_was_sent_is_counted() -> None:
+def test_sent_bytes_are_counted() -> None:
     queue = make_queue()
     put(queue, Stream(1), b"abc")
     queue.control += frames.rst_stream(5, 8)

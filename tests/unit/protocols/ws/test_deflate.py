@@ -24,7 +24,7 @@ OPTIONS = DeflateOptions()
         ),
     ],
 )
-def test_offers_of_deflate(options: DeflateOptions, value: str) -> None:
+def test_the_offer_follows_the_options(options: DeflateOptions, value: str) -> None:
     assert offer_deflate(options).decode() == value
 
 
@@ -38,7 +38,7 @@ def test_offers_of_deflate(options: DeflateOptions, value: str) -> None:
         "permessage-deflate; server_max_window_bits=8",
     ],
 )
-def test_answers_that_pass(value: str) -> None:
+def test_valid_answers_are_accepted(value: str) -> None:
     accept_deflate(value, OPTIONS)
 
 
@@ -58,6 +58,6 @@ def test_answers_that_pass(value: str) -> None:
         "",
     ],
 )
-def test_answers_that_do_not(value: str) -> None:
+def test_invalid_answers_are_refused(value: str) -> None:
     with pytest.raises(RemoteProtocolError):
         accept_deflate(value, OPTIONS)

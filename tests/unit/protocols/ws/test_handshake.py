@@ -11,7 +11,7 @@ from trio_h2ws._protocols.ws.handshake import check_answer, offer
 OPTIONS = DeflateOptions()
 
 
-def test_an_offer() -> None:
+def test_an_offer_has_version_origin_and_extensions() -> None:
     fields = dict(offer(["a", "b"], "https://page.test", OPTIONS))
     assert fields[b"sec-websocket-version"] == b"13"
     assert fields[b"origin"] == b"https://page.test"
@@ -24,7 +24,7 @@ def answer(**headers: str) -> Headers:
     return Headers([(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()])
 
 
-def test_an_agreement() -> None:
+def test_a_server_may_choose_what_was_offered() -> None:
     assert check_answer(Headers(), ["a"], OPTIONS) == (None, None)
     agreement = check_answer(answer(sec_websocket_protocol=" b "), ["a", "b"], None)
     assert agreement.subprotocol == "b"
@@ -45,6 +45,6 @@ def test_an_agreement() -> None:
         answer(sec_websocket_extensions="permessage-deflate; x"),
     ],
 )
-def test_no_agreement(headers: Headers) -> None:
+def test_a_server_may_choose_nothing_else(headers: Headers) -> None:
     with pytest.raises(RemoteProtocolError):
         check_answer(headers, ["a", "b"], OPTIONS)

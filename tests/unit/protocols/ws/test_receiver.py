@@ -31,13 +31,13 @@ def received(*data: bytes, **options: Any) -> FrameReceiver:
     return session
 
 
-def test_messages() -> None:
+def test_messages_are_queued_in_order() -> None:
     session = received(frames.ws(frames.TEXT, "a") + frames.ws(frames.BINARY, b"b") + frames.ws(frames.TEXT, ""))
     assert [session.pop() for _ in range(3)] == ["a", b"b", ""]
     assert session.queued_bytes == 0
 
 
-def test_fragments() -> None:
+def test_fragments_are_joined_around_a_ping() -> None:
     session = received(
         frames.ws(frames.TEXT, "\N{EURO SIGN}".encode()[:2], fin=False),
         frames.ws(frames.PING, b"p"),
@@ -47,7 +47,7 @@ def test_fragments() -> None:
     assert session.replies
 
 
-def test_the_queue_is_bounded_and_what_is_beyond_stays_raw() -> None:
+def test_bytes_beyond_a_full_queue_stay_raw() -> None:
     session = make_session(Limits(max_queued_messages=3))
     session.receive(frames.ws(frames.TEXT, "x") * 10)
     assert (len(session.messages), session.has_room) == (3, False)
@@ -61,7 +61,7 @@ def test_the_queue_is_bounded_and_what_is_beyond_stays_raw() -> None:
     assert len(session.messages) == 2
 
 
-def test_nothing_counts_after_a_close() -> None:
+def test_bytes_after_a_close_are_ignored() -> None:
     session = received(frames.ws_close(1000, "bye") + frames.ws(frames.TEXT, "late") + b"\xff\xff\xff")
     assert (session.close_received, session.close_code, session.close_reason) == (True, 1000, "bye")
     assert not session.messages
@@ -80,13 +80,13 @@ def test_nothing_counts_after_a_close() -> None:
         (None, 1005),
     ],
 )
-def test_closes(code: int | None, expected: int) -> None:
+def test_a_valid_close_code_is_kept(code: int | None, expected: int) -> None:
     session = received(frames.ws_close(code))
     assert session.close_code == expected
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535])
-def test_closes_that_no_peer_may_send(code: int) -> None:
+def test_an_invalid_close_code_is_a_failure(code: int) -> None:
     session = received(frames.ws_close(code))
     assert session.failure is not None
     assert session.failure[0] == 1002
@@ -98,7 +98,7 @@ def test_messages_before_a_failure_are_kept() -> None:
     assert session.failure is not None
 
 
-def test_bounds_are_checked_before_the_payload_is_here() -> None:
+def test_a_large_message_is_refused_by_its_length_alone() -> None:
     session = received(frames.ws(frames.BINARY, length=1001), limits=Limits(max_message_size=1000))
     assert session.failure is not None
     assert session.failure[0] == 1009
@@ -111,7 +111,7 @@ def test_bounds_are_checked_before_the_payload_is_here() -> None:
     assert session.failure[0] == 1009
 
 
-def test_a_message_that_just_fits() -> None:
+def test_a_message_of_the_largest_size_is_accepted() -> None:
     limits = Limits(max_message_size=1000)
     assert len(received(frames.ws(frames.BINARY, bytes(1000)), limits=limits).pop()) == 1000
     session = received(
@@ -134,7 +134,7 @@ def compressed(*parts: bytes, takeover: bool = True) -> list[bytes]:
 
 
 @pytest.mark.parametrize("takeover", [True, False])
-def test_compressed_messages(takeover: bool) -> None:
+def test_compressed_messages_are_inflated(takeover: bool) -> None:
     texts = [b"again and again " * 50] * 3
     answer = "permessage-deflate" + ("" if takeover else "; server_no_context_takeover")
     session = make_session(deflate=answer)
@@ -143,7 +143,7 @@ def test_compressed_messages(takeover: bool) -> None:
         assert session.pop() == texts[0].decode()
 
 
-def test_compressed_and_plain_messages_in_turn_with_pings_inside() -> None:
+def test_compressed_and_plain_messages_may_alternate() -> None:
     session = make_session(deflate="permessage-deflate")
     first, second = compressed(b"one " * 100, b"two " * 100)
     session.receive(frames.ws(frames.TEXT, first[:10], rsv=4, fin=False))
@@ -163,13 +163,13 @@ def test_compressed_and_plain_messages_in_turn_with_pings_inside() -> None:
         (frames.ws(frames.TEXT, compressed(b"\xff")[0], rsv=4), 1007),
     ],
 )
-def test_compressed_frames_that_are_wrong(data: bytes, code: int) -> None:
+def test_an_invalid_compressed_frame_is_a_failure(data: bytes, code: int) -> None:
     session = received(data, deflate="permessage-deflate")
     assert session.failure is not None
     assert session.failure[0] == code
 
 
-def test_a_deflate_stream_that_ends_with_its_message() -> None:
+def test_a_deflate_stream_may_end_with_its_message() -> None:
     # RFC 7692, section 7.2.3.4: a sender may set BFINAL.
     session = make_session(deflate="permessage-deflate")
     for _ in range(2):
@@ -179,7 +179,7 @@ def test_a_deflate_stream_that_ends_with_its_message() -> None:
         assert session.pop() == "final"
 
 
-def test_a_compressed_message_that_just_fits() -> None:
+def test_the_bound_applies_to_the_inflated_size() -> None:
     limits = Limits(max_message_size=10_000)
     for size, fits in ((10_000, True), (10_001, False)):
         (data,) = compressed(bytes(size))
@@ -201,7 +201,7 @@ def bomb(size: int) -> bytes:
 
 @pytest.mark.parametrize("pieces", [1, 64])
 @pytest.mark.parametrize("size", [32 * MIB, 256 * MIB])
-def test_a_bomb_costs_what_the_bound_allows(size: int, pieces: int) -> None:
+def test_a_deflate_bomb_costs_no_more_than_the_bound(size: int, pieces: int) -> None:
     payload = bomb(size)
     session = FrameReceiver(
         Limits(max_message_size=MIB), accept_deflate("permessage-deflate", DeflateOptions()), lambda: 0.0
@@ -227,7 +227,7 @@ def test_a_bomb_costs_what_the_bound_allows(size: int, pieces: int) -> None:
 # Parts.
 
 
-def test_parts_as_they_come() -> None:
+def test_parts_are_given_as_they_arrive() -> None:
     session = FrameReceiver(Limits(max_message_size=10), None, lambda: 0.0)
     session.choose_parts()
     session.receive(frames.ws(frames.BINARY, b"one", fin=False))
@@ -242,7 +242,7 @@ def test_parts_as_they_come() -> None:
     assert b"".join(parts) == bytes(100) + b"end"  # type: ignore[arg-type]
 
 
-def test_a_large_message_waits_until_somebody_says_how_it_is_wanted() -> None:
+def test_a_large_message_waits_until_parts_are_chosen_or_not() -> None:
     data = frames.ws(frames.BINARY, bytes(2000))
     for parts in (True, False):
         session = FrameReceiver(Limits(max_message_size=1000), None, lambda: 0.0)

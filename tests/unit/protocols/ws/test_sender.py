@@ -20,7 +20,7 @@ def make_receiver() -> FrameReceiver:
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 1536, 1537, 65_535, 65_536, 100_000])
-def test_messages_that_we_send(size: int) -> None:
+def test_wsproto_reads_the_messages_that_we_send(size: int) -> None:
     outgoing = FrameSender(make_receiver(), None)
     server = Connection(ConnectionType.SERVER)
     for message in ("x" * size, bytes(n % 251 for n in range(size)), bytearray(size), memoryview(bytes(size))):
@@ -33,12 +33,12 @@ def test_messages_that_we_send(size: int) -> None:
         assert whole == (message if isinstance(message, str) else bytes(message))
 
 
-def test_the_mask_is_fresh_for_each_frame() -> None:
+def test_each_frame_has_a_new_mask() -> None:
     outgoing = FrameSender(make_receiver(), None)
     assert len({outgoing.message("x" * 50)[2:6] for _ in range(100)}) == 100
 
 
-def test_a_close_that_we_send() -> None:
+def test_a_close_holds_code_and_reason() -> None:
     outgoing = FrameSender(make_receiver(), None)
     data = outgoing.close(1000, "bye")
     key, payload = data[2:6], data[6:]
@@ -48,11 +48,11 @@ def test_a_close_that_we_send() -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999])
-def test_codes_that_may_be_sent(code: int) -> None:
+def test_valid_close_codes_may_be_sent(code: int) -> None:
     check_close(code, "x" * 123)
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2000, 2999, 5000, 2**16])
-def test_codes_that_may_not(code: int) -> None:
+def test_reserved_close_codes_are_refused(code: int) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         check_close(code, "")
