@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import gc
 import inspect
+import os
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from typing import Any
 
 import pytest
 import trio
+
+from trio_h2ws.testing import Server, open_server
 
 SECONDS = 30.0
 VIRTUAL_SECONDS = 1_000_000.0
@@ -64,3 +67,20 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     if item.get_closest_marker("trio") is not None:
         gc.collect()
+
+
+@pytest.fixture
+def no_proxies_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment names no proxy, except those that the test sets."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    """A testing server. At the end of the test it must have seen no error of its own and none of the client."""
+    async with open_server() as server:
+        yield server
+    assert server.stats.errors == []
+    assert server.stats.protocol_errors == []

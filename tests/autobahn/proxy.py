@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import trustme
 
-from ..benchmarks.servers.process import free_port, running
+from ..support.servers.process import free_port, running
 from .suite import NotRun, candidates
 
 # The suite compares the port of Host with its own. A case may take eight minutes, and be silent for most of them.

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-from ..benchmarks.servers.process import free_port, running
+from ..support.servers.process import free_port, running
 
 VERSION = "25.10.1"
 

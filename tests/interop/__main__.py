@@ -8,7 +8,7 @@ import pathlib
 import subprocess
 import sys
 
-from ..servers.program import find
+from ..support.servers.program import find
 from . import report
 from .runner import Row, Runner
 from .servers import SERVERS, Server

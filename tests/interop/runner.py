@@ -17,7 +17,7 @@ import trustme
 
 import trio_h2ws
 
-from ..benchmarks.servers.process import free_port
+from ..support.servers.process import free_port
 from .cells import CELLS, NOT, Cell, Target
 from .process import NotStarted, Process
 from .servers import BACKEND_COMMAND, BACKEND_ENV, Place, Server

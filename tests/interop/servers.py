@@ -20,11 +20,11 @@ from typing import Any
 
 import trio_h2ws
 
-from ..servers.program import find as find_program
+from ..support.servers.program import find as find_program
 from . import configs
 
 HERE = pathlib.Path(__file__).parent
-TESTS = HERE.parent
+SUPPORT = HERE.parent / "support"
 PYTHON = sys.executable
 
 
@@ -129,7 +129,7 @@ def _hypercorn(worker: str) -> dict[str, Any]:
         "name": f"Hypercorn, {worker}",
         "source": "pip hypercorn",
         "command": _python("-m", "hypercorn", "-k", worker, "-b", "127.0.0.1:{port}", *tls, "servers.app:app"),
-        "env": {"PYTHONPATH": str(TESTS)},
+        "env": {"PYTHONPATH": str(SUPPORT)},
         "known": f"A frame on a WebSocket's stream that it has dropped ends the {ends}. SIGTERM: new requests are "
         "reset with NO_ERROR before any GOAWAY.",
     }
@@ -150,10 +150,10 @@ def _envoy(name: str, config: str, known: str) -> dict[str, Any]:
 
 BACKEND_COMMAND = _python("-m", "hypercorn", "-b", "127.0.0.1:{port}", "servers.app:app")
 """What stands behind the proxies: HTTP/1.1 in clear."""
-BACKEND_ENV = {"PYTHONPATH": str(TESTS)}
+BACKEND_ENV = {"PYTHONPATH": str(SUPPORT)}
 
 _UVICORN = ("-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--ssl-certfile", "{certificate}")
-_UVICORN_APP = ("--ssl-keyfile", "{key}", "--app-dir", str(TESTS), "servers.app:app")
+_UVICORN_APP = ("--ssl-keyfile", "{key}", "--app-dir", str(SUPPORT), "servers.app:app")
 
 SERVERS = [
     Server(**_hypercorn("trio")),
@@ -238,7 +238,7 @@ SERVERS = [
             *("granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", "--no-log"),
             *("--ssl-certificate", "{certificate}", "--ssl-keyfile", "{key}", "servers.app:app"),
         ),
-        env={"PYTHONPATH": str(TESTS)},
+        env={"PYTHONPATH": str(SUPPORT)},
         known="HTTP/2 without the setting.",
     ),
     Server(

@@ -54,14 +54,14 @@ def marked(mark: str) -> pytest.MarkDecorator:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.place for example in EXAMPLES])
-def test_it_compiles(example: Example) -> None:
+def test_every_example_compiles(example: Example) -> None:
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     compile(example.code, example.place, "exec", flags=flags, dont_inherit=True)
     assert example.mark in (None, "runs", "pytest")
 
 
 @marked("runs")
-async def test_it_runs(example: Example, h2ws_server: Server, tmp_path: Path) -> None:
+async def test_every_program_runs(example: Example, h2ws_server: Server, tmp_path: Path) -> None:
     assert h2ws_server.ca_pem is not None
     (tmp_path / "ca.pem").write_bytes(h2ws_server.ca_pem)
     program = tmp_path / "example.py"
@@ -82,7 +82,7 @@ async def test_it_runs(example: Example, h2ws_server: Server, tmp_path: Path) ->
 
 
 @marked("pytest")
-def test_it_passes(example: Example, tmp_path: Path) -> None:
+def test_every_example_test_passes(example: Example, tmp_path: Path) -> None:
     (tmp_path / "test_example.py").write_text(example.code)
     (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\nfilterwarnings = error\n")
     result = subprocess.run(
@@ -96,7 +96,7 @@ def test_it_passes(example: Example, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_two_commands_are_the_ones_that_ci_runs() -> None:
+def test_ci_runs_the_commands_of_the_readme() -> None:
     commands = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     test_command = next(command for command in commands if "bin/nox" in command)
     assert "\n" + test_command in (ROOT / ".ci" / "run").read_text()

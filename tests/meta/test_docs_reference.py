@@ -32,7 +32,7 @@ def errors() -> list[str]:
 
 
 @pytest.mark.parametrize("name", errors())
-def test_every_error_has_its_place_in_the_tree_and_a_word_on_retries(name: str) -> None:
+def test_every_error_is_in_the_tree_and_the_table(name: str) -> None:
     page = (REFERENCE / "errors.md").read_text()
     assert re.search(rf"^[│├└─ ]*{name}\b", page, re.MULTILINE)
     assert name in ("H2WSError", "ProtocolError") or re.search(rf"^\| `{name}` +\|", page, re.MULTILINE)

@@ -18,7 +18,7 @@ PUBLIC = [(module, name) for module in MODULES for name in module.__all__ if nam
 
 
 @pytest.mark.parametrize(("module", "name"), PUBLIC, ids=[f"{module.__name__}.{name}" for module, name in PUBLIC])
-def test_public_name(module: object, name: str) -> None:
+def test_every_public_name_is_documented(module: object, name: str) -> None:
     thing = getattr(module, name)
     assert inspect.getdoc(thing), f"{name} has no docstring"
     assert thing.__module__ == module.__name__  # type: ignore[attr-defined]
@@ -48,11 +48,11 @@ def test_every_error_is_in_the_tree() -> None:
             assert issubclass(error, trio_h2ws.H2WSError)
 
 
-def test_version_is_that_of_the_distribution() -> None:
+def test_the_version_is_that_of_the_distribution() -> None:
     assert trio_h2ws.__version__ == importlib.metadata.version("trio_h2ws")
 
 
-def test_typed() -> None:
+def test_the_package_is_marked_as_typed() -> None:
     assert Path(trio_h2ws.__file__).with_name("py.typed").is_file()
 
 

@@ -53,7 +53,7 @@ async def do(client: trio_h2ws.Client, kind: str, size: int) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(steps)
-async def test_calls_cancelled_at_any_moment(script: list[tuple[str, int, int, int]]) -> None:
+async def test_cancellation_at_any_moment_loses_nothing(script: list[tuple[str, int, int, int]]) -> None:
     async with open_server(memory=True, tls=False) as server:
         async with trio_h2ws.open_client(
             base_url=server.url, http2="require", open_stream=server.open_stream

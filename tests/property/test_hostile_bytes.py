@@ -28,7 +28,7 @@ async def check(call: Any) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(anything, max_size=15), places)
-async def test_any_frames(parts: list[bytes], at: list[int]) -> None:
+async def test_any_frames_end_every_call(parts: list[bytes], at: list[int]) -> None:
     data = b"".join(parts)
     async with scripted_peer() as peer, peer.open_client(limits=trio_h2ws.Limits(max_retries=0)) as client:
 
@@ -58,7 +58,9 @@ async def test_any_frames(parts: list[bytes], at: list[int]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(good_frames | bad_frames | deflated, max_size=15), places, st.booleans(), st.booleans())
-async def test_any_websocket_frames(parts: list[bytes], at: list[int], deflate: bool, end: bool) -> None:
+async def test_any_websocket_frames_end_every_call(
+    parts: list[bytes], at: list[int], deflate: bool, end: bool
+) -> None:
     data = b"".join(parts)
     limits = trio_h2ws.Limits(max_message_size=200, max_queued_messages=3)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:

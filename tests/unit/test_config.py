@@ -1,4 +1,4 @@
-"""Every bound is checked when it is given, not when it is met."""
+"""Every bound is checked when it is given, not when it is reached."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trio_h2ws import DeflateOptions, Limits, Timeouts
 
 
 @pytest.mark.parametrize("kind", [Limits, Timeouts])
-def test_they_are_frozen_and_every_field_is_documented(kind: type) -> None:
+def test_limits_and_timeouts_are_frozen(kind: type) -> None:
     instance = kind()
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(instance, dataclasses.fields(kind)[0].name, 1)
@@ -28,7 +28,7 @@ def test_they_are_frozen_and_every_field_is_documented(kind: type) -> None:
         {"handshake": True},
     ],
 )
-def test_no_timeouts(options: dict[str, Any]) -> None:
+def test_an_invalid_timeout_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         Timeouts(**options)
 
@@ -53,12 +53,12 @@ def test_no_timeouts(options: dict[str, Any]) -> None:
         {"max_header_list_size": None},
     ],
 )
-def test_no_limits(options: dict[str, Any]) -> None:
+def test_an_invalid_limit_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         Limits(**options)
 
 
-def test_bounds_that_can_be_switched_off() -> None:
+def test_only_optional_bounds_accept_none() -> None:
     for kind in (Limits, Timeouts):
         for field in dataclasses.fields(kind):
             if "None" in str(field.type):
@@ -78,6 +78,6 @@ def test_bounds_that_can_be_switched_off() -> None:
         {"threshold": -1},
     ],
 )
-def test_no_deflate_options(options: dict[str, Any]) -> None:
+def test_an_invalid_deflate_option_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         DeflateOptions(**options)

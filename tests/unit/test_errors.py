@@ -29,7 +29,7 @@ ONE_OF_EACH = [
 
 
 @pytest.mark.parametrize("error", ONE_OF_EACH, ids=lambda error: type(error).__name__)
-def test_a_fresh_one_says_the_same(error: trio_h2ws.H2WSError) -> None:
+def test_a_fresh_error_equals_its_cause(error: trio_h2ws.H2WSError) -> None:
     copy = fresh(error)
     assert copy is not error
     assert type(copy) is type(error)
@@ -44,13 +44,13 @@ def test_a_fresh_one_says_the_same(error: trio_h2ws.H2WSError) -> None:
 
 
 @pytest.mark.parametrize("error", ONE_OF_EACH, ids=lambda error: type(error).__name__)
-def test_they_survive_pickling(error: trio_h2ws.H2WSError) -> None:
+def test_every_error_can_be_pickled(error: trio_h2ws.H2WSError) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert str(copy) == str(error)
 
 
-def test_the_tree() -> None:
+def test_every_error_has_its_parent() -> None:
     tree = {
         trio_h2ws.ConnectFailed: trio_h2ws.H2WSError,
         trio_h2ws.HTTP2NotAvailable: trio_h2ws.ConnectFailed,
@@ -74,7 +74,7 @@ def test_the_tree() -> None:
     assert issubclass(trio_h2ws.ConnectionLost, trio.BrokenResourceError)
 
 
-def test_what_they_say() -> None:
+def test_error_messages_name_codes_and_bounds() -> None:
     assert "CANCEL" in str(trio_h2ws.StreamReset(8))
     assert "0xdead" in str(trio_h2ws.StreamReset(0xDEAD))
     assert code_name(11) == "ENHANCE_YOUR_CALM"

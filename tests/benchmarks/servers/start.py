@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 import trustme
 
-from .process import free_port, running
+from ...support.servers.process import free_port, running
 from .site import Site
 
 LARGE = 100_000_000

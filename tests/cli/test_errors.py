@@ -1,0 +1,60 @@
+"""Exit codes and error lines of every command."""
+
+from __future__ import annotations
+
+import pytest
+
+from trio_h2ws.testing import Server, open_server
+
+from .processes import Cli
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "COMMAND"),
+        (["fetch"], "invalid choice"),
+        (["get"], "URL"),
+        (["get", "ftp://localhost/"], "scheme 'ftp' is not supported"),
+        (["get", "https:///path"], "no host"),
+        (["get", "https://localhost:99999"], "ort"),
+        (["get", "localhost", "-H", "no colon"], "'no colon' is not 'NAME: VALUE'"),
+        (["get", "localhost", "-H", "bad name: x"], "bad name"),
+        (["get", "localhost", "-H", "x: a\nb"], "control character"),
+        (["get", "localhost", "-X", "G T"], "not a method"),
+        (["get", "localhost", "--http2", "maybe"], "maybe"),
+        (["get", "localhost", "--cafile", "nothing"], "--cafile nothing: No such file"),
+        (["get", "localhost", "--cafile", __file__], "no PEM certificate"),
+        (["get", "localhost", "--cafile", "x", "--insecure"], "not allowed with"),
+        (["get", "localhost", "--data-file", "nothing"], "--data-file nothing"),
+        (["get", "localhost", "-d", "x", "--data-file", "y"], "not allowed with"),
+        (["connect", "localhost", "--wait", "soon"], "'soon' is not a number of seconds"),
+        (["connect", "localhost", "--subprotocol", "a b"], "'a b' is not a token"),
+        (["demo", "--websockets", "-1"], "'-1' is not a number"),
+        (["demo", "--download", "much"], "'much' is not a size"),
+        (["demo", "--websockets", "0", "--requests", "0", "--download", "0"], "nothing to do"),
+        (["demo", "--url", "localhost", "--request-path", "x"], "does not begin with a slash"),
+    ],
+)
+async def test_bad_usage_exits_with_2(args: list[str], words: str, cli: Cli) -> None:
+    result = (await cli(*args)).check(2)
+    assert words in result.line()
+    assert result.out == b""
+
+
+@pytest.mark.parametrize("command", [["get"], ["connect"], ["demo", "--url"]])
+async def test_a_failed_connection_exits_with_1(command: list[str], server: Server, cli: Cli) -> None:
+    line = (await cli(*command, server.url)).check(1).line()
+    assert "certificate was not accepted" in line
+    assert "--cafile" in line
+    line = (await cli(*command, "https://localhost:9")).check(1).line()
+    assert "https://localhost:9: could not connect" in line
+
+
+async def test_a_server_error_exits_with_1(server: Server, trust: list[str], cli: Cli) -> None:
+    result = (await cli("get", f"{server.url}/partial/10/2", *trust)).check(1)
+    assert result.out == bytes(range(10))
+    assert "reset the stream with INTERNAL_ERROR" in result.line()
+    async with open_server(alpn=("http/1.1",)) as old:
+        line = (await cli("get", old.url, "--insecure", "--http2", "require")).check(1).line()
+        assert "alpn" in line

@@ -1,0 +1,43 @@
+"""A message that is sent in parts, and its end."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+import trio_h2ws
+from toolkit import frames, scripted_peer
+
+NO_ROOM = trio_h2ws.Limits(max_send_buffer=10)
+
+
+@pytest.mark.parametrize("end", ["connection", "close", "reset"])
+async def test_sender_and_receiver_get_the_same_cause(end: str, autojump_clock: MockClock) -> None:
+    """The sender of a message in parts gets the error first, and leaves its block, which closes the WebSocket. The
+    receiver, which has not run yet, must get the same cause and not "closed here"."""
+    async with scripted_peer() as peer, peer.open_client(limits=NO_ROOM) as client:
+        opening = peer.call(client.connect_websocket, "/", compression=None)
+        theirs = await peer.accept_websocket()
+        ws = await opening.result()
+        peer.auto_credit = False
+        sending = peer.call(ws.send, [b"x" * 65_535, b"y", b"z"])
+        await peer.expect_data(theirs, 65_535)
+        await peer.settle()
+        receiving = peer.call(ws.receive)
+        await peer.settle()
+        expected: type[Exception] = trio_h2ws.WebSocketClosed
+        if end == "connection":
+            expected = trio_h2ws.ConnectionLost
+            await peer.close()
+        elif end == "close":
+            await theirs.close(1011)
+        else:
+            await peer.rst(theirs, frames.INTERNAL_ERROR)
+        error, other = await receiving.error(expected), await sending.error(expected)
+        assert error is not other
+        with pytest.raises(expected):
+            await ws.receive()
+        await ws.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await ws.receive()

@@ -1,0 +1,188 @@
+"""Responses: headers, trailers, 1xx, bodies that are bounded, and a whole response followed by the end of its
+stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import hyperframe.frame as hf
+import pytest
+import trio
+from trio.testing import MockClock
+
+import trio_h2ws
+from toolkit import assert_clean, frames, scripted_peer
+
+
+async def test_trailers_are_received() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call = peer.call(client.get, "/")
+        await peer.respond(await peer.expect_headers(), body=b"x", trailers=[("x-a", "1"), ("x-a", "2")])
+        assert (await call.result()).trailers.get_all("x-a") == ["1", "2"]
+
+        async def stream() -> trio_h2ws.Headers:
+            async with client.stream("GET", "/") as response:
+                assert len(response.trailers) == 0
+                await response.read()
+                return response.trailers
+
+        again = peer.call(stream)
+        await peer.respond(await peer.expect_headers(), trailers={"x-b": "3"})
+        assert (await again.result())["x-b"] == "3"
+
+
+async def test_informational_responses_are_kept() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call = peer.call(client.get, "/")
+        request = await peer.expect_headers()
+        await peer.respond(request, 100, end=False)
+        await peer.respond(request, 103, {"link": "</style.css>"}, end=False)
+        await peer.settle()
+        assert not call.done
+        await peer.respond(request, 200, body=b"final")
+        response = await call.result()
+        assert (response.status, response.content) == (200, b"final")
+        assert [(status, dict(fields.items())) for status, fields in response.informational] == [
+            (100, {}),
+            (103, {"link": "</style.css>"}),
+        ]
+
+
+async def test_head_204_and_304_have_no_body() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        for method, status in (("HEAD", 200), ("GET", 304), ("GET", 204)):
+            call = peer.call(client.request, method, "/")
+            await peer.respond(await peer.expect_headers(), status, {"content-length": "1234"})
+            response = await call.result()
+            assert (response.status, response.content) == (status, b"")
+            assert response.headers["content-length"] == "1234"
+
+
+async def test_headers_may_repeat_and_be_latin_1() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call = peer.call(client.get, "/")
+        await peer.respond(
+            await peer.expect_headers(), headers=[("set-cookie", "a"), ("set-cookie", "b"), (b"x-latin", b"caf\xe9")]
+        )
+        response = await call.result()
+        assert response.headers.get_all("Set-Cookie") == ["a", "b"]
+        assert response.headers["x-latin"] == "café"
+
+
+async def test_a_body_can_be_read_again_once_it_is_whole() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+
+        async def stream() -> None:
+            async with client.stream("GET", "/") as response:
+                with pytest.raises(RuntimeError):
+                    _ = response.content
+                assert await response.read() == b"body"
+                assert await response.read() == response.content == b"body"
+                assert response.text == "body"
+                with pytest.raises(RuntimeError):
+                    await response.__anext__()
+
+        call = peer.call(stream)
+        await peer.respond(await peer.expect_headers(), body=b"body")
+        await call.result()
+
+
+async def test_a_body_over_the_bound_is_an_error() -> None:
+    limits = trio_h2ws.Limits(max_body_size=1000)
+    async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
+
+        async def read() -> bytes:
+            async with client.stream("GET", "/") as response:
+                return await response.read()
+
+        for function in (lambda: client.get("/"), read):
+            call = peer.call(function)
+            request = await peer.expect_headers()
+            await peer.respond(request, body=b"x" * 1000)
+            await call.result()
+            call = peer.call(function)
+            request = await peer.expect_headers()
+            await peer.respond(request, body=b"x" * 1001, end=False)
+            error = await call.error(trio_h2ws.LimitExceeded)
+            assert error.bound == "max_body_size"
+            await peer.expect_rst(request)
+        await peer.settle()
+        assert_clean(client, peer)
+
+
+# A whole response, and in the same read the end of its stream or connection. The server answers while the request's
+# body is still being sent and does not want the rest. The task that waits has not run yet: it gets the response, not
+# the error, and a request that was answered is not sent again.
+
+
+ENDS = {
+    "NO_ERROR": lambda stream: frames.rst(stream, frames.NO_ERROR),
+    "CANCEL": lambda stream: frames.rst(stream, frames.CANCEL),
+    "REFUSED_STREAM": lambda stream: frames.rst(stream, frames.REFUSED_STREAM),
+    "GOAWAY": lambda stream: frames.goaway(0),
+    "a connection error": lambda stream: frames.ping(b"short"),
+}
+
+
+async def half_of_a_body() -> AsyncIterator[bytes]:
+    yield b"half"
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("content", ["whole", "parts"])
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_whole_response_survives_the_end_after_it(
+    end: str, streamed: bool, content: str, autojump_clock: MockClock
+) -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        peer.auto_credit = False
+
+        async def post() -> bytes:
+            body = half_of_a_body() if content == "parts" else b"x" * 100_000
+            if not streamed:
+                return (await client.post("/", content=body)).content
+            async with client.stream("POST", "/", content=body) as response:
+                return await response.read()
+
+        call = peer.call(post)
+        request = await peer.expect_headers()
+        await peer.expect_data(request)
+        answer = frames.headers(request.stream, frames.encode(peer.encoder, {":status": "413"}))
+        answer += frames.data(request.stream, b"too much", end=True)
+        await peer.raw(answer + ENDS[end](request.stream))
+        assert await call.result() == b"too much"
+        assert len(peer.sent(hf.HeadersFrame)) == 1
+        assert peer.dials == 1
+
+
+@pytest.mark.parametrize("length", ["content-length: 8\r\n", "connection: close\r\n"])
+@pytest.mark.parametrize("content", ["whole", "parts"])
+async def test_a_whole_http1_response_survives_the_end_after_it(
+    content: str, length: str, autojump_clock: MockClock
+) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+
+    async def open_stream(host: str, port: int) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        return ours
+
+    async def answer_and_close() -> None:
+        await theirs.receive_some()
+        await theirs.send_all(f"HTTP/1.1 413 Too Much\r\n{length}\r\ntoo much".encode())
+        await theirs.aclose()
+
+    async with trio_h2ws.open_client(open_stream=open_stream) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(answer_and_close)
+        body = half_of_a_body() if content == "parts" else b"x" * 1_000_000
+        response = await client.post("http://peer.test/", content=body)
+        assert (response.status, response.content) == (413, b"too much")
+
+
+async def test_refused_stream_after_headers_is_not_retried(autojump_clock: MockClock) -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call = peer.call(client.get, "/")
+        request = await peer.expect_headers()
+        await peer.respond(request, body=b"begun", end=False)
+        await peer.rst(request, frames.REFUSED_STREAM)
+        assert (await call.error(trio_h2ws.StreamReset)).error_code == frames.REFUSED_STREAM

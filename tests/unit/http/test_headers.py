@@ -1,0 +1,184 @@
+"""Headers as users read them, and the check of those that they send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from trio_h2ws import Headers
+from trio_h2ws._http.headers import prepare, prepare_trailers
+
+HEADERS = Headers([(b"Content-Type", b"text/plain"), (b"set-cookie", b"a"), (b"set-cookie", b"b"), (b"x", b"\xe9")])
+
+
+def test_headers_can_be_read_like_a_mapping() -> None:
+    assert HEADERS["content-type"] == HEADERS["CONTENT-TYPE"] == "text/plain"
+    assert HEADERS["set-cookie"] == "a, b"
+    assert HEADERS.get_all("Set-Cookie") == ["a", "b"]
+    assert HEADERS.get("missing") is None
+    assert HEADERS.get("missing", "x") == "x"
+    assert HEADERS.get_all("missing") == []
+    assert "x" in HEADERS
+    assert "y" not in HEADERS
+    assert 7 not in HEADERS
+    assert HEADERS["x"] == "é"
+    assert len(HEADERS) == 4
+    assert list(HEADERS) == HEADERS.keys() == ["content-type", "set-cookie", "x"]
+    assert HEADERS.items()[1:3] == [("set-cookie", "a"), ("set-cookie", "b")]
+    assert HEADERS.values()[0] == "text/plain"
+    assert HEADERS.raw[0] == (b"Content-Type", b"text/plain")
+    with pytest.raises(KeyError):
+        HEADERS["missing"]
+
+
+def test_equality_ignores_the_case_of_names() -> None:
+    assert Headers([(b"A", b"1")]) == Headers([(b"a", b"1")])
+    assert Headers([(b"a", b"1")]) != Headers([(b"a", b"2")])
+    assert Headers() != []
+    assert "content-type" in repr(HEADERS)
+    with pytest.raises(TypeError):
+        hash(HEADERS)
+
+
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        (None, []),
+        ({}, []),
+        ({"X-A": "1"}, [(b"x-a", b"1")]),
+        ([("x-a", "1"), ("X-A", b"2"), (b"b", "é")], [(b"x-a", b"1"), (b"x-a", b"2"), (b"b", "é".encode())]),
+        ({"x": "  inner  space  "}, [(b"x", b"inner  space")]),
+        ({"x": ""}, [(b"x", b"")]),
+        (Headers([(b"x", b"\xe9")]), [(b"x", b"\xe9")]),
+    ],
+)
+def test_names_are_lowered_and_values_encoded(given: Any, fields: Any) -> None:
+    assert prepare(given) == fields
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"": "x"},
+        {"x y": "z"},
+        {"x:": "z"},
+        {":path": "/"},
+        {"é": "z"},
+        {"x\n": "z"},
+        {"x": "a\r\nb: c"},
+        {"x": "a\nb"},
+        {"x": "a\0b"},
+        {"x": "a\x7fb"},
+        {"Connection": "close"},
+        {"Transfer-Encoding": "chunked"},
+        {"upgrade": "h2c"},
+        {"keep-alive": "x"},
+        {"proxy-connection": "x"},
+    ],
+)
+def test_invalid_fields_are_refused(given: Any) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        prepare(given)
+
+
+@pytest.mark.parametrize(
+    "given", ["x: y", b"x", ["x"], [("x",)], [("a", "b", "c")], {"x": 7}, {7: "x"}, [7], {"x": None}]
+)
+def test_values_of_another_type_are_refused(given: Any) -> None:
+    with pytest.raises(TypeError):
+        prepare(given)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "a b",
+        "a/b",
+        "u@b",
+        "a?b",
+        "a#b",
+        "a\\b",
+        "a,b c",
+        "a:b",
+        "a:99999",
+        "a:80:80",
+        "a..b",
+        "é",
+        "h%41",
+        ":80",
+        "::1",
+        "[::1",
+        "[::1]x",
+        "[a.test]",
+        "[fe80::1%25eth0]",
+    ],
+)
+def test_an_invalid_host_is_refused(value: str) -> None:
+    for given in (value, value.encode()):
+        with pytest.raises(ValueError, match=r"header 'Host'"):
+            prepare([("Host", given)])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("value", ["a", "A.Test:8080", "a.test.", "[::1]", "[::1]:443", "_x.test", "127.0.0.1", "a:"])
+def test_a_valid_host_is_sent(value: str) -> None:
+    assert prepare({"Host": value}) == [(b"host", value.encode())]
+
+
+def test_two_hosts_are_refused() -> None:
+    with pytest.raises(ValueError, match="Host"):
+        prepare([("Host", "a"), (b"HOST", b"a")])
+
+
+@pytest.mark.parametrize("name", ["te", "Te", "TE", b"te", b"Te", "tE"])
+def test_te_is_checked_in_any_case(name: str) -> None:
+    assert prepare([(name, "Trailers")]) == [(b"te", b"Trailers")]
+    for value in ("gzip", "trailers, gzip", ""):
+        with pytest.raises(ValueError, match="trailers"):
+            prepare([(name, value)])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Content-Length",
+        "content-type",
+        "content-encoding",
+        "content-range",
+        "Host",
+        "Authorization",
+        "proxy-authorization",
+        "Cookie",
+        "Te",
+        "Trailer",
+        "If-Match",
+        "Expect",
+        "cache-control",
+        "max-forwards",
+        "range",
+    ],
+)
+def test_fields_that_must_precede_the_body_are_refused(name: str) -> None:
+    """RFC 9110, section 6.5.1: who reads it behind the body has acted without it."""
+    with pytest.raises(ValueError, match=r"trailers.*6\.5\.1"):
+        prepare_trailers({name: "trailers" if name == "Te" else "1"})
+
+
+def test_other_trailers_are_sent() -> None:
+    assert prepare_trailers({"X-Sum": "1", "grpc-status": "0"}) == [(b"x-sum", b"1"), (b"grpc-status", b"0")]
+    with pytest.raises(ValueError):  # noqa: PT011
+        prepare_trailers({"connection": "close"})
+
+
+def test_a_surrogate_is_a_value_error() -> None:
+    """It was a UnicodeEncodeError that named no header."""
+    for given in ({"x": "\ud800"}, {"x\udc80": "y"}):
+        with pytest.raises(ValueError, match=r"header .*x") as caught:
+            prepare(given)
+        assert type(caught.value) is ValueError
+
+
+def test_a_number_is_not_headers() -> None:
+    with pytest.raises(TypeError, match="headers must be"):
+        prepare(7)  # type: ignore[arg-type]
