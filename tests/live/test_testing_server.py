@@ -15,7 +15,8 @@ from wsproto.events import CloseConnection, Ping, Pong
 from wsproto.extensions import PerMessageDeflate
 
 from toolkit.plain_client import Answer, PlainClient, open_plain_client
-from trio_h2ws.testing import Server, _routes, open_server
+from trio_h2ws.testing import Server, open_server
+from trio_h2ws.testing._routes import http as _routes
 
 
 @pytest.fixture(params=["tls", "clear", "memory", "memory-clear"])
@@ -322,7 +323,7 @@ async def test_websocket_that_breaks_the_protocol(client: PlainClient) -> None:
 
 
 async def test_websocket_message_that_is_too_big(client: PlainClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trio_h2ws.testing._routes.http.websocket.MAX_MESSAGE", 1000)
+    monkeypatch.setattr("trio_h2ws.testing._websocket.MAX_MESSAGE", 1000)
     ws = await client.websocket("/ws/echo")
     await ws.send("x" * 1000)
     assert len(await ws.receive()) == 1000

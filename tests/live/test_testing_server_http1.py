@@ -16,7 +16,8 @@ from wsproto.extensions import PerMessageDeflate
 import trio_h2ws
 from toolkit.plain_client import open_plain_client
 from toolkit.plain_http1 import ACCEPT, KEY, Answer, PlainHTTP1, open_plain_http1
-from trio_h2ws.testing import Server, _routes, open_server
+from trio_h2ws.testing import Server, open_server
+from trio_h2ws.testing._routes import http as _routes
 
 ALPN = ("h2", "http/1.1")
 

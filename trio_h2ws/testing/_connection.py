@@ -19,6 +19,7 @@ import trio
 
 from ._exchange import Exchange, Options
 from ._stats import Stats
+from ._websocket import WebSockets
 
 log = logging.getLogger("trio_h2ws.testing")
 
@@ -35,6 +36,7 @@ class ServerConnection(ABC):
         self.transport = transport
         self.stats = stats
         self.options = options
+        self.websockets: WebSockets = {}
         self._over = trio.Event()
         self._thawed: trio.Event | None = None
         self._nursery: trio.Nursery | None = None

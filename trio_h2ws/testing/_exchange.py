@@ -18,14 +18,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 import trio
 
-if TYPE_CHECKING:
-    from ._connection import ServerConnection
-    from ._routes.websocket import ServerWebSocket
+from ._stats import Stats
 
 Fields: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -73,13 +71,26 @@ class Request:
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
 
+class ExchangeOwner(Protocol):
+    """What an exchange needs of its connection."""
+
+    @property
+    def stats(self) -> Stats: ...
+
+    @property
+    def options(self) -> Options: ...
+
+    def spawn(self, async_fn: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run a task that ends with the connection."""
+
+
 class Exchange(ABC):
     """A request, its answer, and the hooks between them."""
 
-    def __init__(self, request: Request, home: ServerConnection) -> None:
+    def __init__(self, request: Request, owner: ExchangeOwner) -> None:
         self.request = request
-        self.stats = home.stats
-        self.options = home.options
+        self.stats = owner.stats
+        self.options = owner.options
         self.on_data: Callable[[bytes], None] | None = None
         """Bytes of the request's body. Without this hook they are dropped and credited."""
         self.on_end: Callable[[Fields], None] | None = None
@@ -88,10 +99,8 @@ class Exchange(ABC):
         """So many bytes of what was written have left."""
         self.on_gone: Callable[[], None] | None = None
         """The exchange is over, however it ended."""
-        self.websocket: ServerWebSocket | None = None
-        """The WebSocket that stands on this exchange, once it was accepted."""
         self.gone = False
-        self._home = home
+        self._owner = owner
         self._scopes: list[trio.CancelScope] = []
         self._outbox = bytearray()
         self._source: Iterator[bytes] | None = None
@@ -177,7 +186,7 @@ class Exchange(ABC):
 
     def spawn(self, async_fn: Callable[[], Awaitable[None]]) -> None:
         """Run it as a task that is cancelled when the exchange is over."""
-        self._home.spawn(self._run, async_fn)
+        self._owner.spawn(self._run, async_fn)
 
     async def _run(self, async_fn: Callable[[], Awaitable[None]]) -> None:
         with trio.CancelScope() as scope:
@@ -247,7 +256,6 @@ class Exchange(ABC):
         self._source = None
         on_gone = self.on_gone
         self.on_data = self.on_end = self.on_sent = self.on_gone = None
-        self.websocket = None
         if self._room is not None:
             self._room.set()
         for scope in self._scopes:

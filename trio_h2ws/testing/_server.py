@@ -23,11 +23,10 @@ from ._exchange import Options
 from ._http1.connection import H1ServerConnection
 from ._http2.connection import H2ServerConnection
 from ._stats import Stats
+from ._websocket import ServerWebSocket
 
 if TYPE_CHECKING:
     import trustme
-
-    from ._routes.websocket import ServerWebSocket
 
 log = logging.getLogger("trio_h2ws.testing")
 
@@ -102,8 +101,7 @@ class Server:
     @property
     def websockets(self) -> list[ServerWebSocket]:
         """The WebSockets that are open; each has `send`, `ping` and `close`."""
-        exchanges = [exchange for connection in self._all for exchange in connection.exchanges]
-        return [exchange.websocket for exchange in exchanges if exchange.websocket is not None]
+        return [websocket for connection in self._all for websocket in connection.websockets.values()]
 
     @property
     def _all(self) -> Sequence[ServerConnection]:

@@ -28,8 +28,8 @@ import trio
 
 from .._connection import DISCARD_SECONDS, READ_SIZE, ServerConnection, say_goodbye
 from .._exchange import Fields, Options, Request
-from .._routes import http as _routes
-from .._routes import websocket as _websockets
+from .._routes import http, websocket
+from .._routes.arguments import TEXT
 from .._stats import Stats
 from .exchange import CLOSE, H1Exchange
 
@@ -239,7 +239,7 @@ class H1ServerConnection(ServerConnection):
             self.stats.upgrades += 1
             return  # h11 can't switch before the end of the request
         self.stats.requests += 1
-        _routes.dispatch(exchange)
+        http.dispatch(exchange)
         exchange.invite()
 
     def _on_bytes(self, exchange: H1Exchange, data: bytes) -> None:
@@ -252,9 +252,9 @@ class H1ServerConnection(ServerConnection):
             return
         exchange.remote_done = True
         if exchange.request.get(b"sec-websocket-key") is None:
-            exchange.respond(400, _routes.TEXT, b"no sec-websocket-key\n")
+            exchange.respond(400, TEXT, b"no sec-websocket-key\n")
         else:
-            _websockets.dispatch(exchange)
+            websocket.dispatch(exchange, self.websockets)
 
     def _on_broken(self, error: h11.RemoteProtocolError) -> None:
         if self._eof:  # the client went away in the middle of a request

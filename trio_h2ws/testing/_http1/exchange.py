@@ -15,24 +15,41 @@ HTTP/1.1 has no streams, so some calls mean something else here than they do in 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import h11
+from h11 import Connection
 from wsproto.utilities import generate_accept_token
 
-from .._exchange import Exchange, Fields, Request
-
-if TYPE_CHECKING:
-    from .connection import H1ServerConnection
+from .._exchange import Exchange, ExchangeOwner, Fields, Request
 
 NO_ERROR = 0
 CLOSE = (b"connection", b"close")
 
 
+class H1ExchangeOwner(ExchangeOwner, Protocol):
+    """What an exchange needs of its HTTP/1.1 connection."""
+
+    last: bool
+
+    @property
+    def h11(self) -> Connection: ...
+
+    def wake(self) -> None: ...
+
+    def inject(self, data: bytes) -> None: ...
+
+    def credit(self, count: int) -> None: ...
+
+    def completed(self) -> None: ...
+
+    def end(self, *, orderly: bool) -> None: ...
+
+
 class H1Exchange(Exchange):
     """An exchange that has the connection for itself until both sides have ended."""
 
-    def __init__(self, connection: H1ServerConnection, request: Request) -> None:
+    def __init__(self, connection: H1ExchangeOwner, request: Request) -> None:
         super().__init__(request, connection)
         self.connection = connection
         self.started = False

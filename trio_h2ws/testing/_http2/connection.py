@@ -2,9 +2,9 @@
 
     transport ─► reader ─► h2 ─► _on_… ─► the stream's hooks (synchronous)
                                                │ write, finish, credit, reset
-    transport ◄─ writer ◄─ Outgoing ◄──────────┘
+    transport ◄─ writer ◄─ SendQueue ◄─────────┘
 
-The reader awaits only the transport, so no stream can stall it. The writer takes from `Outgoing` what may be sent.
+The reader awaits only the transport, so no stream can stall it. The writer takes from `SendQueue` what may be sent.
 Connection credit is given back on receipt, stream credit when the route says so.
 
 Whatever a client does wrong ends in `_receive`: h2's GOAWAY is flushed, and this connection is over. No exception
@@ -25,11 +25,11 @@ from h2.settings import SettingCodes
 
 from .._connection import DISCARD_SECONDS, READ_SIZE, ServerConnection
 from .._exchange import LOWEST_STATUS, Fields, Options, Request
-from .._routes import http as _routes
-from .._routes import websocket as _websockets
+from .._routes import http, websocket
+from .._routes.arguments import TEXT
 from .._stats import Stats
 from .protocol import H2Protocol, goaway_frame
-from .send_queue import Outgoing
+from .send_queue import SendQueue
 from .stream import H2Stream
 
 MAX_OWED = 4 * 1024 * 1024
@@ -45,7 +45,7 @@ class H2ServerConnection(ServerConnection):
     ) -> None:
         super().__init__(transport, stats, options)
         self.h2 = H2Protocol(settings)
-        self.out = Outgoing(self.h2)
+        self.send_queue = SendQueue(self.h2)
         self.streams: dict[int, H2Stream] = {}
         self.highest_stream_id = 0
         self._window = window
@@ -82,7 +82,7 @@ class H2ServerConnection(ServerConnection):
         """Send GOAWAY and live on. Streams above `last_stream_id` (default: the last one seen) are ignored from
         now on, in silence, as the RFC has it."""
         last = self.highest_stream_id if last_stream_id is None else last_stream_id
-        self.out.inject(goaway_frame(last, error_code, debug_data))
+        self.send_queue.inject(goaway_frame(last, error_code, debug_data))
         self._last_stream_id = min(self._last_stream_id, last)
         for stream in [stream for stream in self.streams.values() if stream.stream_id > last]:
             self.forget(stream)
@@ -96,12 +96,12 @@ class H2ServerConnection(ServerConnection):
             self._idle = trio.Event()
             await self._idle.wait()
         self._closing = True
-        self.out.wake()
+        self.send_queue.wake()
 
     def update_settings(self, settings: Mapping[int, int]) -> None:
         """Send a SETTINGS frame."""
         self.h2.update_settings({SettingCodes(code): value for code, value in settings.items()})
-        self.out.wake()
+        self.send_queue.wake()
 
     def reset(self, stream_id: int, error_code: int = 0) -> None:
         """Send RST_STREAM for a stream that lives."""
@@ -109,7 +109,7 @@ class H2ServerConnection(ServerConnection):
 
     def inject(self, data: bytes) -> None:
         """Send these bytes as they are, after everything that was made before."""
-        self.out.inject(data)
+        self.send_queue.inject(data)
 
     # Tasks.
 
@@ -137,8 +137,8 @@ class H2ServerConnection(ServerConnection):
         await trio.sleep(self.options.settings_delay)
         while True:
             await self._unfrozen()
-            wakeup = self.out.listen()
-            data = self.out.produce()
+            wakeup = self.send_queue.listen()
+            data = self.send_queue.produce()
             if data:
                 await self.transport.send_all(data)
                 self.stats.bytes_out += len(data)
@@ -156,7 +156,7 @@ class H2ServerConnection(ServerConnection):
         """The stream is over: take it out of the books."""
         if self.streams.pop(stream.stream_id, None) is None:
             return
-        self.out.drop(stream)
+        self.send_queue.drop(stream)
         self.h2.ended.append(stream.stream_id)
         self.stats.streams_open -= 1
         stream.over()
@@ -177,13 +177,13 @@ class H2ServerConnection(ServerConnection):
             handler = self._handlers.get(type(event))
             if handler is not None:
                 handler(event)
-        self.out.collect()
-        if problem is None and self.out.owed > MAX_OWED:
+        self.send_queue.collect()
+        if problem is None and self.send_queue.owed > MAX_OWED:
             problem = "the client does not read what it makes us send"
         if problem is not None:
             self.stats.protocol_errors.append(problem)
             self._forget_all()
-        self.out.wake()
+        self.send_queue.wake()
         return problem is None
 
     def _on_request(self, event: events.RequestReceived) -> None:
@@ -210,19 +210,19 @@ class H2ServerConnection(ServerConnection):
             self._on_extended_connect(stream)
         else:
             self.stats.requests += 1
-            _routes.dispatch(stream)
+            http.dispatch(stream)
 
     def _on_extended_connect(self, stream: H2Stream) -> None:
         works = self.options.websocket_over_http2
         if self.h2.local_settings.get(SettingCodes.ENABLE_CONNECT_PROTOCOL) != 1:
             stream.reset(ErrorCodes.PROTOCOL_ERROR)
         elif works == "works":
-            _websockets.dispatch(stream)
+            websocket.dispatch(stream, self.websockets)
         elif works != "silent":
             if works < LOWEST_STATUS:
                 stream.reset(works)
             else:
-                stream.respond(works, _routes.TEXT, b"no WebSockets over HTTP/2\n")
+                stream.respond(works, TEXT, b"no WebSockets over HTTP/2\n")
 
     def _on_data(self, event: events.DataReceived) -> None:
         self._window_owed += event.flow_controlled_length
@@ -258,10 +258,10 @@ class H2ServerConnection(ServerConnection):
             self.forget(stream)
 
     def _on_window_updated(self, event: events.WindowUpdated) -> None:
-        self.out.unblock(event.stream_id or None)
+        self.send_queue.unblock(event.stream_id or None)
 
     def _on_settings(self, event: object) -> None:
-        self.out.unblock()
+        self.send_queue.unblock()
         self.credit_step = max(1, min(self.h2.local_settings.initial_window_size // 2, 256 * 1024))
 
     def _on_goaway(self, event: events.ConnectionTerminated) -> None:

@@ -8,20 +8,17 @@ client does not read stays with the route, which holds the client's credit back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import trio
 
-if TYPE_CHECKING:
-    from .protocol import H2Protocol
-    from .stream import H2Stream
+from .protocol import H2Protocol
+from .stream import H2Stream
 
 BATCH = 64 * 1024
 """Bytes of one write, about."""
 FRAME = 16 * 1024
 
 
-class Outgoing:
+class SendQueue:
     """The line of streams that have something to send. `wake` whenever there may be more."""
 
     def __init__(self, h2: H2Protocol) -> None:

@@ -6,21 +6,44 @@ It is a passive record. Only a route that asks for a task (`spawn`) has one, and
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 
-from .._exchange import Exchange, Fields, Request
+from .._exchange import Exchange, ExchangeOwner, Fields, Request
+from .protocol import H2Protocol
 
-if TYPE_CHECKING:
-    from .connection import H2ServerConnection
+
+class StreamQueue(Protocol):
+    """Where a stream enters itself when it has something to send."""
+
+    def make_ready(self, stream: H2Stream) -> None: ...
+
+    def drop(self, stream: H2Stream) -> None: ...
+
+    def wake(self) -> None: ...
+
+
+class H2StreamOwner(ExchangeOwner, Protocol):
+    """What a stream needs of its connection."""
+
+    @property
+    def h2(self) -> H2Protocol: ...
+
+    @property
+    def send_queue(self) -> StreamQueue: ...
+
+    @property
+    def credit_step(self) -> int: ...
+
+    def forget(self, stream: H2Stream) -> None: ...
 
 
 class H2Stream(Exchange):
     """An exchange on one HTTP/2 stream."""
 
-    def __init__(self, connection: H2ServerConnection, stream_id: int, request: Request) -> None:
+    def __init__(self, connection: H2StreamOwner, stream_id: int, request: Request) -> None:
         super().__init__(request, connection)
         self.connection = connection
         self.stream_id = stream_id
@@ -64,12 +87,12 @@ class H2Stream(Exchange):
                 method(*args)
             except ProtocolError:
                 self.connection.forget(self)
-            self.connection.out.wake()
+            self.connection.send_queue.wake()
 
     def said_end(self) -> None:
         """END_STREAM of ours was sent."""
         self.local_done = True
-        self.connection.out.drop(self)
+        self.connection.send_queue.drop(self)
         if self.remote_done:
             self.connection.forget(self)
 
@@ -82,4 +105,4 @@ class H2Stream(Exchange):
 
     def _wake(self) -> None:
         if not self.gone and not self.local_done:
-            self.connection.out.make_ready(self)
+            self.connection.send_queue.make_ready(self)

@@ -36,14 +36,10 @@ from collections.abc import Callable, Iterator
 import trio
 
 from .._exchange import Exchange, Fields
+from .arguments import MAX_CODE, MAX_COUNT, MAX_PIECE, TEXT, call, final_status, number, seconds
 
-TEXT: Fields = [(b"content-type", b"text/plain; charset=utf-8")]
 JSON: Fields = [(b"content-type", b"application/json")]
 BINARY: Fields = [(b"content-type", b"application/octet-stream")]
-
-MAX_COUNT = 2**53
-MAX_PIECE = 2**24
-MAX_CODE = 2**32 - 1
 
 _PATTERN = bytes(range(256)) * 256
 
@@ -53,28 +49,6 @@ def pattern(count: int) -> Iterator[bytes]:
     while count > 0:
         yield _PATTERN[:count]
         count -= len(_PATTERN)
-
-
-def number(text: str, highest: int) -> int:
-    """A number from 0 to `highest`; ValueError otherwise, which `call` answers with 400."""
-    value = int(text)
-    if not 0 <= value <= highest:
-        raise ValueError(f"{value} is not between 0 and {highest}")
-    return value
-
-
-def seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{value} is no time to wait")
-    return value
-
-
-def final_status(text: str) -> int:
-    value = number(text, 599)
-    if value < 200:
-        raise ValueError("a final status is 200 to 599")
-    return value
 
 
 def hello(exchange: Exchange) -> None:
@@ -229,16 +203,4 @@ def dispatch(exchange: Exchange) -> None:
         exchange.respond(501, TEXT, b"not a proxy\n")
         return
     name, *arguments = exchange.request.path or [""]
-    call(exchange, ROUTES.get(name), arguments)
-
-
-def call(exchange: Exchange, route: Callable[..., None] | None, arguments: list[str]) -> None:
-    """Run one route of any table; 404 if there is none or the path does not fit it."""
-    wanted = route.__code__.co_argcount - 1 if route is not None else -1
-    if route is None or len(arguments) != wanted:
-        exchange.respond(404, TEXT, b"no such route\n")
-        return
-    try:
-        route(exchange, *arguments)
-    except ValueError as error:
-        exchange.respond(400, TEXT, f"{error}\n".encode())
+    call(exchange, ROUTES.get(name), exchange, *arguments)

@@ -1,0 +1,185 @@
+"""The server's end of one WebSocket, on wsproto and without a task.
+
+Closing (RFC 6455 section 7, RFC 8441 section 5). The peer's Close is answered with ours and END_STREAM. When we
+close first, END_STREAM waits for the peer's Close. Either way a peer that then leaves its half of the stream open
+for `close_timeout` seconds gets RST_STREAM(CANCEL).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import trio
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, Pong, TextMessage
+from wsproto.extensions import PerMessageDeflate
+from wsproto.frame_protocol import CloseReason
+
+from ._exchange import ROOM, Exchange, Fields
+
+CANCEL = 8
+MAX_MESSAGE = 64 * 1024 * 1024
+"""A message that grows beyond this closes its WebSocket with 1009: the server has to outlive its clients."""
+
+
+def _split(value: str | None) -> list[str]:
+    return [part.strip() for part in (value or "").split(",") if part.strip()]
+
+
+def _deflate(offers: list[str]) -> tuple[PerMessageDeflate, bytes] | None:
+    """The first offer that wsproto can take, and the words that accept it."""
+    for offer in offers:
+        if offer.partition(";")[0].strip() != PerMessageDeflate.name:
+            continue
+        extension = PerMessageDeflate()
+        try:
+            accepted = extension.accept(offer)
+        except ValueError:  # window bits that are no number
+            continue
+        if isinstance(accepted, str):
+            words = f"{PerMessageDeflate.name}; {accepted}" if accepted else PerMessageDeflate.name
+            return extension, words.encode()
+    return None
+
+
+class ServerWebSocket:
+    """One accepted WebSocket, the server's end. It echoes; replace `on_message` or `on_pong` for something else."""
+
+    def __init__(self, exchange: Exchange, connected: WebSockets) -> None:
+        headers: Fields = []
+        offered = _split(exchange.request.get(b"sec-websocket-protocol"))
+        self.subprotocol = next((name for name in offered if name in exchange.options.subprotocols), None)
+        if self.subprotocol is not None:
+            headers.append((b"sec-websocket-protocol", self.subprotocol.encode()))
+        extensions = []
+        if exchange.options.compression:
+            taken = _deflate(_split(exchange.request.get(b"sec-websocket-extensions")))
+            if taken is not None:
+                extensions.append(taken[0])
+                headers.append((b"sec-websocket-extensions", taken[1]))
+        self.exchange = exchange
+        self.on_message: Callable[[str | bytes], None] = self.send
+        self.on_pong: Callable[[bytes], None] = lambda payload: None
+        self._protocol = Connection(ConnectionType.SERVER, list(extensions))
+        self._parts: list[str | bytes | bytearray] = []
+        self._size = 0
+        self._held = 0  # received bytes that are not credited, because too much of ours is unsent
+        self._open = True
+        self._lingers = False
+        self._connected = connected
+        exchange.stats.websockets_open += 1
+        exchange.on_data, exchange.on_end = self._data, self._ended
+        exchange.on_sent, exchange.on_gone = self._settle, self._gone
+        connected[exchange] = self
+        exchange.accept(headers)
+
+    @property
+    def state(self) -> ConnectionState:
+        return self._protocol.state
+
+    def send(self, message: str | bytes) -> None:
+        """Send a message; nothing happens when the WebSocket is closing."""
+        if self.state is ConnectionState.OPEN:
+            self.exchange.write(self.frame(message))
+
+    def frame(self, message: str | bytes) -> bytes:
+        """The bytes of a message."""
+        event: Event = TextMessage(data=message) if isinstance(message, str) else BytesMessage(data=message)
+        return self._protocol.send(event)
+
+    def ping(self, payload: bytes) -> None:
+        """Send a Ping; `on_pong` gets what comes back."""
+        self.exchange.write(self._protocol.send(Ping(payload=payload)))
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close first. The stream ends when the peer has said Close too, or after `close_timeout`."""
+        if self.state is not ConnectionState.OPEN:
+            return
+        # 1005 says that there is no code: an empty Close frame. wsproto knows that member by identity.
+        sent = CloseReason.NO_STATUS_RCVD if code == 1005 else code
+        self.exchange.write(self._protocol.send(CloseConnection(code=sent, reason=reason)))
+        self._linger()
+
+    def _data(self, data: bytes) -> None:
+        self._held += len(data)
+        if self._open and self.state in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
+            self._protocol.receive_data(data)
+            for event in self._protocol.events():
+                self._event(event)
+                if not self._open:
+                    break
+        self._settle()
+
+    def _event(self, event: Event) -> None:
+        if isinstance(event, Message):
+            self._parts.append(event.data)
+            self._size += len(event.data)
+            if self._size > MAX_MESSAGE:
+                self._fail(1009, "message too big")
+            elif event.message_finished:
+                parts, self._parts, self._size = self._parts, [], 0
+                self.on_message(_join(parts))
+        elif isinstance(event, Ping):
+            if self.state is ConnectionState.OPEN:
+                self.exchange.write(self._protocol.send(event.response()))
+        elif isinstance(event, Pong):
+            self.on_pong(bytes(event.payload))
+        elif isinstance(event, CloseConnection):
+            self._closing(event)
+
+    def _closing(self, event: CloseConnection) -> None:
+        if self.state is ConnectionState.REMOTE_CLOSING:
+            self.exchange.write(self._protocol.send(event.response()))
+            self._end()
+        elif self.state is ConnectionState.CLOSED:  # the answer to our Close
+            self._end()
+        else:  # wsproto reports what it could not parse as a Close, in the state it was in
+            self._fail(int(event.code), event.reason or "")
+
+    def _fail(self, code: int, reason: str) -> None:
+        if self.state is ConnectionState.OPEN:
+            self.exchange.write(self._protocol.send(CloseConnection(code=code, reason=reason)))
+        self._end()
+
+    def _ended(self, trailers: Fields) -> None:
+        # END_STREAM is the end of TCP (RFC 8441, section 5): nothing more can come, so nothing more is owed.
+        self._end()
+
+    def _end(self) -> None:
+        self.exchange.finish()
+        self._over()
+        self._linger()
+
+    def _over(self) -> None:
+        if self._open:
+            self._open = False
+            self.exchange.stats.websockets_open -= 1
+
+    def _gone(self) -> None:
+        self._over()
+        self._connected.pop(self.exchange, None)
+
+    def _settle(self, count: int = 0) -> None:
+        if self._held and self.exchange.unsent < ROOM:
+            held, self._held = self._held, 0
+            self.exchange.credit(held)
+
+    def _linger(self) -> None:
+        async def wait() -> None:
+            await trio.sleep(self.exchange.options.close_timeout)
+            self.exchange.reset(CANCEL)
+
+        if not self._lingers and not self.exchange.gone:
+            self._lingers = True
+            self.exchange.spawn(wait)
+
+
+def _join(parts: list[str | bytes | bytearray]) -> str | bytes:
+    if isinstance(parts[0], str):
+        return "".join(part for part in parts if isinstance(part, str))
+    return b"".join(part for part in parts if not isinstance(part, str))
+
+
+WebSockets: TypeAlias = dict[Exchange, ServerWebSocket]
+"""The WebSockets of one connection that were accepted and whose exchange is not over."""
