@@ -4,7 +4,7 @@ A connection runs in a nursery of its own (`serve`). Its reader, its writer and 
 `_guard`, so none of them raises: a client that went away ends the connection, a bug of ours ends it and is kept in
 `stats.errors`.
 
-`freeze` is a gate in front of each read and each write (`_unfrozen`). Both ask again after every pause.
+`freeze` is a gate in front of each read and each write (`_wait_while_frozen`). Both ask again after every pause.
 """
 
 from __future__ import annotations
@@ -118,12 +118,12 @@ class ServerConnection(ABC):
             self.stats.errors.append(error)
         self.abort()
 
-    async def _unfrozen(self) -> None:
+    async def _wait_while_frozen(self) -> None:
         while self._thawed is not None:
             await self._thawed.wait()
 
 
-async def say_goodbye(transport: trio.abc.Stream) -> None:
+async def close_gracefully(transport: trio.abc.Stream) -> None:
     """Tell the client that this is the end, and drop what it still sends until it has understood."""
     inner = transport
     try:

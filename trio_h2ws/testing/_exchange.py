@@ -31,7 +31,7 @@ OverHTTP2: TypeAlias = int | Literal["works", "silent"]
 
 LOWEST_STATUS = 200
 """In `OverHTTP2` a number is a status from here on, and an error code below 100."""
-ROOM = 64 * 1024
+HIGH_WATER = 64 * 1024
 """Unsent bytes above which a route should wait (`room`) or hold its credit back."""
 
 
@@ -106,12 +106,12 @@ class Exchange(ABC):
         self._source: Iterator[bytes] | None = None
         self._finished = False
         self._trailers: Fields = []
-        self._room: trio.Event | None = None
+        self._writable: trio.Event | None = None
 
     # What a connection must know how to do.
 
     @abstractmethod
-    def inform(self, status: int, headers: Fields) -> None:
+    def send_informational(self, status: int, headers: Fields) -> None:
         """Send an informational response (1xx)."""
 
     @abstractmethod
@@ -123,7 +123,7 @@ class Exchange(ABC):
         """Say yes to a WebSocket handshake: from now on the body is frames, both ways."""
 
     @abstractmethod
-    def send_no_more(self) -> None:
+    def ask_to_stop_sending(self) -> None:
         """Called before the answer: it will be whole, and the peer is to stop sending its request."""
 
     @abstractmethod
@@ -195,12 +195,12 @@ class Exchange(ABC):
             self._scopes.append(scope)
             await async_fn()
 
-    async def room(self) -> None:
-        """Wait until less than `ROOM` bytes are unsent. One task at a time."""
+    async def wait_writable(self) -> None:
+        """Wait until less than `HIGH_WATER` bytes are unsent. One task at a time."""
         await trio.lowlevel.checkpoint()
-        while len(self._outbox) >= ROOM:
-            self._room = trio.Event()
-            await self._room.wait()
+        while len(self._outbox) >= HIGH_WATER:
+            self._writable = trio.Event()
+            await self._writable.wait()
 
     # What the connection calls.
 
@@ -233,9 +233,9 @@ class Exchange(ABC):
         return self._trailers
 
     def sent(self, count: int) -> None:
-        if self._room is not None and len(self._outbox) < ROOM:
-            self._room.set()
-            self._room = None
+        if self._writable is not None and len(self._outbox) < HIGH_WATER:
+            self._writable.set()
+            self._writable = None
         if self.on_sent is not None:
             self.on_sent(count)
 
@@ -245,19 +245,19 @@ class Exchange(ABC):
         else:
             self.on_data(data)
 
-    def ended(self, trailers: Fields) -> None:
+    def request_ended(self, trailers: Fields) -> None:
         if self.on_end is not None:
             self.on_end(trailers)
 
-    def over(self) -> None:
+    def finalize(self) -> None:
         """Called once. The hooks go too: they hold the route, and the route holds us."""
         self.gone = True
         self._outbox.clear()
         self._source = None
         on_gone = self.on_gone
         self.on_data = self.on_end = self.on_sent = self.on_gone = None
-        if self._room is not None:
-            self._room.set()
+        if self._writable is not None:
+            self._writable.set()
         for scope in self._scopes:
             scope.cancel()
         if on_gone is not None:

@@ -27,7 +27,7 @@ DEFAULT_SETTINGS: dict[int, int] = {
 }
 
 
-class _Opening:
+class _ServerContext:
     """The nursery around the user's block, without a nursery's way with the user's exceptions."""
 
     def __init__(self, port: int | None, **config: Any) -> None:
@@ -109,7 +109,7 @@ def open_server(
         first_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL] = 1
     first_settings.update(settings or {})
     identity = Identity(("localhost", "127.0.0.1", "::1", host), alpn) if tls else None
-    return _Opening(
+    return _ServerContext(
         None if memory else port,
         identity=identity,
         memory=memory,

@@ -2,7 +2,7 @@
 
 Every transport, wherever it came from, goes through `_serve`: TLS if asked for, then the protocol that ALPN names.
 Where there was no ALPN the first bytes tell: HTTP/2 begins with its preface (RFC 9113, section 3.4). With TLS only
-what is in `alpn` is spoken, and a client that comes without ALPN and speaks something else gets a 505.
+what is in `alpn` is offered, and a client that comes without ALPN and speaks something else gets a 505.
 
 No task raises: what a client breaks ends its own connection, and a bug of the server is kept in `stats.errors`.
 """
@@ -18,7 +18,7 @@ import trio
 from trio.testing import memory_stream_pair
 
 from ._certificates import Identity
-from ._connection import DISCARD_SECONDS, ServerConnection, say_goodbye
+from ._connection import DISCARD_SECONDS, ServerConnection, close_gracefully
 from ._exchange import Options
 from ._http1.connection import H1ServerConnection
 from ._http2.connection import H2ServerConnection
@@ -206,7 +206,7 @@ class Server:
     async def _serve_protocol(self, transport: trio.abc.Stream) -> None:
         first = bytearray()
         chosen: str | None = None
-        spoken: Sequence[str] = ()
+        offered: Sequence[str] = ()
         with trio.fail_after(HANDSHAKE_SECONDS):
             if self._identity is not None:
                 tls = trio.SSLStream(
@@ -214,7 +214,7 @@ class Server:
                 )
                 await tls.do_handshake()
                 self.stats.tls_handshakes += 1
-                chosen, spoken = tls.selected_alpn_protocol(), self._identity.alpn
+                chosen, offered = tls.selected_alpn_protocol(), self._identity.alpn
                 transport = tls
             if chosen is None:
                 while len(first) < len(PREFACE) and PREFACE.startswith(first):
@@ -223,21 +223,22 @@ class Server:
                         return
                     first += piece
                 chosen = "h2" if first.startswith(PREFACE) else "http/1.1"
-        if spoken and chosen not in spoken:
+        if offered and chosen not in offered:
             await _refuse(transport)
         elif chosen == "h2":
             h2 = H2ServerConnection(transport, self._settings, self._window, self.stats, self._options)
-            await _serve_one(h2, self.connections, first)
+            await _serve_connection(h2, self.connections, first)
         else:
-            await _serve_one(H1ServerConnection(transport, self.stats, self._options), self.http1_connections, first)
+            h1 = H1ServerConnection(transport, self.stats, self._options)
+            await _serve_connection(h1, self.http1_connections, first)
 
 
-async def _serve_one(connection: AnyConnection, living: list[AnyConnection], first: bytearray) -> None:
-    living.append(connection)
+async def _serve_connection(connection: AnyConnection, connections: list[AnyConnection], first: bytearray) -> None:
+    connections.append(connection)
     try:
         await connection.serve(first)
     finally:
-        living.remove(connection)
+        connections.remove(connection)
 
 
 async def _refuse(transport: trio.abc.Stream) -> None:
@@ -245,4 +246,4 @@ async def _refuse(transport: trio.abc.Stream) -> None:
         b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     )
     with trio.move_on_after(DISCARD_SECONDS):
-        await say_goodbye(transport)
+        await close_gracefully(transport)

@@ -16,18 +16,18 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, 
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason
 
-from ._exchange import ROOM, Exchange, Fields
+from ._exchange import HIGH_WATER, Exchange, Fields
 
 CANCEL = 8
 MAX_MESSAGE = 64 * 1024 * 1024
 """A message that grows beyond this closes its WebSocket with 1009: the server has to outlive its clients."""
 
 
-def _split(value: str | None) -> list[str]:
+def _split_list(value: str | None) -> list[str]:
     return [part.strip() for part in (value or "").split(",") if part.strip()]
 
 
-def _deflate(offers: list[str]) -> tuple[PerMessageDeflate, bytes] | None:
+def _accept_deflate(offers: list[str]) -> tuple[PerMessageDeflate, bytes] | None:
     """The first offer that wsproto can take, and the words that accept it."""
     for offer in offers:
         if offer.partition(";")[0].strip() != PerMessageDeflate.name:
@@ -48,13 +48,13 @@ class ServerWebSocket:
 
     def __init__(self, exchange: Exchange, connected: WebSockets) -> None:
         headers: Fields = []
-        offered = _split(exchange.request.get(b"sec-websocket-protocol"))
+        offered = _split_list(exchange.request.get(b"sec-websocket-protocol"))
         self.subprotocol = next((name for name in offered if name in exchange.options.subprotocols), None)
         if self.subprotocol is not None:
             headers.append((b"sec-websocket-protocol", self.subprotocol.encode()))
         extensions = []
         if exchange.options.compression:
-            taken = _deflate(_split(exchange.request.get(b"sec-websocket-extensions")))
+            taken = _accept_deflate(_split_list(exchange.request.get(b"sec-websocket-extensions")))
             if taken is not None:
                 extensions.append(taken[0])
                 headers.append((b"sec-websocket-extensions", taken[1]))
@@ -64,13 +64,13 @@ class ServerWebSocket:
         self._protocol = Connection(ConnectionType.SERVER, list(extensions))
         self._parts: list[str | bytes | bytearray] = []
         self._size = 0
-        self._held = 0  # received bytes that are not credited, because too much of ours is unsent
+        self._uncredited = 0  # received bytes that are not credited, because too much of ours is unsent
         self._open = True
-        self._lingers = False
+        self._closing_limited = False
         self._connected = connected
         exchange.stats.websockets_open += 1
-        exchange.on_data, exchange.on_end = self._data, self._ended
-        exchange.on_sent, exchange.on_gone = self._settle, self._gone
+        exchange.on_data, exchange.on_end = self._on_data, self._on_end
+        exchange.on_sent, exchange.on_gone = self._give_credit, self._on_gone
         connected[exchange] = self
         exchange.accept(headers)
 
@@ -99,19 +99,19 @@ class ServerWebSocket:
         # 1005 says that there is no code: an empty Close frame. wsproto knows that member by identity.
         sent = CloseReason.NO_STATUS_RCVD if code == 1005 else code
         self.exchange.write(self._protocol.send(CloseConnection(code=sent, reason=reason)))
-        self._linger()
+        self._limit_closing()
 
-    def _data(self, data: bytes) -> None:
-        self._held += len(data)
+    def _on_data(self, data: bytes) -> None:
+        self._uncredited += len(data)
         if self._open and self.state in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
             self._protocol.receive_data(data)
             for event in self._protocol.events():
-                self._event(event)
+                self._on_event(event)
                 if not self._open:
                     break
-        self._settle()
+        self._give_credit()
 
-    def _event(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, Message):
             self._parts.append(event.data)
             self._size += len(event.data)
@@ -126,9 +126,9 @@ class ServerWebSocket:
         elif isinstance(event, Pong):
             self.on_pong(bytes(event.payload))
         elif isinstance(event, CloseConnection):
-            self._closing(event)
+            self._on_close(event)
 
-    def _closing(self, event: CloseConnection) -> None:
+    def _on_close(self, event: CloseConnection) -> None:
         if self.state is ConnectionState.REMOTE_CLOSING:
             self.exchange.write(self._protocol.send(event.response()))
             self._end()
@@ -142,36 +142,36 @@ class ServerWebSocket:
             self.exchange.write(self._protocol.send(CloseConnection(code=code, reason=reason)))
         self._end()
 
-    def _ended(self, trailers: Fields) -> None:
+    def _on_end(self, trailers: Fields) -> None:
         # END_STREAM is the end of TCP (RFC 8441, section 5): nothing more can come, so nothing more is owed.
         self._end()
 
     def _end(self) -> None:
         self.exchange.finish()
-        self._over()
-        self._linger()
+        self._count_closed()
+        self._limit_closing()
 
-    def _over(self) -> None:
+    def _count_closed(self) -> None:
         if self._open:
             self._open = False
             self.exchange.stats.websockets_open -= 1
 
-    def _gone(self) -> None:
-        self._over()
+    def _on_gone(self) -> None:
+        self._count_closed()
         self._connected.pop(self.exchange, None)
 
-    def _settle(self, count: int = 0) -> None:
-        if self._held and self.exchange.unsent < ROOM:
-            held, self._held = self._held, 0
+    def _give_credit(self, count: int = 0) -> None:
+        if self._uncredited and self.exchange.unsent < HIGH_WATER:
+            held, self._uncredited = self._uncredited, 0
             self.exchange.credit(held)
 
-    def _linger(self) -> None:
+    def _limit_closing(self) -> None:
         async def wait() -> None:
             await trio.sleep(self.exchange.options.close_timeout)
             self.exchange.reset(CANCEL)
 
-        if not self._lingers and not self.exchange.gone:
-            self._lingers = True
+        if not self._closing_limited and not self.exchange.gone:
+            self._closing_limited = True
             self.exchange.spawn(wait)
 
 

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 import h11
 import trio
 
-from .._connection import DISCARD_SECONDS, READ_SIZE, ServerConnection, say_goodbye
+from .._connection import DISCARD_SECONDS, READ_SIZE, ServerConnection, close_gracefully
 from .._exchange import Fields, Options, Request
 from .._routes import http, websocket
 from .._routes.arguments import TEXT
@@ -51,12 +51,12 @@ class H1ServerConnection(ServerConnection):
         self.h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self.exchange: H1Exchange | None = None
         """The request, or the WebSocket, that is not over."""
-        self.last = False
+        self.no_more_exchanges = False
         """No exchange comes after the current one."""
         self._out = bytearray()
         self._wakeup = trio.Event()
         self._readable = trio.Event()
-        self._held = 0
+        self._uncredited = 0
         self._paused = False  # h11 has bytes of what comes after the current exchange, or may have
         self._switched = False
         self._eof = False
@@ -72,7 +72,7 @@ class H1ServerConnection(ServerConnection):
 
     def goaway(self, last_stream_id: int | None = None, error_code: int = 0, debug_data: bytes = b"") -> None:
         """Close the connection after the current exchange. HTTP/1.1 has no words for the arguments."""
-        self.last = True
+        self.no_more_exchanges = True
         if self.exchange is None and not self.h11.trailing_data[0]:
             self.end(orderly=True)
 
@@ -97,12 +97,12 @@ class H1ServerConnection(ServerConnection):
 
     def credit(self, count: int) -> None:
         """The route is done with so many bytes."""
-        self._held -= count
+        self._uncredited -= count
         self._readable.set()
 
     def completed(self) -> None:
         """Both sides of the exchange have ended, or what is missing will not be waited for."""
-        if self.last or self.h11.our_state is not h11.DONE or self.h11.their_state is not h11.DONE:
+        if self.no_more_exchanges or self.h11.our_state is not h11.DONE or self.h11.their_state is not h11.DONE:
             self.end(orderly=True)
         else:
             self._forget_all()
@@ -119,10 +119,10 @@ class H1ServerConnection(ServerConnection):
     def _forget_all(self) -> None:
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
-            self._held = 0
+            self._uncredited = 0
             self._readable.set()
             self.stats.streams_open -= 1
-            exchange.over()
+            exchange.finalize()
 
     # Tasks.
 
@@ -133,7 +133,7 @@ class H1ServerConnection(ServerConnection):
             nursery.cancel_scope.cancel()
         if self._orderly:
             with trio.move_on_after(DISCARD_SECONDS):
-                await say_goodbye(self.transport)
+                await close_gracefully(self.transport)
 
     async def _read(self, data: bytes | bytearray) -> None:
         data = data or await self.transport.receive_some(READ_SIZE)
@@ -143,17 +143,17 @@ class H1ServerConnection(ServerConnection):
             while self._is_full():
                 self._readable = trio.Event()
                 await self._readable.wait()
-            await self._unfrozen()
+            await self._wait_while_frozen()
             data = await self.transport.receive_some(READ_SIZE)
         self._eof = True
         self._receive(b"")
 
     def _is_full(self) -> bool:
-        return self._held >= MAX_HELD or (self._paused and len(self.h11.trailing_data[0]) >= MAX_AHEAD)
+        return self._uncredited >= MAX_HELD or (self._paused and len(self.h11.trailing_data[0]) >= MAX_AHEAD)
 
     async def _write(self) -> None:
         while True:
-            await self._unfrozen()
+            await self._wait_while_frozen()
             self._wakeup = wakeup = trio.Event()
             data = self._produce()
             if data:
@@ -175,7 +175,7 @@ class H1ServerConnection(ServerConnection):
                 self._out += exchange.encode(data)
                 exchange.sent(len(data))
             if exchange.exhausted and not exchange.gone:
-                exchange.say_end()
+                exchange.send_end()
             if not data:
                 break
         produced, self._out = self._out, bytearray()
@@ -193,7 +193,7 @@ class H1ServerConnection(ServerConnection):
             if data:
                 self._on_bytes(self.exchange, data)
             else:
-                self.exchange.heard_end([])
+                self.exchange.end_received([])
         self._pump()
 
     def _pump(self) -> None:
@@ -240,15 +240,15 @@ class H1ServerConnection(ServerConnection):
             return  # h11 can't switch before the end of the request
         self.stats.requests += 1
         http.dispatch(exchange)
-        exchange.invite()
+        exchange.send_continue()
 
     def _on_bytes(self, exchange: H1Exchange, data: bytes) -> None:
-        self._held += len(data)
+        self._uncredited += len(data)
         exchange.received(data)
 
     def _on_end(self, exchange: H1Exchange, event: h11.EndOfMessage) -> None:
         if exchange.request.protocol is None:
-            exchange.heard_end(list(event.headers))
+            exchange.end_received(list(event.headers))
             return
         exchange.remote_done = True
         if exchange.request.get(b"sec-websocket-key") is None:
@@ -275,17 +275,17 @@ def _make_request(event: h11.Request) -> Request:
     target = event.target.decode("latin-1")
     if not target.startswith("/") and "://" in target:  # as if we were a proxy: RFC 9112, section 3.2.2
         target = "/" + target.partition("://")[2].partition("/")[2]
-    upgrades = event.http_version == b"1.1" and method == "GET" and "upgrade" in _words(headers, b"connection")
+    upgrades = event.http_version == b"1.1" and method == "GET" and "upgrade" in _elements(headers, b"connection")
     return Request(
         method=method,
         target=target,
         headers=headers,
-        protocol="websocket" if upgrades and "websocket" in _words(headers, b"upgrade") else None,
+        protocol="websocket" if upgrades and "websocket" in _elements(headers, b"upgrade") else None,
         http_version=f"HTTP/{event.http_version.decode()}",
     )
 
 
-def _words(headers: Fields, name: bytes) -> list[str]:
+def _elements(headers: Fields, name: bytes) -> list[str]:
     """The elements of a header that is a list."""
     values = b",".join(value for key, value in headers if key == name)
     return [word.strip().lower() for word in values.decode("latin-1").split(",")]

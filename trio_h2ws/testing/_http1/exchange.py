@@ -30,7 +30,7 @@ CLOSE = (b"connection", b"close")
 class H1ExchangeOwner(ExchangeOwner, Protocol):
     """What an exchange needs of its HTTP/1.1 connection."""
 
-    last: bool
+    no_more_exchanges: bool
 
     @property
     def h11(self) -> Connection: ...
@@ -59,27 +59,27 @@ class H1Exchange(Exchange):
         self._bodiless = request.method == "HEAD"
         self._chunked = False
 
-    def inform(self, status: int, headers: Fields) -> None:
+    def send_informational(self, status: int, headers: Fields) -> None:
         if self.request.http_version != "HTTP/1.0":  # which has none
-            self._emit(h11.InformationalResponse(status_code=status, headers=headers, reason=_reason(status)))
+            self._emit(h11.InformationalResponse(status_code=status, headers=headers, reason=_phrase(status)))
 
-    def invite(self) -> None:
+    def send_continue(self) -> None:
         """Say 100 if the client waits for it and the route reads."""
         if self.on_data is not None and self.connection.h11.they_are_waiting_for_100_continue:
-            self.inform(100, [])
+            self.send_informational(100, [])
 
     def start(self, status: int, headers: Fields, *, end: bool = False) -> None:
-        self.invite()
+        self.send_continue()
         if self.connection.h11.they_are_waiting_for_100_continue:
-            self.connection.last = True
+            self.connection.no_more_exchanges = True
         self._bodiless = self._bodiless or status in (204, 304)
         sized = any(name == b"content-length" for name, _ in headers)
         self._chunked = not sized and not self._bodiless and self.request.http_version != "HTTP/1.0"
-        fields = [*headers, CLOSE] if self.connection.last else headers
-        self._emit(h11.Response(status_code=status, headers=fields, reason=_reason(status)))
+        fields = [*headers, CLOSE] if self.connection.no_more_exchanges else headers
+        self._emit(h11.Response(status_code=status, headers=fields, reason=_phrase(status)))
         self.started = True
         if end:
-            self.say_end()
+            self.send_end()
 
     def accept(self, headers: Fields) -> None:
         key = self.request.get(b"sec-websocket-key") or ""
@@ -88,12 +88,12 @@ class H1Exchange(Exchange):
             (b"connection", b"upgrade"),
             (b"sec-websocket-accept", generate_accept_token(key.encode("latin-1"))),
         ]
-        self._emit(h11.InformationalResponse(status_code=101, headers=[*fields, *headers], reason=_reason(101)))
+        self._emit(h11.InformationalResponse(status_code=101, headers=[*fields, *headers], reason=_phrase(101)))
         self.started = self.switched = True
         self.remote_done = False
 
-    def send_no_more(self) -> None:
-        self.connection.last = True
+    def ask_to_stop_sending(self) -> None:
+        self.connection.no_more_exchanges = True
 
     def credit(self, count: int) -> None:
         if not self.gone:
@@ -111,18 +111,18 @@ class H1Exchange(Exchange):
             return b""
         return self.connection.h11.send(h11.Data(data=data)) or b""
 
-    def say_end(self) -> None:
+    def send_end(self) -> None:
         """Everything of ours was taken: end the answer."""
         self.local_done = True
         if not self.switched:
             self._emit(h11.EndOfMessage(headers=self.trailers if self._chunked else []))
-        if self.remote_done or self.switched or self.connection.last:
+        if self.remote_done or self.switched or self.connection.no_more_exchanges:
             self.connection.completed()
 
-    def heard_end(self, trailers: Fields) -> None:
+    def end_received(self, trailers: Fields) -> None:
         """The request is complete; after 101, the client's half of the connection has ended."""
         self.remote_done = True
-        self.ended(trailers)
+        self.request_ended(trailers)
         if self.local_done:
             self.connection.completed()
 
@@ -135,7 +135,7 @@ class H1Exchange(Exchange):
             self.connection.wake()
 
 
-def _reason(status: int) -> bytes:
+def _phrase(status: int) -> bytes:
     # It says nothing that the status does not. It is for people who read the wire.
     try:
         return HTTPStatus(status).phrase.encode()

@@ -49,10 +49,10 @@ class H2ServerConnection(ServerConnection):
         self.streams: dict[int, H2Stream] = {}
         self.highest_stream_id = 0
         self._window = window
-        self._window_owed = 0
+        self._uncredited = 0
         self._closing = False
         self._last_stream_id = MAX_STREAM_ID  # of the GOAWAY that was sent: what comes above is ignored
-        self._idle: trio.Event | None = None
+        self._drained: trio.Event | None = None
         self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
             events.RequestReceived: self._on_request,
             events.DataReceived: self._on_data,
@@ -93,8 +93,8 @@ class H2ServerConnection(ServerConnection):
         await trio.sleep(0.05)  # a request that crossed the first GOAWAY is still served
         self.goaway()
         while self.streams:
-            self._idle = trio.Event()
-            await self._idle.wait()
+            self._drained = trio.Event()
+            await self._drained.wait()
         self._closing = True
         self.send_queue.wake()
 
@@ -130,13 +130,13 @@ class H2ServerConnection(ServerConnection):
                     while await self.transport.receive_some(READ_SIZE):
                         pass
                 return
-            await self._unfrozen()
+            await self._wait_while_frozen()
             data = await self.transport.receive_some(READ_SIZE)
 
     async def _write(self) -> None:
         await trio.sleep(self.options.settings_delay)
         while True:
-            await self._unfrozen()
+            await self._wait_while_frozen()
             wakeup = self.send_queue.listen()
             data = self.send_queue.produce()
             if data:
@@ -159,9 +159,9 @@ class H2ServerConnection(ServerConnection):
         self.send_queue.drop(stream)
         self.h2.ended.append(stream.stream_id)
         self.stats.streams_open -= 1
-        stream.over()
-        if self._idle is not None and not self.streams:
-            self._idle.set()
+        stream.finalize()
+        if self._drained is not None and not self.streams:
+            self._drained.set()
 
     # Receiving.
 
@@ -213,23 +213,23 @@ class H2ServerConnection(ServerConnection):
             http.dispatch(stream)
 
     def _on_extended_connect(self, stream: H2Stream) -> None:
-        works = self.options.websocket_over_http2
+        behaviour = self.options.websocket_over_http2
         if self.h2.local_settings.get(SettingCodes.ENABLE_CONNECT_PROTOCOL) != 1:
             stream.reset(ErrorCodes.PROTOCOL_ERROR)
-        elif works == "works":
+        elif behaviour == "works":
             websocket.dispatch(stream, self.websockets)
-        elif works != "silent":
-            if works < LOWEST_STATUS:
-                stream.reset(works)
+        elif behaviour != "silent":
+            if behaviour < LOWEST_STATUS:
+                stream.reset(behaviour)
             else:
-                stream.respond(works, TEXT, b"no WebSockets over HTTP/2\n")
+                stream.respond(behaviour, TEXT, b"no WebSockets over HTTP/2\n")
 
     def _on_data(self, event: events.DataReceived) -> None:
-        self._window_owed += event.flow_controlled_length
-        if self._window_owed >= self._window // 4:
+        self._uncredited += event.flow_controlled_length
+        if self._uncredited >= self._window // 4:
             with suppress(ProtocolError):  # a bad frame further down this read has closed h2
-                self.h2.increment_flow_control_window(self._window_owed)
-            self._window_owed = 0
+                self.h2.increment_flow_control_window(self._uncredited)
+            self._uncredited = 0
         stream = self.streams.get(event.stream_id)
         if stream is not None:
             padding = event.flow_controlled_length - len(event.data)
@@ -247,7 +247,7 @@ class H2ServerConnection(ServerConnection):
     def _on_stream_ended(self, event: events.StreamEnded) -> None:
         stream = self.streams.get(event.stream_id)
         if stream is not None:
-            stream.heard_end()
+            stream.end_received()
 
     def _on_stream_reset(self, event: events.StreamReset) -> None:
         if event.remote_reset:

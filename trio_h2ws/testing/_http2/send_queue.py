@@ -91,7 +91,7 @@ class SendQueue:
         if end:
             if stream.trailers:
                 self._h2.send_headers(stream_id, stream.trailers, end_stream=True)
-            stream.said_end()
+            stream.end_sent()
         elif data:
             self._ready[stream_id] = stream
         elif stream.unsent:

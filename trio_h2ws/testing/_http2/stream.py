@@ -49,21 +49,21 @@ class H2Stream(Exchange):
         self.stream_id = stream_id
         self.local_done = False
         self.remote_done = False
-        self.owed = 0
+        self._uncredited = 0
         self.request_trailers: Fields = []
 
-    def inform(self, status: int, headers: Fields) -> None:
+    def send_informational(self, status: int, headers: Fields) -> None:
         self._send_headers([(b":status", b"%d" % status), *headers], end=False)
 
     def start(self, status: int, headers: Fields, *, end: bool = False) -> None:
         self._send_headers([(b":status", b"%d" % status), *headers], end=end)
         if end:
-            self.said_end()
+            self.end_sent()
 
     def accept(self, headers: Fields) -> None:
         self.start(200, headers)
 
-    def send_no_more(self) -> None:
+    def ask_to_stop_sending(self) -> None:
         # RFC 9113, section 8.1: the whole answer, and then a reset that only asks to stop sending.
         self.on_sent = lambda count: self.reset(ErrorCodes.NO_ERROR)
 
@@ -71,10 +71,10 @@ class H2Stream(Exchange):
         self._do(self.connection.h2.send_headers, self.stream_id, fields, end)
 
     def credit(self, count: int) -> None:
-        self.owed += count
-        if not self.remote_done and self.owed >= self.connection.credit_step:
-            owed, self.owed = self.owed, 0
-            self._do(self.connection.h2.increment_flow_control_window, owed, self.stream_id)
+        self._uncredited += count
+        if not self.remote_done and self._uncredited >= self.connection.credit_step:
+            count, self._uncredited = self._uncredited, 0
+            self._do(self.connection.h2.increment_flow_control_window, count, self.stream_id)
 
     def reset(self, error_code: int) -> None:
         self._do(self.connection.h2.reset_stream, self.stream_id, error_code)
@@ -89,17 +89,17 @@ class H2Stream(Exchange):
                 self.connection.forget(self)
             self.connection.send_queue.wake()
 
-    def said_end(self) -> None:
+    def end_sent(self) -> None:
         """END_STREAM of ours was sent."""
         self.local_done = True
         self.connection.send_queue.drop(self)
         if self.remote_done:
             self.connection.forget(self)
 
-    def heard_end(self) -> None:
+    def end_received(self) -> None:
         """END_STREAM of the client's has come."""
         self.remote_done = True
-        self.ended(self.request_trailers)
+        self.request_ended(self.request_trailers)
         if self.local_done:
             self.connection.forget(self)
 

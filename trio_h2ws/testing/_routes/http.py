@@ -98,7 +98,7 @@ def stream(exchange: Exchange, count: str, size: str) -> None:
             if i:
                 await trio.sleep(delay)
             exchange.write(piece)
-            await exchange.room()
+            await exchange.wait_writable()
         exchange.finish()
 
     exchange.start(200, BINARY)
@@ -121,8 +121,8 @@ def headers(exchange: Exchange) -> None:
 
 
 def as_json(exchange: Exchange) -> None:
-    said = {"hello": "world", "method": exchange.request.method, "target": exchange.request.target}
-    exchange.respond(200, JSON, json.dumps(said).encode())
+    content = {"hello": "world", "method": exchange.request.method, "target": exchange.request.target}
+    exchange.respond(200, JSON, json.dumps(content).encode())
 
 
 def gzipped(exchange: Exchange) -> None:
@@ -136,7 +136,7 @@ def redirect(exchange: Exchange, count: str) -> None:
 
 def informational(exchange: Exchange, count: str) -> None:
     for i in range(number(count, 10_000)):
-        exchange.inform(103, [(b"link", b"</style-%d.css>; rel=preload; as=style" % i)])
+        exchange.send_informational(103, [(b"link", b"</style-%d.css>; rel=preload; as=style" % i)])
     hello(exchange)
 
 
@@ -172,7 +172,7 @@ def partial(exchange: Exchange, count: str, code: str) -> None:
 
 def early(exchange: Exchange, code: str) -> None:
     value = final_status(code)
-    exchange.send_no_more()
+    exchange.ask_to_stop_sending()
     exchange.respond(value, TEXT, b"enough\n")
 
 
