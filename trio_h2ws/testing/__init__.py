@@ -1,8 +1,8 @@
-"""A real server of HTTP/2, HTTP/1.1 and WebSockets in your own process, for tests of what uses trio_h2ws.
+"""A real HTTP/2, HTTP/1.1 and WebSocket server in your own process, for tests of code that uses trio_h2ws.
 
-It stands on h2, h11 and wsproto, over TCP with TLS, in clear, or over streams in memory, and it shares no code with
-the client. `open_server` starts one; the docstrings of `_routes.http` and `_routes.websocket` list what it serves.
-The pytest fixtures `h2ws_server` and `h2ws_memory_server` come with the installed package.
+It is built on h2, h11 and wsproto, and shares no code with the client. It serves over TCP with TLS, over TCP in clear
+text, or over streams in memory. `open_server` starts one; the docstrings of `_routes.http` and `_routes.websocket`
+list what it serves. The pytest fixtures `h2ws_server` and `h2ws_memory_server` come with the installed package.
 
 Needs the extra: `pip install 'trio_h2ws[testing]'`.
 """

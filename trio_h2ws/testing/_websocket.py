@@ -1,8 +1,6 @@
-"""The server's end of one WebSocket, on wsproto and without a task.
+"""The server's end of one WebSocket: wsproto on an `Exchange`, driven by its hooks, without a task.
 
-Closing (RFC 6455 section 7, RFC 8441 section 5). The peer's Close is answered with ours and END_STREAM. When we
-close first, END_STREAM waits for the peer's Close. Either way a peer that then leaves its half of the stream open
-for `close_timeout` seconds gets RST_STREAM(CANCEL).
+How a WebSocket closes is described in `_routes.websocket`.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from ._exchange import HIGH_WATER, Exchange, Fields
 
 CANCEL = 8
 MAX_MESSAGE = 64 * 1024 * 1024
-"""A message that grows beyond this closes its WebSocket with 1009: the server has to outlive its clients."""
+"""A message larger than this closes its WebSocket with 1009, so a client can't exhaust the server's memory."""
 
 
 def _split_list(value: str | None) -> list[str]:
@@ -28,23 +26,23 @@ def _split_list(value: str | None) -> list[str]:
 
 
 def _accept_deflate(offers: list[str]) -> tuple[PerMessageDeflate, bytes] | None:
-    """The first offer that wsproto can take, and the words that accept it."""
+    """The first offer that wsproto can accept, and the header value that accepts it."""
     for offer in offers:
         if offer.partition(";")[0].strip() != PerMessageDeflate.name:
             continue
         extension = PerMessageDeflate()
         try:
             accepted = extension.accept(offer)
-        except ValueError:  # window bits that are no number
+        except ValueError:  # window bits that are not a number
             continue
         if isinstance(accepted, str):
-            words = f"{PerMessageDeflate.name}; {accepted}" if accepted else PerMessageDeflate.name
-            return extension, words.encode()
+            value = f"{PerMessageDeflate.name}; {accepted}" if accepted else PerMessageDeflate.name
+            return extension, value.encode()
     return None
 
 
 class ServerWebSocket:
-    """One accepted WebSocket, the server's end. It echoes; replace `on_message` or `on_pong` for something else."""
+    """The server's end of an accepted WebSocket. It echoes, unless `on_message` or `on_pong` is replaced."""
 
     def __init__(self, exchange: Exchange, connected: WebSockets) -> None:
         headers: Fields = []
@@ -64,7 +62,7 @@ class ServerWebSocket:
         self._protocol = Connection(ConnectionType.SERVER, list(extensions))
         self._parts: list[str | bytes | bytearray] = []
         self._size = 0
-        self._uncredited = 0  # received bytes that are not credited, because too much of ours is unsent
+        self._uncredited = 0  # received bytes, not credited while too much output is unsent
         self._open = True
         self._closing_limited = False
         self._connected = connected
@@ -79,7 +77,7 @@ class ServerWebSocket:
         return self._protocol.state
 
     def send(self, message: str | bytes) -> None:
-        """Send a message; nothing happens when the WebSocket is closing."""
+        """Send a message. Does nothing if the WebSocket is closing."""
         if self.state is ConnectionState.OPEN:
             self.exchange.write(self.frame(message))
 
@@ -89,14 +87,14 @@ class ServerWebSocket:
         return self._protocol.send(event)
 
     def ping(self, payload: bytes) -> None:
-        """Send a Ping; `on_pong` gets what comes back."""
+        """Send a Ping; `on_pong` is called with the payload of the Pong."""
         self.exchange.write(self._protocol.send(Ping(payload=payload)))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close first. The stream ends when the peer has said Close too, or after `close_timeout`."""
+        """Begin to close. The stream ends when the client has answered with Close, or after `close_timeout`."""
         if self.state is not ConnectionState.OPEN:
             return
-        # 1005 says that there is no code: an empty Close frame. wsproto knows that member by identity.
+        # 1005 stands for an empty Close frame. wsproto compares by identity, so it needs the enum member.
         sent = CloseReason.NO_STATUS_RCVD if code == 1005 else code
         self.exchange.write(self._protocol.send(CloseConnection(code=sent, reason=reason)))
         self._limit_closing()
@@ -132,9 +130,9 @@ class ServerWebSocket:
         if self.state is ConnectionState.REMOTE_CLOSING:
             self.exchange.write(self._protocol.send(event.response()))
             self._end()
-        elif self.state is ConnectionState.CLOSED:  # the answer to our Close
+        elif self.state is ConnectionState.CLOSED:  # the client has answered the server's Close
             self._end()
-        else:  # wsproto reports what it could not parse as a Close, in the state it was in
+        else:  # wsproto reports a protocol error as a CloseConnection event, and leaves the state as it was
             self._fail(int(event.code), event.reason or "")
 
     def _fail(self, code: int, reason: str) -> None:
@@ -143,7 +141,7 @@ class ServerWebSocket:
         self._end()
 
     def _on_end(self, trailers: Fields) -> None:
-        # END_STREAM is the end of TCP (RFC 8441, section 5): nothing more can come, so nothing more is owed.
+        # END_STREAM takes the place of the TCP FIN (RFC 8441, section 5): no Close can follow, so none is awaited.
         self._end()
 
     def _end(self) -> None:
@@ -182,4 +180,4 @@ def _join(parts: list[str | bytes | bytearray]) -> str | bytes:
 
 
 WebSockets: TypeAlias = dict[Exchange, ServerWebSocket]
-"""The WebSockets of one connection that were accepted and whose exchange is not over."""
+"""The accepted WebSockets of one connection whose exchanges have not ended."""

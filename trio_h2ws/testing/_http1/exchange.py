@@ -1,15 +1,16 @@
-"""One request over HTTP/1.1 and its answer: an `Exchange` whose calls are h11's.
+"""One HTTP/1.1 request and its response: an `Exchange` implemented with h11.
 
-HTTP/1.1 has no streams, so some calls mean something else here than they do in `_h2_stream`:
+Without streams, some calls differ in meaning from those of an HTTP/2 stream:
 
-- `credit`: there are no windows. What the route has not credited is counted, and at a bound the connection does not
-  read on.
-- `reset`: an exchange can't end alone. What was made before still leaves, then the connection is cut. NO_ERROR asks
-  for no harm: the connection ends in an orderly way.
-- `accept`: 101. From there the bytes of both sides are the WebSocket's, and the end of the answer is the end of the
-  connection.
-- An interim 100 is sent when the client waits for it and the route has set `on_data`. A client that waits and is
-  answered without it may send its body or not: nobody can tell, so that answer says `connection: close`.
+- `credit`: without windows, the bytes that the route has not credited are counted, and at a limit the connection
+  stops reading.
+- `reset`: an exchange can't end without its connection. What is queued is still sent, then the transport is closed
+  abruptly, or in an orderly way if the code is NO_ERROR.
+- `accept`: sends 101. From then on the bytes of both directions belong to the WebSocket, and the end of the response
+  is the end of the connection.
+- An interim 100 is sent if the client waits for it and the route has set `on_data`. A client that gets a final
+  response instead may or may not send its body. The server can't know which, so that response says
+  `connection: close`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ CLOSE = (b"connection", b"close")
 
 
 class H1ExchangeOwner(ExchangeOwner, Protocol):
-    """What an exchange needs of its HTTP/1.1 connection."""
+    """What an exchange needs from its HTTP/1.1 connection."""
 
     no_more_exchanges: bool
 
@@ -60,11 +61,11 @@ class H1Exchange(Exchange):
         self._chunked = False
 
     def send_informational(self, status: int, headers: Fields) -> None:
-        if self.request.http_version != "HTTP/1.0":  # which has none
+        if self.request.http_version != "HTTP/1.0":  # HTTP/1.0 has no 1xx responses
             self._emit(h11.InformationalResponse(status_code=status, headers=headers, reason=_phrase(status)))
 
     def send_continue(self) -> None:
-        """Say 100 if the client waits for it and the route reads."""
+        """Send 100 if the client waits for it and the route reads the body."""
         if self.on_data is not None and self.connection.h11.they_are_waiting_for_100_continue:
             self.send_informational(100, [])
 
@@ -104,15 +105,15 @@ class H1Exchange(Exchange):
             self.connection.end(orderly=error_code == NO_ERROR)
 
     def encode(self, data: bytes) -> bytes:
-        """Bytes of the answer, as they look on the wire."""
+        """Bytes of the body, as they are sent: framed, or nothing if this response has no body."""
         if self.switched:
             return data
-        if self._bodiless:  # a route need not know
+        if self._bodiless:  # a route may write a body without checking
             return b""
         return self.connection.h11.send(h11.Data(data=data)) or b""
 
     def send_end(self) -> None:
-        """Everything of ours was taken: end the answer."""
+        """End the response, now that all of it has been taken."""
         self.local_done = True
         if not self.switched:
             self._emit(h11.EndOfMessage(headers=self.trailers if self._chunked else []))
@@ -120,7 +121,7 @@ class H1Exchange(Exchange):
             self.connection.completed()
 
     def end_received(self, trailers: Fields) -> None:
-        """The request is complete; after 101, the client's half of the connection has ended."""
+        """The request is complete or, after 101, the client has ended its half of the connection."""
         self.remote_done = True
         self.request_ended(trailers)
         if self.local_done:
@@ -136,7 +137,7 @@ class H1Exchange(Exchange):
 
 
 def _phrase(status: int) -> bytes:
-    # It says nothing that the status does not. It is for people who read the wire.
+    # Redundant with the status, and useful to a person who reads the bytes.
     try:
         return HTTPStatus(status).phrase.encode()
     except ValueError:

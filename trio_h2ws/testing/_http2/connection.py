@@ -1,13 +1,13 @@
-"""One HTTP/2 connection of the server: a reader, a writer, and streams that are passive records.
+"""One HTTP/2 connection of the server: a reader, a writer, and passive streams.
 
     transport ─► reader ─► h2 ─► _on_… ─► the stream's hooks (synchronous)
                                                │ write, finish, credit, reset
     transport ◄─ writer ◄─ SendQueue ◄─────────┘
 
-The reader awaits only the transport, so no stream can stall it. The writer takes from `SendQueue` what may be sent.
+The reader awaits only the transport, so no stream can stall it. The writer takes what may be sent from `SendQueue`.
 Connection credit is given back on receipt, stream credit when the route says so.
 
-Whatever a client does wrong ends in `_receive`: h2's GOAWAY is flushed, and this connection is over. No exception
+Every protocol error of a client is caught in `_receive`: h2's GOAWAY is sent, and the connection ends. No exception
 leaves `serve`.
 """
 
@@ -33,12 +33,12 @@ from .send_queue import SendQueue
 from .stream import H2Stream
 
 MAX_OWED = 4 * 1024 * 1024
-"""Unsent bytes of answers to PING, SETTINGS and the like. A client that lets more pile up is not reading at all."""
+"""Unsent bytes of replies to PING, SETTINGS and the like. A client that lets more pile up is not reading at all."""
 MAX_STREAM_ID = 2**31 - 1
 
 
 class H2ServerConnection(ServerConnection):
-    """One HTTP/2 connection, as a test can look at it and play with it. `Server.connections` has those that live."""
+    """One HTTP/2 connection, for tests to inspect and control. `Server.connections` lists the open ones."""
 
     def __init__(
         self, transport: trio.abc.Stream, settings: Mapping[int, int], window: int, stats: Stats, options: Options
@@ -51,7 +51,7 @@ class H2ServerConnection(ServerConnection):
         self._window = window
         self._uncredited = 0
         self._closing = False
-        self._last_stream_id = MAX_STREAM_ID  # of the GOAWAY that was sent: what comes above is ignored
+        self._last_stream_id = MAX_STREAM_ID  # of the GOAWAY that was sent: streams above are ignored
         self._drained: trio.Event | None = None
         self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
             events.RequestReceived: self._on_request,
@@ -68,19 +68,19 @@ class H2ServerConnection(ServerConnection):
 
     @property
     def exchanges(self) -> Sequence[H2Stream]:
-        """The requests and WebSockets that are not over."""
+        """The requests and WebSockets that have not ended."""
         return list(self.streams.values())
 
-    # The verbs of a test.
+    # What a test calls.
 
     @property
     def client_settings(self) -> dict[int, int]:
-        """The client's SETTINGS as they hold now, h2's defaults filled in."""
+        """The client's SETTINGS that are in force now, including h2's defaults."""
         return {int(code): value for code, value in self.h2.remote_settings.items()}
 
     def goaway(self, last_stream_id: int | None = None, error_code: int = 0, debug_data: bytes = b"") -> None:
-        """Send GOAWAY and live on. Streams above `last_stream_id` (default: the last one seen) are ignored from
-        now on, in silence, as the RFC has it."""
+        """Send GOAWAY, and leave the connection open. From now on, streams above `last_stream_id` (default: the last
+        one seen) are silently ignored (RFC 9113, section 6.8)."""
         last = self.highest_stream_id if last_stream_id is None else last_stream_id
         self.send_queue.inject(goaway_frame(last, error_code, debug_data))
         self._last_stream_id = min(self._last_stream_id, last)
@@ -88,7 +88,7 @@ class H2ServerConnection(ServerConnection):
             self.forget(stream)
 
     async def drain(self) -> None:
-        """Go away gracefully: GOAWAY(2^31-1), GOAWAY(the last stream), and the end when the streams are done."""
+        """Shut down gracefully: GOAWAY(2^31-1), GOAWAY(last stream), and the end once the streams have ended."""
         self.goaway(MAX_STREAM_ID)
         await trio.sleep(0.05)  # a request that crossed the first GOAWAY is still served
         self.goaway()
@@ -104,11 +104,11 @@ class H2ServerConnection(ServerConnection):
         self.send_queue.wake()
 
     def reset(self, stream_id: int, error_code: int = 0) -> None:
-        """Send RST_STREAM for a stream that lives."""
+        """Send RST_STREAM for an open stream."""
         self.streams[stream_id].reset(error_code)
 
     def inject(self, data: bytes) -> None:
-        """Send these bytes as they are, after everything that was made before."""
+        """Send these bytes unchanged, after everything that is already queued."""
         self.send_queue.inject(data)
 
     # Tasks.
@@ -125,7 +125,7 @@ class H2ServerConnection(ServerConnection):
         while data:
             self.stats.bytes_in += len(data)
             if not self._receive(data):
-                # Our last words are the GOAWAY that explains.
+                # Closing at once could destroy the GOAWAY that gives the reason.
                 with trio.move_on_after(DISCARD_SECONDS):
                     while await self.transport.receive_some(READ_SIZE):
                         pass
@@ -153,7 +153,7 @@ class H2ServerConnection(ServerConnection):
             self.forget(stream)
 
     def forget(self, stream: H2Stream) -> None:
-        """The stream is over: take it out of the books."""
+        """Remove a stream that has ended."""
         if self.streams.pop(stream.stream_id, None) is None:
             return
         self.send_queue.drop(stream)
@@ -166,7 +166,7 @@ class H2ServerConnection(ServerConnection):
     # Receiving.
 
     def _receive(self, data: bytes | bytearray) -> bool:
-        """False when the connection must end."""
+        """Process input; False if the connection must end."""
         problem: str | None = None
         try:
             self.h2.receive_data(bytes(data))
@@ -179,7 +179,7 @@ class H2ServerConnection(ServerConnection):
                 handler(event)
         self.send_queue.collect()
         if problem is None and self.send_queue.owed > MAX_OWED:
-            problem = "the client does not read what it makes us send"
+            problem = "the client does not read the replies to its frames"
         if problem is not None:
             self.stats.protocol_errors.append(problem)
             self._forget_all()
@@ -204,7 +204,7 @@ class H2ServerConnection(ServerConnection):
         self.stats.streams_opened += 1
         self.stats.streams_open += 1
         if self.h2.local_settings.initial_window_size == 0:
-            stream.credit(65535)  # a window of 0 would be a lock for ever
+            stream.credit(65535)  # with a window of 0 the client could never send
         if protocol is not None and request.method == "CONNECT":
             self.stats.extended_connects += 1
             self._on_extended_connect(stream)
@@ -222,12 +222,12 @@ class H2ServerConnection(ServerConnection):
             if behaviour < LOWEST_STATUS:
                 stream.reset(behaviour)
             else:
-                stream.respond(behaviour, TEXT, b"no WebSockets over HTTP/2\n")
+                stream.respond(behaviour, TEXT, b"WebSockets over HTTP/2 are switched off\n")
 
     def _on_data(self, event: events.DataReceived) -> None:
         self._uncredited += event.flow_controlled_length
         if self._uncredited >= self._window // 4:
-            with suppress(ProtocolError):  # a bad frame further down this read has closed h2
+            with suppress(ProtocolError):  # a bad frame later in this read has closed h2
                 self.h2.increment_flow_control_window(self._uncredited)
             self._uncredited = 0
         stream = self.streams.get(event.stream_id)

@@ -1,6 +1,6 @@
-"""One HTTP/2 stream of the server: an `Exchange` whose calls are h2's.
+"""One HTTP/2 stream of the server: an `Exchange` implemented with h2.
 
-It is a passive record. Only a route that asks for a task (`spawn`) has one, and that ends with the stream.
+It is passive. Only a route that calls `spawn` has a task, which ends with the stream.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .protocol import H2Protocol
 
 
 class StreamQueue(Protocol):
-    """Where a stream enters itself when it has something to send."""
+    """What a stream needs from its connection's send queue."""
 
     def make_ready(self, stream: H2Stream) -> None: ...
 
@@ -26,7 +26,7 @@ class StreamQueue(Protocol):
 
 
 class H2StreamOwner(ExchangeOwner, Protocol):
-    """What a stream needs of its connection."""
+    """What a stream needs from its connection."""
 
     @property
     def h2(self) -> H2Protocol: ...
@@ -64,7 +64,7 @@ class H2Stream(Exchange):
         self.start(200, headers)
 
     def ask_to_stop_sending(self) -> None:
-        # RFC 9113, section 8.1: the whole answer, and then a reset that only asks to stop sending.
+        # RFC 9113, section 8.1: after a complete response, RST_STREAM(NO_ERROR) asks the client to stop sending.
         self.on_sent = lambda count: self.reset(ErrorCodes.NO_ERROR)
 
     def _send_headers(self, fields: Fields, *, end: bool) -> None:
@@ -81,7 +81,7 @@ class H2Stream(Exchange):
         self.connection.forget(self)
 
     def _do(self, method: Callable[..., None], *args: object) -> None:
-        # h2 has seen a whole read before we see its first event: the stream may have been reset further down.
+        # h2 processes a whole read before its first event is handled here: a later frame may have reset the stream.
         if not self.gone:
             try:
                 method(*args)
@@ -90,14 +90,14 @@ class H2Stream(Exchange):
             self.connection.send_queue.wake()
 
     def end_sent(self) -> None:
-        """END_STREAM of ours was sent."""
+        """The response's END_STREAM was sent."""
         self.local_done = True
         self.connection.send_queue.drop(self)
         if self.remote_done:
             self.connection.forget(self)
 
     def end_received(self) -> None:
-        """END_STREAM of the client's has come."""
+        """The client's END_STREAM has arrived."""
         self.remote_done = True
         self.request_ended(self.request_trailers)
         if self.local_done:

@@ -1,4 +1,4 @@
-"""What both tables of routes share: a path's segments as arguments, and the call of a route with them."""
+"""What both tables of routes share: the segments of a path as arguments, and the call of a route with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_CODE = 2**32 - 1
 
 
 def number(text: str, highest: int) -> int:
-    """A number from 0 to `highest`; ValueError otherwise, which `call` answers with 400."""
+    """A number from 0 to `highest`; otherwise ValueError, which `call` turns into a 400."""
     value = int(text)
     if not 0 <= value <= highest:
         raise ValueError(f"{value} is not between 0 and {highest}")
@@ -24,19 +24,19 @@ def number(text: str, highest: int) -> int:
 def seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
-        raise ValueError(f"{value} is no time to wait")
+        raise ValueError(f"{value} is not a number of seconds from 0 up")
     return value
 
 
 def final_status(text: str) -> int:
     value = number(text, 599)
     if value < 200:
-        raise ValueError("a final status is 200 to 599")
+        raise ValueError(f"{value} is not a final status, which is 200 to 599")
     return value
 
 
 def call(exchange: Exchange, route: Callable[..., None] | None, *arguments: object) -> None:
-    """Run one route of any table; 404 if there is none or the path does not fit it, 400 for a bad argument."""
+    """Run a route. A missing route or a wrong number of arguments is a 404, a bad argument a 400."""
     if route is None or len(arguments) != route.__code__.co_argcount:
         exchange.respond(404, TEXT, b"no such route\n")
         return

@@ -1,29 +1,30 @@
-"""The HTTP routes. Each is a function of the exchange and the rest of the path; `ROUTES` is the whole table.
+"""The HTTP routes. Each is a function of the exchange and the rest of the path. `ROUTES` has all of them.
 
-| route                        | answer                                                                          |
+| route                        | response                                                                        |
 |------------------------------|---------------------------------------------------------------------------------|
-| `/`                          | a hello                                                                         |
-| `/echo`                      | the request's body while it is still arriving, its content-type, its trailers   |
-| `/upload`                    | JSON: how many bytes came, and their SHA-256                                    |
+| `/`                          | a short greeting                                                                |
+| `/echo`                      | the request's body as it arrives, with its content-type and its trailers        |
+| `/upload`                    | JSON: how many bytes arrived, and their SHA-256                                 |
 | `/bytes/N`                   | N bytes with a content-length; byte i is `i % 256`                              |
 | `/stream/COUNT/SIZE`         | COUNT pieces of SIZE bytes, no content-length; `?delay=` seconds between them   |
 | `/trailers`                  | a body, then trailers                                                           |
-| `/status/CODE`               | that status                                                                     |
-| `/headers`                   | JSON: the request's header fields as pairs, pseudo-headers too                  |
+| `/status/CODE`               | this status                                                                     |
+| `/headers`                   | JSON: the request's header fields as pairs, including pseudo-headers            |
 | `/json`                      | JSON: method and target                                                         |
 | `/gzip`                      | a gzip-encoded body                                                             |
 | `/redirect/N`                | 302 to `/redirect/N-1`, at 0 to `/`                                             |
 | `/informational/N`           | N times 103 with a link, then 200                                               |
-| `/slow/SECONDS`              | 200 after that time                                                             |
-| `/hang`                      | nothing, ever                                                                   |
-| `/reset/CODE`                | RST_STREAM with that code instead of an answer                                  |
-| `/early/CODE`                | that status, at once and whole, then RST_STREAM(NO_ERROR): "send no more"       |
-| `/partial/N/CODE`            | a head, N bytes of the body, then RST_STREAM with that code                     |
+| `/slow/SECONDS`              | 200 after this time                                                             |
+| `/hang`                      | never responds                                                                  |
+| `/reset/CODE`                | RST_STREAM with this code instead of a response                                 |
+| `/early/CODE`                | this status and a body at once, then RST_STREAM(NO_ERROR): "stop sending"       |
+| `/partial/N/CODE`            | a head, N bytes of the body, then RST_STREAM with this code                     |
 
-Everything else is a 404, and a number that is none is a 400.
+Any other path is a 404, and an invalid number is a 400.
 
-Over HTTP/1.1 an answer of no known length is chunked, and what the table calls RST_STREAM cuts the connection after
-what was sent before. `/early` closes it in an orderly way, and says so in the answer.
+Over HTTP/1.1 a response without a content-length is chunked, and where the table says RST_STREAM the connection is
+closed abruptly once the bytes before it have been sent. `/early` closes it in an orderly way, announced by
+`connection: close`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def hello(exchange: Exchange) -> None:
 
 
 def echo(exchange: Exchange) -> None:
-    # What has left is what may come: the sender is held by its own window when it does not read.
+    # Only what was sent back is credited, so its window stops a client that does not read.
     exchange.on_data = exchange.write
     exchange.on_sent = exchange.credit
     exchange.on_end = exchange.finish
@@ -163,7 +164,7 @@ def partial(exchange: Exchange, count: str, code: str) -> None:
 
     def then_reset() -> Iterator[bytes]:
         yield from pattern(n)
-        # Asked for more: so everything before has been taken, and the reset goes out after it.
+        # The iterator is asked for more only when everything before was taken, so the reset follows it.
         exchange.reset(error_code)
 
     exchange.start(200, BINARY)
@@ -198,9 +199,9 @@ ROUTES: dict[str, Callable[..., None]] = {
 
 
 def dispatch(exchange: Exchange) -> None:
-    """Find the route and run it. What it can't be, or can't read, is answered like a server would."""
+    """Find the route and run it."""
     if exchange.request.method == "CONNECT":
-        exchange.respond(501, TEXT, b"not a proxy\n")
+        exchange.respond(501, TEXT, b"CONNECT is not supported: this server is not a proxy\n")
         return
     name, *arguments = exchange.request.path or [""]
     call(exchange, ROUTES.get(name), exchange, *arguments)

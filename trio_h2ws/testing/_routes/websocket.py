@@ -1,4 +1,4 @@
-"""The WebSocket routes, on wsproto, without a task each.
+"""The WebSocket routes. Each is a function of the handshake and the rest of the path. `ROUTES` has all of them.
 
 | route                  | what it does                                                                              |
 |------------------------|-------------------------------------------------------------------------------------------|
@@ -7,16 +7,20 @@
 | `/ws/close/CODE`       | one message, then Close with CODE and a reason (1005: an empty Close; 1006: RST_STREAM)   |
 |                        | `?end=stream`: END_STREAM follows the Close at once; `?end=reset`: RST_STREAM does        |
 | `/ws/push/COUNT/SIZE`  | COUNT binary messages of SIZE bytes, then Close 1000; `?text=1`, and `?stay=1`: no Close  |
-| `/ws/ping/N`           | N pings; each text is answered with the number of pongs that have come back               |
+| `/ws/ping/N`           | N pings; answers each message with the number of pongs that have arrived                  |
 | `/ws/reset/CODE`       | one message, then RST_STREAM with CODE                                                    |
-| `/ws/silent`           | accepts; reads everything and never says a word, not even Pong or Close                   |
-| `/ws/refuse/CODE`      | answers the handshake with CODE and a small body                                          |
-| `/ws/hang`             | never answers the handshake                                                               |
+| `/ws/silent`           | accepts and reads everything, but never sends anything, not even Pong or Close            |
+| `/ws/refuse/CODE`      | responds to the handshake with status CODE and a small body                               |
+| `/ws/hang`             | never responds to the handshake                                                           |
 
-Every route that accepts takes the first of the client's subprotocols that the server has, and permessage-deflate
-if it was offered.
+Every route that accepts the handshake chooses the first of the client's subprotocols that the server supports, and
+accepts permessage-deflate if it is offered.
 
-Over HTTP/1.1 the stream is the connection: END_STREAM is its orderly end, RST_STREAM cuts it.
+Closing (RFC 6455 section 7, RFC 8441 section 5): the server answers the client's Close with a Close and END_STREAM.
+If the server closes first, it sends END_STREAM when the client's Close arrives. In both cases, a client that then
+leaves its half of the stream open for `close_timeout` seconds gets RST_STREAM(CANCEL).
+
+Over HTTP/1.1 the stream is the connection: END_STREAM means its orderly end, and RST_STREAM an abrupt close.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from .arguments import MAX_CODE, MAX_COUNT, MAX_PIECE, TEXT, call, final_status,
 
 
 class Handshake(NamedTuple):
-    """A WebSocket handshake that is well formed: a route accepts it, or answers on its exchange."""
+    """A valid WebSocket handshake: a route accepts it, or responds on its exchange."""
 
     exchange: Exchange
     connected: WebSockets
@@ -100,7 +104,7 @@ def reset(handshake: Handshake, code: str) -> None:
 
 
 def _then_reset(exchange: Exchange, error_code: int) -> Iterator[bytes]:
-    # Asked for more: everything before has been taken, and the reset goes out after it.
+    # The iterator is asked for more only when everything before was taken, so the reset follows it.
     exchange.reset(error_code)
     yield from ()
 
@@ -133,12 +137,12 @@ ROUTES: dict[str, Callable[..., None]] = {
 
 
 def dispatch(exchange: Exchange, connected: WebSockets) -> None:
-    """A WebSocket handshake: check it, find the route, run it."""
+    """Check a WebSocket handshake, find its route and run it."""
     request = exchange.request
     if request.protocol != "websocket":
-        exchange.respond(501, TEXT, b"only websocket\n")
+        exchange.respond(501, TEXT, b"the only protocol supported is websocket\n")
     elif request.get(b"sec-websocket-version") != "13":
-        exchange.respond(426, [(b"sec-websocket-version", b"13")], b"only version 13\n")
+        exchange.respond(426, [(b"sec-websocket-version", b"13")], b"the only version supported is 13\n")
     else:
         path = request.path
         route = ROUTES.get(path[1]) if len(path) > 1 and path[0] == "ws" else None
