@@ -324,7 +324,7 @@ async def test_an_invalid_websocket_frame_closes_with_1002(client: PlainClient) 
 async def test_a_message_over_the_bound_closes_with_1009(
     client: PlainClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trio_h2ws.testing._routes.websocket.MAX_MESSAGE", 1000)
+    monkeypatch.setattr("trio_h2ws.testing._websocket.MAX_MESSAGE", 1000)
     ws = await client.websocket("/ws/echo")
     await ws.send("x" * 1000)
     assert len(await ws.receive()) == 1000

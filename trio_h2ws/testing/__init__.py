@@ -1,8 +1,8 @@
-"""A real server of HTTP/2, HTTP/1.1 and WebSockets in your own process, for tests of what uses trio_h2ws.
+"""A real HTTP/2, HTTP/1.1 and WebSocket server in your own process, for tests of code that uses trio_h2ws.
 
-It stands on h2, h11 and wsproto, over TCP with TLS, in clear, or over streams in memory, and it shares no code with
-the client. `open_server` starts one; the docstrings of `_routes` and `_websockets` list what it serves. The pytest
-fixtures `h2ws_server` and `h2ws_memory_server` come with the installed package.
+It is built on h2, h11 and wsproto, and shares no code with the client. It serves over TCP with TLS, over TCP in clear
+text, or over streams in memory. `open_server` starts one; the docstrings of `_routes.http` and `_routes.websocket`
+list what it serves. The pytest fixtures `h2ws_server` and `h2ws_memory_server` come with the installed package.
 
 Needs the extra: `pip install 'trio_h2ws[testing]'`.
 """
@@ -12,9 +12,9 @@ from __future__ import annotations
 from ._http1.connection import H1ServerConnection
 from ._http2.connection import H2ServerConnection
 from ._open import open_server
-from ._routes.websocket import ServerWebSocket
 from ._server import Server
 from ._stats import Stats
+from ._websocket import ServerWebSocket
 
 __all__ = ["H1ServerConnection", "H2ServerConnection", "Server", "ServerWebSocket", "Stats", "open_server"]
 

@@ -1,7 +1,7 @@
-"""The server's certificate and both sides' SSL contexts, made by trustme for one server and never written to disk.
+"""The server's certificate and the SSL contexts of both sides, made by trustme for one server, never written to disk.
 
-trustme is imported when the first identity is made. pytest loads `testing` wherever trio_h2ws is installed, with the
-extra or without.
+trustme is imported only when an identity is made: pytest loads `testing` wherever trio_h2ws is installed, with or
+without the extra.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Identity:
-    """A certificate authority of its own, and a certificate for these names."""
+    """A new certificate authority, and a certificate for these names that it has signed."""
 
     def __init__(self, names: Sequence[str], alpn: Sequence[str]) -> None:
         try:

@@ -1,10 +1,11 @@
-"""What the server's connections have in common, whichever HTTP they speak: their tasks, and a test's verbs.
+"""What the server's HTTP/2 and HTTP/1.1 connections have in common: their tasks, and the methods that tests call.
 
-A connection runs in a nursery of its own (`serve`). Its reader, its writer and the tasks of its routes go through
-`_guard`, so none of them raises: a client that went away ends the connection, a bug of ours ends it and is kept in
-`stats.errors`.
+A connection runs in its own nursery (`serve`). Its reader, its writer and the tasks of its routes run inside
+`_guard`, so none of them raises: a client that disconnects ends the connection, and a bug in the server ends it as
+well and is recorded in `stats.errors`.
 
-`freeze` is a gate in front of each read and each write (`_unfrozen`). Both ask again after every pause.
+`freeze` is a gate before each read and each write (`_wait_while_frozen`), which checks again after every wait in case
+the connection was frozen anew.
 """
 
 from __future__ import annotations
@@ -19,22 +20,24 @@ import trio
 
 from ._exchange import Exchange, Options
 from ._stats import Stats
+from ._websocket import WebSockets
 
 log = logging.getLogger("trio_h2ws.testing")
 
 READ_SIZE = 64 * 1024
 DISCARD_SECONDS = 0.5
-"""How long the rest of what a client sends is read and dropped. Closing with unread bytes makes the kernel destroy
-what was sent last."""
+"""How long input is still read and discarded before the transport is closed. If unread bytes are left at the close,
+the kernel resets the connection, and the client may lose what was sent last."""
 
 
 class ServerConnection(ABC):
-    """One transport with a client at its other end."""
+    """One transport, with a client at the other end."""
 
     def __init__(self, transport: trio.abc.Stream, stats: Stats, options: Options) -> None:
         self.transport = transport
         self.stats = stats
         self.options = options
+        self.websockets: WebSockets = {}
         self._over = trio.Event()
         self._thawed: trio.Event | None = None
         self._nursery: trio.Nursery | None = None
@@ -42,17 +45,17 @@ class ServerConnection(ABC):
     @property
     @abstractmethod
     def exchanges(self) -> Sequence[Exchange]:
-        """The requests and WebSockets that are not over."""
+        """The requests and WebSockets that have not ended."""
 
-    # The verbs of a test.
+    # What a test calls.
 
     @abstractmethod
     def goaway(self, last_stream_id: int | None = None, error_code: int = 0, debug_data: bytes = b"") -> None:
-        """Take no new requests."""
+        """Accept no new requests."""
 
     @abstractmethod
     async def drain(self) -> None:
-        """Go away gracefully, and wait for that."""
+        """Shut down gracefully, and wait until that is done."""
 
     @abstractmethod
     def update_settings(self, settings: Mapping[int, int]) -> None:
@@ -60,28 +63,28 @@ class ServerConnection(ABC):
 
     @abstractmethod
     def inject(self, data: bytes) -> None:
-        """Send these bytes as they are, after everything that was made before."""
+        """Send these bytes unchanged, after everything that is already queued."""
 
     def freeze(self) -> None:
-        """Read and write nothing more, like a host that hangs. What one read or write has begun is finished."""
+        """Stop reading and writing, like a host that hangs. A read or write that is under way still completes."""
         if self._thawed is None:
             self._thawed = trio.Event()
 
     def thaw(self) -> None:
-        """Go on where `freeze` stopped."""
+        """Resume after `freeze`."""
         if self._thawed is not None:
             self._thawed.set()
             self._thawed = None
 
     def abort(self) -> None:
-        """End the transport without a word."""
+        """Close the transport abruptly."""
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
 
     # Tasks.
 
     async def serve(self, first: bytes | bytearray = b"") -> None:
-        """Run until the connection is over. `first` are bytes that were already read."""
+        """Run until the connection has ended. `first` holds the bytes that were already read."""
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -94,14 +97,14 @@ class ServerConnection(ABC):
 
     @abstractmethod
     async def _run(self, first: bytes | bytearray) -> None:
-        """Read and write. When this returns the connection is over."""
+        """Read and write. The connection ends when this returns."""
 
     @abstractmethod
     def _forget_all(self) -> None:
-        """Tell each exchange that lives that it is over."""
+        """Finalize every exchange that has not ended."""
 
     def spawn(self, async_fn: Callable[..., Awaitable[None]], *args: Any) -> None:
-        """Run a task of this connection; it ends with it, and what it raises goes no further."""
+        """Run a task that ends with this connection. If it raises, the connection ends."""
         if self._nursery is not None:
             self._nursery.start_soon(self._guard, async_fn, *args)
 
@@ -116,18 +119,18 @@ class ServerConnection(ABC):
             self.stats.errors.append(error)
         self.abort()
 
-    async def _unfrozen(self) -> None:
+    async def _wait_while_frozen(self) -> None:
         while self._thawed is not None:
             await self._thawed.wait()
 
 
-async def say_goodbye(transport: trio.abc.Stream) -> None:
-    """Tell the client that this is the end, and drop what it still sends until it has understood."""
+async def close_gracefully(transport: trio.abc.Stream) -> None:
+    """Send close_notify or a FIN, and discard what the client still sends until it closes its side."""
     inner = transport
     try:
         if isinstance(transport, trio.SSLStream):
             inner = transport.transport_stream
-            with suppress(trio.BrokenResourceError):  # it did not answer our close_notify with its own
+            with suppress(trio.BrokenResourceError):  # the client did not answer with its own close_notify
                 await transport.unwrap()
         elif isinstance(transport, trio.abc.HalfCloseableStream):
             await transport.send_eof()

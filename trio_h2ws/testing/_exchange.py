@@ -1,15 +1,15 @@
-"""One request and its answer, seen from a route.
+"""One request and its response, as a route sees them.
 
-A route is a plain function that gets an `Exchange`. It answers with synchronous calls, and it sets hooks for
-what comes later (`on_data`, `on_end`, `on_sent`, `on_gone`). Nothing here awaits, so a route that only reacts, an
-echo or a WebSocket, costs no task; one that must wait for a clock gets a task with `spawn`.
+A route is a plain function that gets an `Exchange`. It responds with synchronous calls, and sets hooks for later
+events (`on_data`, `on_end`, `on_sent`, `on_gone`). Nothing here awaits, so a route that only reacts to input, like an
+echo or a WebSocket, needs no task. A route that has to sleep gets a task with `spawn`.
 
-Outgoing bytes stand in `_outbox` until the connection takes them, as much at a time as flow control lets it. A
-long body is an iterator from which the next piece is taken when the one before has left, so nothing piles up.
-Incoming bytes are credited to the peer when the route says so (`credit`): a route that answers as it reads, like
-the echo, credits what it has sent, and so a client that does not read is held by its own window.
+Outgoing bytes stay in `_outbox` until the connection takes them, as many at a time as flow control allows. A long
+body is an iterator; its next piece is taken when the previous one has been sent, so nothing piles up. Incoming bytes
+are credited to the client when the route says so (`credit`). A route that responds while it reads, like the echo,
+credits what it has sent, so the flow-control window stops a client that sends without reading.
 
-How a head, a reset or a credit looks on the wire is the protocol's business: `H2Stream` and `H1Exchange` subclass
+What a head, a reset or a credit is on the wire depends on the protocol: `H2Stream` and `H1Exchange` subclass
 `Exchange`.
 """
 
@@ -18,28 +18,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 import trio
 
-if TYPE_CHECKING:
-    from ._connection import ServerConnection
-    from ._routes.websocket import ServerWebSocket
+from ._stats import Stats
 
 Fields: TypeAlias = list[tuple[bytes, bytes]]
 
 OverHTTP2: TypeAlias = int | Literal["works", "silent"]
 
 LOWEST_STATUS = 200
-"""In `OverHTTP2` a number is a status from here on, and an error code below 100."""
-ROOM = 64 * 1024
-"""Unsent bytes above which a route should wait (`room`) or hold its credit back."""
+"""In `OverHTTP2`, a number from here on is a status; one below 100 is an error code."""
+HIGH_WATER = 64 * 1024
+"""Unsent bytes at which a route should wait (`wait_writable`) or withhold credit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `open_server` was told and routes need to know."""
+    """The arguments of `open_server` that routes and connections use."""
 
     subprotocols: tuple[str, ...]
     compression: bool
@@ -50,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The head of a request. `protocol` is "websocket" for a handshake, whichever HTTP carried it."""
+    """The head of a request. `protocol` is "websocket" for a handshake, over HTTP/2 and over HTTP/1.1."""
 
     method: str
     target: str
@@ -59,7 +57,7 @@ class Request:
     http_version: str = "HTTP/2"
 
     def get(self, name: bytes) -> str | None:
-        """The values of that header, joined; None if there is none."""
+        """The values of this header, joined with commas; None if it is absent."""
         values = [value for key, value in self.headers if key == name]
         return b", ".join(values).decode("latin-1") if values else None
 
@@ -73,53 +71,64 @@ class Request:
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
 
-class Exchange(ABC):
-    """A request, its answer, and the hooks between them."""
+class ExchangeOwner(Protocol):
+    """What an exchange needs from its connection."""
 
-    def __init__(self, request: Request, home: ServerConnection) -> None:
+    @property
+    def stats(self) -> Stats: ...
+
+    @property
+    def options(self) -> Options: ...
+
+    def spawn(self, async_fn: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run a task that ends with the connection."""
+
+
+class Exchange(ABC):
+    """A request, its response, and the hooks of its route."""
+
+    def __init__(self, request: Request, owner: ExchangeOwner) -> None:
         self.request = request
-        self.stats = home.stats
-        self.options = home.options
+        self.stats = owner.stats
+        self.options = owner.options
         self.on_data: Callable[[bytes], None] | None = None
-        """Bytes of the request's body. Without this hook they are dropped and credited."""
+        """Called with bytes of the request's body. Without this hook they are discarded and credited."""
         self.on_end: Callable[[Fields], None] | None = None
-        """The request's body is complete; the trailers."""
+        """Called with the trailers when the request's body is complete."""
         self.on_sent: Callable[[int], None] | None = None
-        """So many bytes of what was written have left."""
+        """Called with the number of written bytes that have just been sent."""
         self.on_gone: Callable[[], None] | None = None
-        """The exchange is over, however it ended."""
-        self.websocket: ServerWebSocket | None = None
-        """The WebSocket that stands on this exchange, once it was accepted."""
+        """Called when the exchange has ended, for whatever reason."""
         self.gone = False
-        self._home = home
+        self._owner = owner
         self._scopes: list[trio.CancelScope] = []
         self._outbox = bytearray()
         self._source: Iterator[bytes] | None = None
         self._finished = False
         self._trailers: Fields = []
-        self._room: trio.Event | None = None
+        self._writable: trio.Event | None = None
 
-    # What a connection must know how to do.
+    # What each protocol implements.
 
     @abstractmethod
-    def inform(self, status: int, headers: Fields) -> None:
+    def send_informational(self, status: int, headers: Fields) -> None:
         """Send an informational response (1xx)."""
 
     @abstractmethod
     def start(self, status: int, headers: Fields, *, end: bool = False) -> None:
-        """Send the head of the answer; `end` when no body follows."""
+        """Send the head of the response; `end` if no body follows."""
 
     @abstractmethod
     def accept(self, headers: Fields) -> None:
-        """Say yes to a WebSocket handshake: from now on the body is frames, both ways."""
+        """Accept a WebSocket handshake: from now on the body consists of frames in both directions."""
 
     @abstractmethod
-    def send_no_more(self) -> None:
-        """Called before the answer: it will be whole, and the peer is to stop sending its request."""
+    def ask_to_stop_sending(self) -> None:
+        """Called before a complete response that makes the rest of the request unnecessary."""
 
     @abstractmethod
     def credit(self, count: int) -> None:
-        """The peer may send so many bytes more."""
+        """Allow the client to send this many more bytes."""
 
     @abstractmethod
     def reset(self, error_code: int) -> None:
@@ -127,7 +136,7 @@ class Exchange(ABC):
 
     @abstractmethod
     def _wake(self) -> None:
-        """There may be something to take."""
+        """There may be bytes to take."""
 
     # What a route calls.
 
@@ -142,7 +151,7 @@ class Exchange(ABC):
         body: bytes | Iterable[bytes] = b"",
         trailers: Fields | None = None,
     ) -> None:
-        """The whole answer in one call. Bytes get a content-length, an iterable is taken piece by piece."""
+        """Send the whole response. Bytes get a content-length; an iterable is taken piece by piece."""
         fields = list(headers or ())
         if isinstance(body, bytes) and status != 204 and not any(name == b"content-length" for name, _ in fields):
             fields.append((b"content-length", b"%d" % len(body)))
@@ -158,26 +167,26 @@ class Exchange(ABC):
         self.finish(trailers)
 
     def write(self, data: bytes | bytearray) -> None:
-        """Queue bytes of the answer's body."""
+        """Queue bytes of the response's body."""
         if not self.gone:
             self._outbox += data
             self._wake()
 
     def write_from(self, source: Iterable[bytes]) -> None:
-        """Take the body from there, each piece when the one before has left."""
+        """Take the body from `source`, each piece when the previous one has been sent."""
         self._source = iter(source)
         self._wake()
 
     def finish(self, trailers: Fields | None = None) -> None:
-        """End the answer once everything queued has left."""
+        """End the response once everything queued has been sent."""
         if not self.gone and not self._finished:
             self._finished = True
             self._trailers = list(trailers or ())
             self._wake()
 
     def spawn(self, async_fn: Callable[[], Awaitable[None]]) -> None:
-        """Run it as a task that is cancelled when the exchange is over."""
-        self._home.spawn(self._run, async_fn)
+        """Run a task that is cancelled when the exchange ends."""
+        self._owner.spawn(self._run, async_fn)
 
     async def _run(self, async_fn: Callable[[], Awaitable[None]]) -> None:
         with trio.CancelScope() as scope:
@@ -186,17 +195,17 @@ class Exchange(ABC):
             self._scopes.append(scope)
             await async_fn()
 
-    async def room(self) -> None:
-        """Wait until less than `ROOM` bytes are unsent. One task at a time."""
+    async def wait_writable(self) -> None:
+        """Wait until fewer than `HIGH_WATER` bytes are unsent. One task at a time."""
         await trio.lowlevel.checkpoint()
-        while len(self._outbox) >= ROOM:
-            self._room = trio.Event()
-            await self._room.wait()
+        while len(self._outbox) >= HIGH_WATER:
+            self._writable = trio.Event()
+            await self._writable.wait()
 
     # What the connection calls.
 
     def take(self, limit: int) -> bytes:
-        """At most `limit` bytes that are to be sent now."""
+        """Take at most `limit` bytes, to be sent now."""
         while not self._outbox and self._source is not None:
             piece = next(self._source, None)
             if piece is None:
@@ -211,12 +220,12 @@ class Exchange(ABC):
 
     @property
     def finished(self) -> bool:
-        """`finish` was called; the rest is to be taken."""
+        """`finish` was called; the rest of the body may still have to be taken."""
         return self._finished
 
     @property
     def exhausted(self) -> bool:
-        """Everything was taken, and `finish` was called: what is left is the end itself."""
+        """`finish` was called and everything was taken: only the end of the response has still to be sent."""
         return self._finished and not self._outbox and self._source is None
 
     @property
@@ -224,9 +233,9 @@ class Exchange(ABC):
         return self._trailers
 
     def sent(self, count: int) -> None:
-        if self._room is not None and len(self._outbox) < ROOM:
-            self._room.set()
-            self._room = None
+        if self._writable is not None and len(self._outbox) < HIGH_WATER:
+            self._writable.set()
+            self._writable = None
         if self.on_sent is not None:
             self.on_sent(count)
 
@@ -236,20 +245,19 @@ class Exchange(ABC):
         else:
             self.on_data(data)
 
-    def ended(self, trailers: Fields) -> None:
+    def request_ended(self, trailers: Fields) -> None:
         if self.on_end is not None:
             self.on_end(trailers)
 
-    def over(self) -> None:
-        """Called once. The hooks go too: they hold the route, and the route holds us."""
+    def finalize(self) -> None:
+        """End the exchange; called once. The hooks are dropped, since route and exchange refer to each other."""
         self.gone = True
         self._outbox.clear()
         self._source = None
         on_gone = self.on_gone
         self.on_data = self.on_end = self.on_sent = self.on_gone = None
-        self.websocket = None
-        if self._room is not None:
-            self._room.set()
+        if self._writable is not None:
+            self._writable.set()
         for scope in self._scopes:
             scope.cancel()
         if on_gone is not None:

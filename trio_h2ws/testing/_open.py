@@ -1,8 +1,8 @@
-"""`open_server`: a nursery around the user's block, without a nursery's way with exceptions.
+"""`open_server`: a nursery around the user's block that does not wrap the user's exceptions.
 
-A nursery wraps what leaves its block in an ExceptionGroup. Here it is not told: the server's tasks are cancelled, the
-nursery is left as if all were well, and the user's own exception goes its way bare. That is right because no task
-of the server raises, so there is nothing else that anybody would have to hear of.
+A nursery wraps an exception that leaves its block in an ExceptionGroup. This one never sees it: the server's tasks
+are cancelled, the nursery is closed as if no exception had occurred, and the user's exception propagates unwrapped.
+Nothing is lost by that, because no task of the server raises.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ DEFAULT_SETTINGS: dict[int, int] = {
 }
 
 
-class _Opening:
-    """The nursery around the user's block, without a nursery's way with the user's exceptions."""
+class _ServerContext:
+    """The context manager that `open_server` returns."""
 
     def __init__(self, port: int | None, **config: Any) -> None:
         self._port = port
@@ -53,7 +53,7 @@ class _Opening:
         try:
             await self._manager.__aexit__(None, None, None)
         except BaseException as group:
-            # Only Cancelled of a scope around us, or a KeyboardInterrupt that hit one of our tasks.
+            # Only Cancelled from a surrounding scope, or a KeyboardInterrupt raised in one of the server's tasks.
             rest: BaseException | None = group
             while isinstance(rest, BaseExceptionGroup):
                 rest = rest.split(trio.Cancelled)[1]
@@ -81,35 +81,39 @@ def open_server(
     close_timeout: float = 5.0,
     websocket_over_http2: OverHTTP2 = "works",
 ) -> AbstractAsyncContextManager[Server, None]:
-    """A server in this process: `async with open_server() as server`.
+    """Start a server in this process: `async with open_server() as server`.
 
-    It listens on a free port of the loopback interface with a certificate of its own; `server.url` and
-    `server.ssl_context` are what a client needs. `tls=False` serves in clear: HTTP/2 to a client that begins with it
-    (prior knowledge), HTTP/1.1 to every other. With `memory=True` there is no socket: `server.open_stream` opens
-    streams in memory.
+    It listens on a free port of the loopback interface and has its own certificate authority; a client needs
+    `server.url` and `server.ssl_context`. `tls=False` serves in clear text: HTTP/2 to clients that begin with it
+    (prior knowledge), HTTP/1.1 to all others. `memory=True` uses no sockets: `server.open_stream` opens streams in
+    memory.
 
-    `alpn` is what TLS offers, the server's preference first: `("h2", "http/1.1")` leaves the choice to the client,
-    and with `("http/1.1",)` no client gets HTTP/2. `settings` (codes to values) go over the default first SETTINGS;
-    `extended_connect=False` leaves ENABLE_CONNECT_PROTOCOL out, and `settings_delay` holds everything back for so
-    many seconds. These three, and `connection_window`, are about HTTP/2 only.
+    `alpn` is what the server offers in the TLS handshake, in order of preference: `("h2", "http/1.1")` lets the
+    client choose, and with `("http/1.1",)` no client gets HTTP/2. `settings` (codes to values) override the defaults
+    of the first SETTINGS frame. `extended_connect=False` omits ENABLE_CONNECT_PROTOCOL from it. `settings_delay`
+    delays it and everything after it by this many seconds. These three and `connection_window` (bytes) apply to
+    HTTP/2 only.
 
     `subprotocols` are those that WebSockets can agree on, and `compression` says whether permessage-deflate is
-    accepted. `close_timeout` is how long a WebSocket waits for its peer's part of the closing.
+    accepted. `close_timeout` is how many seconds a WebSocket waits for the client to complete the closing handshake.
 
-    `websocket_over_http2` is what becomes of extended CONNECT: "works"; "silent" never answers; a number from 200 is
-    a status to answer with, one below 100 an error code to reset the stream with. Over HTTP/1.1 the same paths go on
-    working, so a client can be seen to fall back.
+    `websocket_over_http2` is the response to an extended CONNECT: "works" serves it and "silent" never responds; a
+    number from 200 to 599 is a status to respond with, and one below 100 an error code to reset the stream with. The
+    same paths still work over HTTP/1.1, so a test can watch a client fall back.
 
-    When the block ends every connection is dropped. Its exceptions come out as they are.
+    When the block ends, every connection is dropped. Exceptions in the block propagate unchanged.
     """
     if not _is_valid(websocket_over_http2):
-        raise ValueError(f"websocket_over_http2={websocket_over_http2!r} is no way to answer")
+        raise ValueError(
+            f"websocket_over_http2={websocket_over_http2!r} is not supported: "
+            'use "works", "silent", a status from 200 to 599, or an error code below 100'
+        )
     first_settings = dict(DEFAULT_SETTINGS)
     if extended_connect:
         first_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL] = 1
     first_settings.update(settings or {})
     identity = Identity(("localhost", "127.0.0.1", "::1", host), alpn) if tls else None
-    return _Opening(
+    return _ServerContext(
         None if memory else port,
         identity=identity,
         memory=memory,

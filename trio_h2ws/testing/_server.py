@@ -1,10 +1,10 @@
-"""The server: its listener or memory streams, and a test's verbs for all its connections.
+"""The server: its listener or memory streams, and the methods that act on all its connections.
 
-Every transport, wherever it came from, goes through `_serve`: TLS if asked for, then the protocol that ALPN names.
-Where there was no ALPN the first bytes tell: HTTP/2 begins with its preface (RFC 9113, section 3.4). With TLS only
-what is in `alpn` is spoken, and a client that comes without ALPN and speaks something else gets a 505.
+Every transport is handled by `_serve`: TLS if it is on, then the protocol that ALPN has chosen. Without ALPN the
+first bytes decide: HTTP/2 begins with its preface (RFC 9113, section 3.4). With TLS only the protocols in `alpn` are
+served; a client that does not use ALPN and begins with another protocol gets a 505.
 
-No task raises: what a client breaks ends its own connection, and a bug of the server is kept in `stats.errors`.
+No task raises: a client's error ends only its own connection, and a bug in the server is recorded in `stats.errors`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ import trio
 from trio.testing import memory_stream_pair
 
 from ._certificates import Identity
-from ._connection import DISCARD_SECONDS, ServerConnection, say_goodbye
+from ._connection import DISCARD_SECONDS, ServerConnection, close_gracefully
 from ._exchange import Options
 from ._http1.connection import H1ServerConnection
 from ._http2.connection import H2ServerConnection
 from ._stats import Stats
+from ._websocket import ServerWebSocket
 
 if TYPE_CHECKING:
     import trustme
-
-    from ._routes.websocket import ServerWebSocket
 
 log = logging.getLogger("trio_h2ws.testing")
 
@@ -40,8 +39,8 @@ HANDSHAKE_SECONDS = 30.0
 class Server:
     """A running server, as `open_server` yields it.
 
-    What is said to the server is said to each connection that lives now. `connections` has those of HTTP/2 one by
-    one, `http1_connections` those of HTTP/1.1.
+    Its methods act on every connection that is open now. Single connections are in `connections` (HTTP/2) and
+    `http1_connections` (HTTP/1.1).
     """
 
     def __init__(
@@ -66,11 +65,11 @@ class Server:
         self.stats = Stats()
         """What the server has seen."""
         self.connections: list[H2ServerConnection] = []
-        """The HTTP/2 connections that live, oldest first."""
+        """The open HTTP/2 connections, oldest first."""
         self.http1_connections: list[H1ServerConnection] = []
-        """The HTTP/1.1 connections that live, oldest first."""
+        """The open HTTP/1.1 connections, oldest first."""
         self.ssl_context: ssl.SSLContext | None = identity.client_context() if identity is not None else None
-        """For a client: trusts this server's authority and nothing else. None in clear."""
+        """A context for clients, which trusts only this server's certificate authority. None without TLS."""
 
     def __repr__(self) -> str:
         return f"<trio_h2ws.testing.Server {self.url}{' in memory' if self._memory else ''}>"
@@ -81,36 +80,35 @@ class Server:
 
     @property
     def url(self) -> str:
-        """`https://localhost:PORT`, or `http` in clear; without a slash at the end."""
+        """`https://localhost:PORT`, or `http` without TLS; no slash at the end."""
         return self._address("http")
 
     @property
     def ws_url(self) -> str:
-        """`wss://localhost:PORT`, or `ws` in clear."""
+        """`wss://localhost:PORT`, or `ws` without TLS."""
         return self._address("ws")
 
     @property
     def ca(self) -> trustme.CA | None:
-        """The authority that signed the server's certificate; None in clear."""
+        """The certificate authority that signed the server's certificate; None without TLS."""
         return self._identity.ca if self._identity is not None else None
 
     @property
     def ca_pem(self) -> bytes | None:
-        """Its certificate in PEM, as `--cafile` wants it; None in clear."""
+        """The authority's certificate in PEM, for `--cafile`; None without TLS."""
         return self._identity.ca.cert_pem.bytes() if self._identity is not None else None
 
     @property
     def websockets(self) -> list[ServerWebSocket]:
-        """The WebSockets that are open; each has `send`, `ping` and `close`."""
-        exchanges = [exchange for connection in self._all for exchange in connection.exchanges]
-        return [exchange.websocket for exchange in exchanges if exchange.websocket is not None]
+        """The open WebSockets; each has `send`, `ping` and `close`."""
+        return [websocket for connection in self._all for websocket in connection.websockets.values()]
 
     @property
     def _all(self) -> Sequence[ServerConnection]:
         return [*self.connections, *self.http1_connections]
 
     async def open_stream(self, host: str = "localhost", port: int = 0) -> trio.abc.Stream:
-        """A transport to this server, whatever host and port are asked for. TLS is the caller's part."""
+        """Open a transport to this server, whatever `host` and `port` are. The caller adds TLS."""
         if not self._memory:
             return await trio.open_tcp_stream(self._host, self.port)
         await trio.lowlevel.checkpoint()
@@ -118,30 +116,30 @@ class Server:
         self._nursery.start_soon(self._serve, ours)
         return theirs
 
-    # The verbs of a test.
+    # What a test calls.
 
     async def goaway(self, last_stream_id: int | None = None, error_code: int = 0, debug_data: bytes = b"") -> None:
-        """Send GOAWAY. Streams above `last_stream_id` (default: the last one seen) are ignored from now on.
+        """Send GOAWAY. From now on, streams above `last_stream_id` (default: the last one seen) are ignored.
         An HTTP/1.1 connection closes after its current exchange."""
         for connection in self._all:
             connection.goaway(last_stream_id, error_code, debug_data)
         await trio.lowlevel.checkpoint()
 
     async def drain(self) -> None:
-        """Let each connection go away gracefully: two GOAWAYs, the streams to their end, then the transport's.
-        An HTTP/1.1 connection closes after its current exchange, without a word before."""
+        """Shut down each connection gracefully, and wait until that is done: two GOAWAYs, then the streams finish,
+        then the transport closes. An HTTP/1.1 connection closes after its current exchange, without prior notice."""
         async with trio.open_nursery() as nursery:
             for connection in self._all:
                 nursery.start_soon(connection.drain)
 
     def update_settings(self, settings: Mapping[int, int]) -> None:
-        """Send a SETTINGS frame; HTTP/2 connections still to come begin with these settings, too."""
+        """Send a SETTINGS frame. Later HTTP/2 connections begin with these settings as well."""
         self._settings = {**self._settings, **settings}
         for connection in self._all:
             connection.update_settings(settings)
 
     def reset_streams(self, error_code: int = 0) -> None:
-        """Send RST_STREAM for every stream that lives. An HTTP/1.1 connection with an exchange is cut."""
+        """Send RST_STREAM for every open stream. An HTTP/1.1 connection with an exchange under way is closed."""
         for connection in self._all:
             for exchange in connection.exchanges:
                 exchange.reset(error_code)
@@ -157,29 +155,30 @@ class Server:
             websocket.send(message)
 
     def inject(self, data: bytes) -> None:
-        """Send these bytes as they are."""
+        """Send these bytes unchanged."""
         for connection in self._all:
             connection.inject(data)
 
     def freeze(self) -> None:
-        """Read and write nothing more, like a host that hangs; `thaw` ends it."""
+        """Stop reading and writing, like a host that hangs, until `thaw`."""
         for connection in self._all:
             connection.freeze()
 
     def thaw(self) -> None:
-        """Go on where `freeze` stopped."""
+        """Resume after `freeze`."""
         for connection in self._all:
             connection.thaw()
 
     def abort(self) -> None:
-        """End every transport without a word."""
+        """Close every transport abruptly."""
         for connection in self._all:
             connection.abort()
 
     # Tasks.
 
     async def _listen(self, port: int) -> None:
-        """Accept on that port, 0 for a free one. `open_server` has done it, unless the server is in memory."""
+        """Listen on this port, or on a free one if it is 0. `open_server` calls this unless the server is in
+        memory."""
         listeners = await trio.open_tcp_listeners(port, host=self._host)
         self.port = listeners[0].socket.getsockname()[1]
         self._nursery.start_soon(self._accept, listeners)
@@ -188,7 +187,7 @@ class Server:
         try:
             await trio.serve_listeners(self._serve, listeners, handler_nursery=self._nursery)
         except Exception as error:
-            log.exception("the testing server can't accept any more")
+            log.exception("the testing server has stopped accepting connections")
             self.stats.errors.append(error)
 
     async def _serve(self, transport: trio.abc.Stream) -> None:
@@ -208,7 +207,7 @@ class Server:
     async def _serve_protocol(self, transport: trio.abc.Stream) -> None:
         first = bytearray()
         chosen: str | None = None
-        spoken: Sequence[str] = ()
+        offered: Sequence[str] = ()
         with trio.fail_after(HANDSHAKE_SECONDS):
             if self._identity is not None:
                 tls = trio.SSLStream(
@@ -216,7 +215,7 @@ class Server:
                 )
                 await tls.do_handshake()
                 self.stats.tls_handshakes += 1
-                chosen, spoken = tls.selected_alpn_protocol(), self._identity.alpn
+                chosen, offered = tls.selected_alpn_protocol(), self._identity.alpn
                 transport = tls
             if chosen is None:
                 while len(first) < len(PREFACE) and PREFACE.startswith(first):
@@ -225,21 +224,22 @@ class Server:
                         return
                     first += piece
                 chosen = "h2" if first.startswith(PREFACE) else "http/1.1"
-        if spoken and chosen not in spoken:
+        if offered and chosen not in offered:
             await _refuse(transport)
         elif chosen == "h2":
             h2 = H2ServerConnection(transport, self._settings, self._window, self.stats, self._options)
-            await _serve_one(h2, self.connections, first)
+            await _serve_connection(h2, self.connections, first)
         else:
-            await _serve_one(H1ServerConnection(transport, self.stats, self._options), self.http1_connections, first)
+            h1 = H1ServerConnection(transport, self.stats, self._options)
+            await _serve_connection(h1, self.http1_connections, first)
 
 
-async def _serve_one(connection: AnyConnection, living: list[AnyConnection], first: bytearray) -> None:
-    living.append(connection)
+async def _serve_connection(connection: AnyConnection, connections: list[AnyConnection], first: bytearray) -> None:
+    connections.append(connection)
     try:
         await connection.serve(first)
     finally:
-        living.remove(connection)
+        connections.remove(connection)
 
 
 async def _refuse(transport: trio.abc.Stream) -> None:
@@ -247,4 +247,4 @@ async def _refuse(transport: trio.abc.Stream) -> None:
         b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     )
     with trio.move_on_after(DISCARD_SECONDS):
-        await say_goodbye(transport)
+        await close_gracefully(transport)

@@ -1,13 +1,13 @@
-"""pytest fixtures, there as soon as the package is installed: `h2ws_server` and `h2ws_memory_server`.
+"""The pytest fixtures `h2ws_server` and `h2ws_memory_server`, available wherever the package is installed.
 
-They are Trio fixtures, so they need pytest-trio, and the test that asks for one must be `async`:
+They are Trio fixtures, so they need pytest-trio, and a test that uses one must be `async`:
 
     async def test_feed(h2ws_server):
         async with trio_h2ws.open_client(ssl_context=h2ws_server.ssl_context) as client:
             response = await client.get(f"{h2ws_server.url}/json")
 
-pytest loads this module in every project that has trio_h2ws installed, so it must load without the extra, too: what
-is missing is said in the test that asks for it, not before.
+pytest loads this module in every project that has trio_h2ws installed, so it must load without the extra. A missing
+package is reported only by a test that uses a fixture.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def _missing(function: Callable[..., Any]) -> Callable[..., Any]:
-    # The name and the docstring stay; the body tells what to do.
+    # pytest lists a fixture by its name and docstring, so both are kept.
     def fixture() -> None:
         raise pytest.UsageError("the fixtures of trio_h2ws need pytest-trio: pip install 'trio_h2ws[testing]'")
 

@@ -1,13 +1,13 @@
-"""One HTTP/2 connection of the server: a reader, a writer, and streams that are passive records.
+"""One HTTP/2 connection of the server: a reader, a writer, and passive streams.
 
     transport ─► reader ─► h2 ─► _on_… ─► the stream's hooks (synchronous)
                                                │ write, finish, credit, reset
-    transport ◄─ writer ◄─ Outgoing ◄──────────┘
+    transport ◄─ writer ◄─ SendQueue ◄─────────┘
 
-The reader awaits only the transport, so no stream can stall it. The writer takes from `Outgoing` what may be sent.
+The reader awaits only the transport, so no stream can stall it. The writer takes what may be sent from `SendQueue`.
 Connection credit is given back on receipt, stream credit when the route says so.
 
-Whatever a client does wrong ends in `_receive`: h2's GOAWAY is flushed, and this connection is over. No exception
+Every protocol error of a client is caught in `_receive`: h2's GOAWAY is sent, and the connection ends. No exception
 leaves `serve`.
 """
 
@@ -25,34 +25,34 @@ from h2.settings import SettingCodes
 
 from .._connection import DISCARD_SECONDS, READ_SIZE, ServerConnection
 from .._exchange import LOWEST_STATUS, Fields, Options, Request
-from .._routes import http as _routes
-from .._routes import websocket as _websockets
+from .._routes import http, websocket
+from .._routes.arguments import TEXT
 from .._stats import Stats
 from .protocol import H2Protocol, goaway_frame
-from .send_queue import Outgoing
+from .send_queue import SendQueue
 from .stream import H2Stream
 
 MAX_OWED = 4 * 1024 * 1024
-"""Unsent bytes of answers to PING, SETTINGS and the like. A client that lets more pile up is not reading at all."""
+"""Unsent bytes of replies to PING, SETTINGS and the like. A client that lets more pile up is not reading at all."""
 MAX_STREAM_ID = 2**31 - 1
 
 
 class H2ServerConnection(ServerConnection):
-    """One HTTP/2 connection, as a test can look at it and play with it. `Server.connections` has those that live."""
+    """One HTTP/2 connection, for tests to inspect and control. `Server.connections` lists the open ones."""
 
     def __init__(
         self, transport: trio.abc.Stream, settings: Mapping[int, int], window: int, stats: Stats, options: Options
     ) -> None:
         super().__init__(transport, stats, options)
         self.h2 = H2Protocol(settings)
-        self.out = Outgoing(self.h2)
+        self.send_queue = SendQueue(self.h2)
         self.streams: dict[int, H2Stream] = {}
         self.highest_stream_id = 0
         self._window = window
-        self._window_owed = 0
+        self._uncredited = 0
         self._closing = False
-        self._last_stream_id = MAX_STREAM_ID  # of the GOAWAY that was sent: what comes above is ignored
-        self._idle: trio.Event | None = None
+        self._last_stream_id = MAX_STREAM_ID  # of the GOAWAY that was sent: streams above are ignored
+        self._drained: trio.Event | None = None
         self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
             events.RequestReceived: self._on_request,
             events.DataReceived: self._on_data,
@@ -68,48 +68,48 @@ class H2ServerConnection(ServerConnection):
 
     @property
     def exchanges(self) -> Sequence[H2Stream]:
-        """The requests and WebSockets that are not over."""
+        """The requests and WebSockets that have not ended."""
         return list(self.streams.values())
 
-    # The verbs of a test.
+    # What a test calls.
 
     @property
     def client_settings(self) -> dict[int, int]:
-        """The client's SETTINGS as they hold now, h2's defaults filled in."""
+        """The client's SETTINGS that are in force now, including h2's defaults."""
         return {int(code): value for code, value in self.h2.remote_settings.items()}
 
     def goaway(self, last_stream_id: int | None = None, error_code: int = 0, debug_data: bytes = b"") -> None:
-        """Send GOAWAY and live on. Streams above `last_stream_id` (default: the last one seen) are ignored from
-        now on, in silence, as the RFC has it."""
+        """Send GOAWAY, and leave the connection open. From now on, streams above `last_stream_id` (default: the last
+        one seen) are silently ignored (RFC 9113, section 6.8)."""
         last = self.highest_stream_id if last_stream_id is None else last_stream_id
-        self.out.inject(goaway_frame(last, error_code, debug_data))
+        self.send_queue.inject(goaway_frame(last, error_code, debug_data))
         self._last_stream_id = min(self._last_stream_id, last)
         for stream in [stream for stream in self.streams.values() if stream.stream_id > last]:
             self.forget(stream)
 
     async def drain(self) -> None:
-        """Go away gracefully: GOAWAY(2^31-1), GOAWAY(the last stream), and the end when the streams are done."""
+        """Shut down gracefully: GOAWAY(2^31-1), GOAWAY(last stream), and the end once the streams have ended."""
         self.goaway(MAX_STREAM_ID)
         await trio.sleep(0.05)  # a request that crossed the first GOAWAY is still served
         self.goaway()
         while self.streams:
-            self._idle = trio.Event()
-            await self._idle.wait()
+            self._drained = trio.Event()
+            await self._drained.wait()
         self._closing = True
-        self.out.wake()
+        self.send_queue.wake()
 
     def update_settings(self, settings: Mapping[int, int]) -> None:
         """Send a SETTINGS frame."""
         self.h2.update_settings({SettingCodes(code): value for code, value in settings.items()})
-        self.out.wake()
+        self.send_queue.wake()
 
     def reset(self, stream_id: int, error_code: int = 0) -> None:
-        """Send RST_STREAM for a stream that lives."""
+        """Send RST_STREAM for an open stream."""
         self.streams[stream_id].reset(error_code)
 
     def inject(self, data: bytes) -> None:
-        """Send these bytes as they are, after everything that was made before."""
-        self.out.inject(data)
+        """Send these bytes unchanged, after everything that is already queued."""
+        self.send_queue.inject(data)
 
     # Tasks.
 
@@ -125,20 +125,20 @@ class H2ServerConnection(ServerConnection):
         while data:
             self.stats.bytes_in += len(data)
             if not self._receive(data):
-                # Our last words are the GOAWAY that explains.
+                # Closing at once could destroy the GOAWAY that gives the reason.
                 with trio.move_on_after(DISCARD_SECONDS):
                     while await self.transport.receive_some(READ_SIZE):
                         pass
                 return
-            await self._unfrozen()
+            await self._wait_while_frozen()
             data = await self.transport.receive_some(READ_SIZE)
 
     async def _write(self) -> None:
         await trio.sleep(self.options.settings_delay)
         while True:
-            await self._unfrozen()
-            wakeup = self.out.listen()
-            data = self.out.produce()
+            await self._wait_while_frozen()
+            wakeup = self.send_queue.listen()
+            data = self.send_queue.produce()
             if data:
                 await self.transport.send_all(data)
                 self.stats.bytes_out += len(data)
@@ -153,20 +153,20 @@ class H2ServerConnection(ServerConnection):
             self.forget(stream)
 
     def forget(self, stream: H2Stream) -> None:
-        """The stream is over: take it out of the books."""
+        """Remove a stream that has ended."""
         if self.streams.pop(stream.stream_id, None) is None:
             return
-        self.out.drop(stream)
+        self.send_queue.drop(stream)
         self.h2.ended.append(stream.stream_id)
         self.stats.streams_open -= 1
-        stream.over()
-        if self._idle is not None and not self.streams:
-            self._idle.set()
+        stream.finalize()
+        if self._drained is not None and not self.streams:
+            self._drained.set()
 
     # Receiving.
 
     def _receive(self, data: bytes | bytearray) -> bool:
-        """False when the connection must end."""
+        """Process input; False if the connection must end."""
         problem: str | None = None
         try:
             self.h2.receive_data(bytes(data))
@@ -177,13 +177,13 @@ class H2ServerConnection(ServerConnection):
             handler = self._handlers.get(type(event))
             if handler is not None:
                 handler(event)
-        self.out.collect()
-        if problem is None and self.out.owed > MAX_OWED:
-            problem = "the client does not read what it makes us send"
+        self.send_queue.collect()
+        if problem is None and self.send_queue.owed > MAX_OWED:
+            problem = "the client does not read the replies to its frames"
         if problem is not None:
             self.stats.protocol_errors.append(problem)
             self._forget_all()
-        self.out.wake()
+        self.send_queue.wake()
         return problem is None
 
     def _on_request(self, event: events.RequestReceived) -> None:
@@ -204,32 +204,32 @@ class H2ServerConnection(ServerConnection):
         self.stats.streams_opened += 1
         self.stats.streams_open += 1
         if self.h2.local_settings.initial_window_size == 0:
-            stream.credit(65535)  # a window of 0 would be a lock for ever
+            stream.credit(65535)  # with a window of 0 the client could never send
         if protocol is not None and request.method == "CONNECT":
             self.stats.extended_connects += 1
             self._on_extended_connect(stream)
         else:
             self.stats.requests += 1
-            _routes.dispatch(stream)
+            http.dispatch(stream)
 
     def _on_extended_connect(self, stream: H2Stream) -> None:
-        works = self.options.websocket_over_http2
+        behaviour = self.options.websocket_over_http2
         if self.h2.local_settings.get(SettingCodes.ENABLE_CONNECT_PROTOCOL) != 1:
             stream.reset(ErrorCodes.PROTOCOL_ERROR)
-        elif works == "works":
-            _websockets.dispatch(stream)
-        elif works != "silent":
-            if works < LOWEST_STATUS:
-                stream.reset(works)
+        elif behaviour == "works":
+            websocket.dispatch(stream, self.websockets)
+        elif behaviour != "silent":
+            if behaviour < LOWEST_STATUS:
+                stream.reset(behaviour)
             else:
-                stream.respond(works, _routes.TEXT, b"no WebSockets over HTTP/2\n")
+                stream.respond(behaviour, TEXT, b"WebSockets over HTTP/2 are switched off\n")
 
     def _on_data(self, event: events.DataReceived) -> None:
-        self._window_owed += event.flow_controlled_length
-        if self._window_owed >= self._window // 4:
-            with suppress(ProtocolError):  # a bad frame further down this read has closed h2
-                self.h2.increment_flow_control_window(self._window_owed)
-            self._window_owed = 0
+        self._uncredited += event.flow_controlled_length
+        if self._uncredited >= self._window // 4:
+            with suppress(ProtocolError):  # a bad frame later in this read has closed h2
+                self.h2.increment_flow_control_window(self._uncredited)
+            self._uncredited = 0
         stream = self.streams.get(event.stream_id)
         if stream is not None:
             padding = event.flow_controlled_length - len(event.data)
@@ -247,7 +247,7 @@ class H2ServerConnection(ServerConnection):
     def _on_stream_ended(self, event: events.StreamEnded) -> None:
         stream = self.streams.get(event.stream_id)
         if stream is not None:
-            stream.heard_end()
+            stream.end_received()
 
     def _on_stream_reset(self, event: events.StreamReset) -> None:
         if event.remote_reset:
@@ -258,10 +258,10 @@ class H2ServerConnection(ServerConnection):
             self.forget(stream)
 
     def _on_window_updated(self, event: events.WindowUpdated) -> None:
-        self.out.unblock(event.stream_id or None)
+        self.send_queue.unblock(event.stream_id or None)
 
     def _on_settings(self, event: object) -> None:
-        self.out.unblock()
+        self.send_queue.unblock()
         self.credit_step = max(1, min(self.h2.local_settings.initial_window_size // 2, 256 * 1024))
 
     def _on_goaway(self, event: events.ConnectionTerminated) -> None:

@@ -1,11 +1,11 @@
-"""h2's server side, with four things mended that a long-lived test server can't live with.
+"""h2's server side, with four changes that a long-lived test server needs.
 
-1. h2 counts open streams by walking all of them for each new one. Here it only looks at those that ended since.
-2. A GOAWAY from the client makes h2 close itself, and every answer in flight with it. RFC 9113 section 6.8 lets
+1. h2 counts open streams by iterating over all of them for each new one. Here it only checks those that have ended
+   since the last count.
+2. A GOAWAY from the client makes h2 close itself, which cuts off every response in flight. RFC 9113 section 6.8 lets
    streams in flight finish, so the frame is only reported.
-3. `receive_data` loses the events of good frames when a bad one follows them in the same read. They are kept
-   in `arrived`.
-4. `close_connection` closes h2, too. A graceful GOAWAY is written by hand.
+3. `receive_data` loses the events of good frames that precede a bad one in the same read. They are kept in `arrived`.
+4. `close_connection` also closes h2 itself, so a graceful GOAWAY is built by `goaway_frame`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from h2.settings import SettingCodes, Settings
 
 
 class H2Protocol(H2Connection):
-    """h2 for one connection. `settings` are sent as they are; what they leave out is left out."""
+    """h2 for one connection. `settings` are sent unchanged: no extended CONNECT unless they contain it."""
 
     def __init__(self, settings: Mapping[int, int]) -> None:
-        # Our own routes write the headers, and they are valid: h2's checks of them would only cost time.
+        # The headers come from this server's routes and are valid: h2's checks would only cost time.
         super().__init__(
             H2Configuration(
                 client_side=False,
@@ -51,7 +51,7 @@ class H2Protocol(H2Connection):
                 self._closed_streams[stream_id] = stream.closed_by
         self.ended.clear()
         if len(self.streams) >= self.local_settings.max_concurrent_streams:
-            # Before anybody is blamed: a stream that ended earlier in this same read is not reported yet.
+            # Count fully before refusing: a stream that ended earlier in this read is not in `ended` yet.
             return super()._open_streams(remainder)
         return len(self.streams)  # a server that pushes nothing has inbound streams only
 

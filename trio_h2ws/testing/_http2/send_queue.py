@@ -1,28 +1,25 @@
 """What one HTTP/2 connection of the server has to send, and in which order.
 
-What h2 owes the peer goes first: SETTINGS, acknowledgements, heads, resets. Then DATA, one frame a stream in turn.
-A stream whose window is closed, its own or the connection's, stands in `blocked` until credit comes; so one that
-nobody reads costs the others nothing. Nothing is taken from a stream before the transport can have it: what a
-client does not read stays with the route, which holds the client's credit back.
+h2's own output is sent first: SETTINGS, acknowledgements, heads, resets. DATA follows, one frame per stream in turn.
+A stream that lacks credit, on itself or on the connection, is in `_blocked` until credit arrives, so a stream that
+the client does not read does not slow down the others. Bytes are taken from a stream only when the transport can
+accept them: what a client does not read stays with the route, which withholds credit from the client.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import trio
 
-if TYPE_CHECKING:
-    from .protocol import H2Protocol
-    from .stream import H2Stream
+from .protocol import H2Protocol
+from .stream import H2Stream
 
 BATCH = 64 * 1024
-"""Bytes of one write, about."""
+"""Approximate size of one write, in bytes."""
 FRAME = 16 * 1024
 
 
-class Outgoing:
-    """The line of streams that have something to send. `wake` whenever there may be more."""
+class SendQueue:
+    """The streams that have something to send, in turn. Call `wake` whenever there may be more."""
 
     def __init__(self, h2: H2Protocol) -> None:
         self._h2 = h2
@@ -33,11 +30,11 @@ class Outgoing:
 
     @property
     def owed(self) -> int:
-        """Bytes that the client made us owe, and that have not left."""
+        """Unsent bytes of h2's output, such as replies that the client has caused."""
         return len(self._control)
 
     def collect(self) -> None:
-        """Take over what h2 has written, so that it is counted, and keeps its place before what comes later."""
+        """Move h2's output here, where it is counted and keeps its place before later bytes."""
         self._control += self._h2.data_to_send()
 
     def inject(self, data: bytes) -> None:
@@ -54,7 +51,7 @@ class Outgoing:
             self.wake()
 
     def unblock(self, stream_id: int | None = None) -> None:
-        """Credit came: for one stream, or for all (the connection's window, or new SETTINGS)."""
+        """Credit has arrived: for one stream, or for all (the connection's window, or new SETTINGS)."""
         if stream_id is None:
             self._ready.update(self._blocked)
             self._blocked.clear()
@@ -67,12 +64,12 @@ class Outgoing:
         self._blocked.pop(stream.stream_id, None)
 
     def listen(self) -> trio.Event:
-        """Call it before `produce`: what is set after that is not lost."""
+        """Return a new event that `wake` sets. Call this before `produce`, so that no later `wake` is missed."""
         self._wakeup = trio.Event()
         return self._wakeup
 
     def produce(self) -> bytearray:
-        """The bytes of the next write; none if there is nothing to say."""
+        """The bytes of the next write; empty if there is nothing to send."""
         size = 0
         while self._ready and size < BATCH:
             stream = self._ready.pop(next(iter(self._ready)))
@@ -82,10 +79,10 @@ class Outgoing:
         return data
 
     def _send_frame(self, stream: H2Stream) -> int:
-        """One frame of this stream; then it stands at the end of the line again, or among the blocked."""
+        """Send one DATA frame of this stream, then put it at the end of the queue or among the blocked."""
         stream_id = stream.stream_id
         data = stream.take(min(self._h2.local_flow_control_window(stream_id), FRAME))
-        if stream.gone:  # taking runs the route, and a route may reset
+        if stream.gone:  # `take` runs the route, which may reset
             return 0
         end = stream.exhausted
         end_stream = end and not stream.trailers
@@ -94,7 +91,7 @@ class Outgoing:
         if end:
             if stream.trailers:
                 self._h2.send_headers(stream_id, stream.trailers, end_stream=True)
-            stream.said_end()
+            stream.end_sent()
         elif data:
             self._ready[stream_id] = stream
         elif stream.unsent:

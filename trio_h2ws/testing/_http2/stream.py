@@ -1,85 +1,108 @@
-"""One HTTP/2 stream of the server: an `Exchange` whose calls are h2's.
+"""One HTTP/2 stream of the server: an `Exchange` implemented with h2.
 
-It is a passive record. Only a route that asks for a task (`spawn`) has one, and that ends with the stream.
+It is passive. Only a route that calls `spawn` has a task, which ends with the stream.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 
-from .._exchange import Exchange, Fields, Request
+from .._exchange import Exchange, ExchangeOwner, Fields, Request
+from .protocol import H2Protocol
 
-if TYPE_CHECKING:
-    from .connection import H2ServerConnection
+
+class StreamQueue(Protocol):
+    """What a stream needs from its connection's send queue."""
+
+    def make_ready(self, stream: H2Stream) -> None: ...
+
+    def drop(self, stream: H2Stream) -> None: ...
+
+    def wake(self) -> None: ...
+
+
+class H2StreamOwner(ExchangeOwner, Protocol):
+    """What a stream needs from its connection."""
+
+    @property
+    def h2(self) -> H2Protocol: ...
+
+    @property
+    def send_queue(self) -> StreamQueue: ...
+
+    @property
+    def credit_step(self) -> int: ...
+
+    def forget(self, stream: H2Stream) -> None: ...
 
 
 class H2Stream(Exchange):
     """An exchange on one HTTP/2 stream."""
 
-    def __init__(self, connection: H2ServerConnection, stream_id: int, request: Request) -> None:
+    def __init__(self, connection: H2StreamOwner, stream_id: int, request: Request) -> None:
         super().__init__(request, connection)
         self.connection = connection
         self.stream_id = stream_id
         self.local_done = False
         self.remote_done = False
-        self.owed = 0
+        self._uncredited = 0
         self.request_trailers: Fields = []
 
-    def inform(self, status: int, headers: Fields) -> None:
+    def send_informational(self, status: int, headers: Fields) -> None:
         self._send_headers([(b":status", b"%d" % status), *headers], end=False)
 
     def start(self, status: int, headers: Fields, *, end: bool = False) -> None:
         self._send_headers([(b":status", b"%d" % status), *headers], end=end)
         if end:
-            self.said_end()
+            self.end_sent()
 
     def accept(self, headers: Fields) -> None:
         self.start(200, headers)
 
-    def send_no_more(self) -> None:
-        # RFC 9113, section 8.1: the whole answer, and then a reset that only asks to stop sending.
+    def ask_to_stop_sending(self) -> None:
+        # RFC 9113, section 8.1: after a complete response, RST_STREAM(NO_ERROR) asks the client to stop sending.
         self.on_sent = lambda count: self.reset(ErrorCodes.NO_ERROR)
 
     def _send_headers(self, fields: Fields, *, end: bool) -> None:
         self._do(self.connection.h2.send_headers, self.stream_id, fields, end)
 
     def credit(self, count: int) -> None:
-        self.owed += count
-        if not self.remote_done and self.owed >= self.connection.credit_step:
-            owed, self.owed = self.owed, 0
-            self._do(self.connection.h2.increment_flow_control_window, owed, self.stream_id)
+        self._uncredited += count
+        if not self.remote_done and self._uncredited >= self.connection.credit_step:
+            count, self._uncredited = self._uncredited, 0
+            self._do(self.connection.h2.increment_flow_control_window, count, self.stream_id)
 
     def reset(self, error_code: int) -> None:
         self._do(self.connection.h2.reset_stream, self.stream_id, error_code)
         self.connection.forget(self)
 
     def _do(self, method: Callable[..., None], *args: object) -> None:
-        # h2 has seen a whole read before we see its first event: the stream may have been reset further down.
+        # h2 processes a whole read before its first event is handled here: a later frame may have reset the stream.
         if not self.gone:
             try:
                 method(*args)
             except ProtocolError:
                 self.connection.forget(self)
-            self.connection.out.wake()
+            self.connection.send_queue.wake()
 
-    def said_end(self) -> None:
-        """END_STREAM of ours was sent."""
+    def end_sent(self) -> None:
+        """The response's END_STREAM was sent."""
         self.local_done = True
-        self.connection.out.drop(self)
+        self.connection.send_queue.drop(self)
         if self.remote_done:
             self.connection.forget(self)
 
-    def heard_end(self) -> None:
-        """END_STREAM of the client's has come."""
+    def end_received(self) -> None:
+        """The client's END_STREAM has arrived."""
         self.remote_done = True
-        self.ended(self.request_trailers)
+        self.request_ended(self.request_trailers)
         if self.local_done:
             self.connection.forget(self)
 
     def _wake(self) -> None:
         if not self.gone and not self.local_done:
-            self.connection.out.make_ready(self)
+            self.connection.send_queue.make_ready(self)

@@ -1,29 +1,30 @@
-"""The HTTP routes. Each is a function of the exchange and the rest of the path; `ROUTES` is the whole table.
+"""The HTTP routes. Each is a function of the exchange and the rest of the path. `ROUTES` has all of them.
 
-| route                        | answer                                                                          |
+| route                        | response                                                                        |
 |------------------------------|---------------------------------------------------------------------------------|
-| `/`                          | a hello                                                                         |
-| `/echo`                      | the request's body while it is still arriving, its content-type, its trailers   |
-| `/upload`                    | JSON: how many bytes came, and their SHA-256                                    |
+| `/`                          | a short greeting                                                                |
+| `/echo`                      | the request's body as it arrives, with its content-type and its trailers        |
+| `/upload`                    | JSON: how many bytes arrived, and their SHA-256                                 |
 | `/bytes/N`                   | N bytes with a content-length; byte i is `i % 256`                              |
 | `/stream/COUNT/SIZE`         | COUNT pieces of SIZE bytes, no content-length; `?delay=` seconds between them   |
 | `/trailers`                  | a body, then trailers                                                           |
-| `/status/CODE`               | that status                                                                     |
-| `/headers`                   | JSON: the request's header fields as pairs, pseudo-headers too                  |
+| `/status/CODE`               | this status                                                                     |
+| `/headers`                   | JSON: the request's header fields as pairs, including pseudo-headers            |
 | `/json`                      | JSON: method and target                                                         |
 | `/gzip`                      | a gzip-encoded body                                                             |
 | `/redirect/N`                | 302 to `/redirect/N-1`, at 0 to `/`                                             |
 | `/informational/N`           | N times 103 with a link, then 200                                               |
-| `/slow/SECONDS`              | 200 after that time                                                             |
-| `/hang`                      | nothing, ever                                                                   |
-| `/reset/CODE`                | RST_STREAM with that code instead of an answer                                  |
-| `/early/CODE`                | that status, at once and whole, then RST_STREAM(NO_ERROR): "send no more"       |
-| `/partial/N/CODE`            | a head, N bytes of the body, then RST_STREAM with that code                     |
+| `/slow/SECONDS`              | 200 after this time                                                             |
+| `/hang`                      | never responds                                                                  |
+| `/reset/CODE`                | RST_STREAM with this code instead of a response                                 |
+| `/early/CODE`                | this status and a body at once, then RST_STREAM(NO_ERROR): "stop sending"       |
+| `/partial/N/CODE`            | a head, N bytes of the body, then RST_STREAM with this code                     |
 
-Everything else is a 404, and a number that is none is a 400.
+Any other path is a 404, and an invalid number is a 400.
 
-Over HTTP/1.1 an answer of no known length is chunked, and what the table calls RST_STREAM cuts the connection after
-what was sent before. `/early` closes it in an orderly way, and says so in the answer.
+Over HTTP/1.1 a response without a content-length is chunked, and where the table says RST_STREAM the connection is
+closed abruptly once the bytes before it have been sent. `/early` closes it in an orderly way, announced by
+`connection: close`.
 """
 
 from __future__ import annotations
@@ -36,14 +37,10 @@ from collections.abc import Callable, Iterator
 import trio
 
 from .._exchange import Exchange, Fields
+from .arguments import MAX_CODE, MAX_COUNT, MAX_PIECE, TEXT, call, final_status, number, seconds
 
-TEXT: Fields = [(b"content-type", b"text/plain; charset=utf-8")]
 JSON: Fields = [(b"content-type", b"application/json")]
 BINARY: Fields = [(b"content-type", b"application/octet-stream")]
-
-MAX_COUNT = 2**53
-MAX_PIECE = 2**24
-MAX_CODE = 2**32 - 1
 
 _PATTERN = bytes(range(256)) * 256
 
@@ -55,34 +52,12 @@ def pattern(count: int) -> Iterator[bytes]:
         count -= len(_PATTERN)
 
 
-def number(text: str, highest: int) -> int:
-    """A number from 0 to `highest`; ValueError otherwise, which `call` answers with 400."""
-    value = int(text)
-    if not 0 <= value <= highest:
-        raise ValueError(f"{value} is not between 0 and {highest}")
-    return value
-
-
-def seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{value} is no time to wait")
-    return value
-
-
-def final_status(text: str) -> int:
-    value = number(text, 599)
-    if value < 200:
-        raise ValueError("a final status is 200 to 599")
-    return value
-
-
 def hello(exchange: Exchange) -> None:
     exchange.respond(200, TEXT, b"hello from trio_h2ws.testing\n")
 
 
 def echo(exchange: Exchange) -> None:
-    # What has left is what may come: the sender is held by its own window when it does not read.
+    # Only what was sent back is credited, so its window stops a client that does not read.
     exchange.on_data = exchange.write
     exchange.on_sent = exchange.credit
     exchange.on_end = exchange.finish
@@ -124,7 +99,7 @@ def stream(exchange: Exchange, count: str, size: str) -> None:
             if i:
                 await trio.sleep(delay)
             exchange.write(piece)
-            await exchange.room()
+            await exchange.wait_writable()
         exchange.finish()
 
     exchange.start(200, BINARY)
@@ -147,8 +122,8 @@ def headers(exchange: Exchange) -> None:
 
 
 def as_json(exchange: Exchange) -> None:
-    said = {"hello": "world", "method": exchange.request.method, "target": exchange.request.target}
-    exchange.respond(200, JSON, json.dumps(said).encode())
+    content = {"hello": "world", "method": exchange.request.method, "target": exchange.request.target}
+    exchange.respond(200, JSON, json.dumps(content).encode())
 
 
 def gzipped(exchange: Exchange) -> None:
@@ -162,7 +137,7 @@ def redirect(exchange: Exchange, count: str) -> None:
 
 def informational(exchange: Exchange, count: str) -> None:
     for i in range(number(count, 10_000)):
-        exchange.inform(103, [(b"link", b"</style-%d.css>; rel=preload; as=style" % i)])
+        exchange.send_informational(103, [(b"link", b"</style-%d.css>; rel=preload; as=style" % i)])
     hello(exchange)
 
 
@@ -189,7 +164,7 @@ def partial(exchange: Exchange, count: str, code: str) -> None:
 
     def then_reset() -> Iterator[bytes]:
         yield from pattern(n)
-        # Asked for more: so everything before has been taken, and the reset goes out after it.
+        # The iterator is asked for more only when everything before was taken, so the reset follows it.
         exchange.reset(error_code)
 
     exchange.start(200, BINARY)
@@ -198,7 +173,7 @@ def partial(exchange: Exchange, count: str, code: str) -> None:
 
 def early(exchange: Exchange, code: str) -> None:
     value = final_status(code)
-    exchange.send_no_more()
+    exchange.ask_to_stop_sending()
     exchange.respond(value, TEXT, b"enough\n")
 
 
@@ -224,21 +199,9 @@ ROUTES: dict[str, Callable[..., None]] = {
 
 
 def dispatch(exchange: Exchange) -> None:
-    """Find the route and run it. What it can't be, or can't read, is answered like a server would."""
+    """Find the route and run it."""
     if exchange.request.method == "CONNECT":
-        exchange.respond(501, TEXT, b"not a proxy\n")
+        exchange.respond(501, TEXT, b"CONNECT is not supported: this server is not a proxy\n")
         return
     name, *arguments = exchange.request.path or [""]
-    call(exchange, ROUTES.get(name), arguments)
-
-
-def call(exchange: Exchange, route: Callable[..., None] | None, arguments: list[str]) -> None:
-    """Run one route of any table; 404 if there is none or the path does not fit it."""
-    wanted = route.__code__.co_argcount - 1 if route is not None else -1
-    if route is None or len(arguments) != wanted:
-        exchange.respond(404, TEXT, b"no such route\n")
-        return
-    try:
-        route(exchange, *arguments)
-    except ValueError as error:
-        exchange.respond(400, TEXT, f"{error}\n".encode())
+    call(exchange, ROUTES.get(name), exchange, *arguments)
