@@ -25,7 +25,7 @@ our other classes belong to a call or to a connection, and must go with it."""
 
 
 OF_A_CALL = frozenset(
-    ("Stream", "Link", "Session", "WebSocket", "WebSocketGroup", "Collector", "Response", "Deflate")
+    "Stream Channel FrameReceiver FrameSender WebSocket WebSocketGroup Collector Response Deflate".split()
 )
 """Of these, none may be left when no call is under way, on a connection that lives."""
 
@@ -77,8 +77,8 @@ def idle(connection: Any) -> Iterator[str]:
         yield f"{connection.reserved} slots reserved, {connection.websockets} WebSockets"
     if engine.has_output:
         yield "there is something to send"
-    if connection._when_going:
-        yield f"{len(connection._when_going)} still want to hear when it goes"
+    if connection._when_draining:
+        yield f"{len(connection._when_draining)} callbacks still wait for the connection to drain"
 
 
 def pair(connection: Any, served: Any) -> Iterator[str]:
