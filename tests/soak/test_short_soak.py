@@ -1,6 +1,7 @@
-"""The soak, for seconds and with a fixed seed. Minutes of it, and other seeds: `nox -s soak`.
+"""The soak for a few seconds with a fixed seed. `nox -s soak` runs it for minutes, with other seeds.
 
-In a process of its own: it counts every object, task and file that is left, and those of other tests are not its own.
+It runs in a separate process, since it counts every object, task and file that is left, and must not count those of
+other tests.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 import trio
 
 
-async def test_a_storm_and_the_calm_after_it() -> None:
+async def test_nothing_fails_in_a_short_soak() -> None:
     # From tests/, so that the package that is imported is the installed one.
     run = await trio.run_process(
         [sys.executable, "-m", "soak", "--short", "--seed", "8441"],
