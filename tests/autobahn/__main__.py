@@ -19,7 +19,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.autobahn", description=__doc__)
     parser.add_argument("--cases", default="*", metavar="LIST", help="which cases, such as '1.*,6.4.*' (all)")
     parser.add_argument(
-        "--http", action="append", choices=("2", "1.1"), help="over which protocol; may be given twice (both)"
+        "--http", action="append", choices=("2", "1.1"), help="which protocol; may be given twice (both)"
     )
     parser.add_argument("--table", type=pathlib.Path, metavar="FILE.md", help="write the page of the documentation")
     parser.add_argument("--report", type=pathlib.Path, metavar="DIR", help="keep the suite's own report here")
@@ -28,17 +28,19 @@ def _options() -> argparse.Namespace:
         type=pathlib.Path,
         metavar="DIR",
         default=pathlib.Path(".nox/autobahn-suite"),
-        help="the suite's Python 2.7 environment; made if it is not there (.nox/autobahn-suite)",
+        help="the suite's Python 2.7 environment, created if missing (.nox/autobahn-suite)",
     )
     parser.add_argument("--wide", type=int, default=16, metavar="N", help="cases at once (16)")
-    parser.add_argument("--heavy-wide", type=int, default=3, metavar="N", help="of sections 9, 12 and 13 (3)")
+    parser.add_argument(
+        "--heavy-wide", type=int, default=3, metavar="N", help="cases of sections 9, 12 and 13 at once (3)"
+    )
     options = parser.parse_args()
     if options.table and options.cases != "*":
-        parser.error("--table tells of all cases: it does not go with --cases")
+        parser.error("--table needs the results of all cases: leave out --cases")
     return options
 
 
-def _tell(line: str) -> None:
+def _show_progress(line: str) -> None:
     end, start = ("", "\r\x1b[K") if sys.stderr.isatty() else ("\n", "")
     print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
 
@@ -60,12 +62,14 @@ def main() -> int:
             proxy.serving(haproxy, port, private) as (url, context),
         ):
             runs = [
-                trio.run(client.run, url, context, f"HTTP/{version}", options.wide, options.heavy_wide, _tell)
+                trio.run(
+                    client.run, url, context, f"HTTP/{version}", options.wide, options.heavy_wide, _show_progress
+                )
                 for version in options.http or ("2", "1.1")
             ]
         results = [report.read(kept, run) for run in runs]
     if sys.stderr.isatty():
-        _tell("")
+        _show_progress("")
     versions = report.versions(proxy.version(haproxy))
     print(", ".join([time.strftime("%Y-%m-%d"), *versions]))
     for result in results:

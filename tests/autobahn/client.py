@@ -1,4 +1,4 @@
-"""The client under test: an echo that plays the cases, many at once."""
+"""The client under test: it echoes, and plays many cases at once."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ T = TypeVar("T")
 _CASE_SECONDS = 600.0  # the suite gives up after 480
 _HEAVY = {9, 12, 13}
 
-# The sets of parameters of 13.1 to 13.7, as their titles have them: whether the server keeps its context, and its
-# window. The suite answers each with what it asks of us.
-_ASKS = ((True, 15), (False, 15), (True, 9), (True, 15), (False, 9), (False, 15), (False, 9))
+# The parameter sets of 13.1 to 13.7, from their titles: whether the server keeps its context, and the bits of its
+# window. The suite's answer to each says what it asks of the client.
+_SERVER_PARAMETERS = ((True, 15), (False, 15), (True, 9), (True, 15), (False, 9), (False, 15), (False, 9))
 
 
 def compression(case: str) -> DeflateOptions | None:
-    """What to offer in this case: 12 has our defaults, 13 its own sets. Every message is compressed."""
+    """What to offer in this case: our defaults in section 12, its parameters in 13. Every message is compressed."""
     section, group = (int(part) for part in case.split(".")[:2])
     if section == 12:
         return DeflateOptions(threshold=0)
     if section == 13:
-        takeover, bits = _ASKS[group - 1]
+        takeover, bits = _SERVER_PARAMETERS[group - 1]
         return DeflateOptions(
             threshold=0,
             server_context_takeover=takeover,
@@ -48,7 +48,7 @@ class Run:
 
     protocol: str  # "HTTP/2" or "HTTP/1.1"
     cases: list[str] = field(default_factory=list)
-    errors: dict[str, str] = field(default_factory=dict)  # what no case should bring: our side of a failed one
+    errors: dict[str, str] = field(default_factory=dict)  # by case: no case should raise these
     seconds: float = 0.0
 
     @property
@@ -58,10 +58,10 @@ class Run:
 
 
 class Player:
-    def __init__(self, client: trio_h2ws.Client, url: str, protocol: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, client: trio_h2ws.Client, url: str, protocol: str, progress: Callable[[str], None]) -> None:
         self._client = client
         self._url = url
-        self._tell = tell
+        self._progress = progress
         self._done = 0
         self.run = Run(protocol)
         self._agent = quote(self.run.agent)
@@ -87,7 +87,7 @@ class Player:
         self.run.seconds = trio.current_time() - start
         async with self._client.websocket(f"{self._url}/updateReports?agent={self._agent}") as ws:
             with contextlib.suppress(trio_h2ws.WebSocketClosed):
-                await ws.receive()  # there is none: the suite closes when its report is written
+                await ws.receive()  # no message comes: the suite closes once its report is written
 
     async def _case(self, name: str, number: int) -> None:
         start = trio.current_time()
@@ -95,11 +95,11 @@ class Player:
             try:
                 await self._echo(f"{self._url}/runCase?case={number}&agent={self._agent}", compression(name))
             except trio_h2ws.WebSocketClosed:
-                pass  # the end of most cases; whether it was the right one is for the suite to say
+                pass  # most cases end like this, and the suite judges the close
             except trio_h2ws.H2WSError as error:
                 self.run.errors[name] = repr(error)
         if scope.cancelled_caught:
-            self.run.errors[name] = f"not done after {_CASE_SECONDS:g} s"
+            self.run.errors[name] = f"not finished after {_CASE_SECONDS:g} s"
         behavior = "no verdict"
         try:
             with trio.move_on_after(30):
@@ -109,12 +109,14 @@ class Player:
             self.run.errors.setdefault(name, repr(error))
         self._done += 1
         seconds = trio.current_time() - start
-        self._tell(f"{self.run.protocol}  {self._done}/{len(self.run.cases)}  {name}  {behavior}  {seconds:.1f} s")
+        self._progress(
+            f"{self.run.protocol}  {self._done}/{len(self.run.cases)}  {name}  {behavior}  {seconds:.1f} s"
+        )
 
     async def _echo(self, url: str, offered: DeflateOptions | None) -> None:
         async with self._client.websocket(url, compression=offered) as ws:
             if ws.http_version != self.run.protocol:
-                raise trio_h2ws.WebSocketError(f"it went over {ws.http_version}")
+                raise trio_h2ws.WebSocketError(f"connected over {ws.http_version}, not {self.run.protocol}")
             async for message in ws:
                 await ws.send(message)
 
@@ -140,13 +142,13 @@ def order(case: str) -> tuple[int, ...]:
 
 
 async def run(
-    url: str, context: ssl.SSLContext, protocol: str, wide: int, heavy_wide: int, tell: Callable[[str], None]
+    url: str, context: ssl.SSLContext, protocol: str, wide: int, heavy_wide: int, progress: Callable[[str], None]
 ) -> Run:
-    """Play every case that the suite at `url` offers: on one connection over HTTP/2, on one each over HTTP/1.1."""
+    """Play every case that the suite at `url` offers: all on one connection over HTTP/2, one each over HTTP/1.1."""
     timeouts = Timeouts(handshake=120, ping_timeout=120)  # the suite is one busy process
     limits = Limits(max_connections_per_origin=1 if protocol == "HTTP/2" else 4 * wide)
     http2: Literal["require", "never"] = "require" if protocol == "HTTP/2" else "never"
     async with trio_h2ws.open_client(ssl_context=context, http2=http2, timeouts=timeouts, limits=limits) as client:
-        player = Player(client, url, protocol, tell)
+        player = Player(client, url, protocol, progress)
         await player.play(wide, heavy_wide)
     return player.run

@@ -1,4 +1,4 @@
-"""HAProxy before the suite: TLS, HTTP/2 and HTTP/1.1 outside; HTTP/1.1 in clear inside."""
+"""HAProxy in front of the suite: HTTP/2 and HTTP/1.1 with TLS outside, HTTP/1.1 without TLS inside."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import trustme
 from ..support.servers.process import free_port, running
 from .suite import NotRun, candidates
 
-# The suite compares the port of Host with its own. A case may take eight minutes, and be silent for most of them.
-# Streams of WebSockets that are closing still count, and there are many short ones.
+# Host is rewritten because the suite compares its port with the suite's own. The timeouts are long because a case may
+# take eight minutes, silent for most of them; the stream limit is high because closing WebSockets count as well, and
+# there are many short ones.
 _CONFIG = """\
 global
     tune.h2.max-concurrent-streams 1000
@@ -39,7 +40,7 @@ backend suite
 def find() -> str:
     program = next(candidates("HAPROXY", "haproxy"), None)
     if program is None:
-        raise NotRun("HAProxy carries the suite over HTTP/2: put haproxy on PATH, or its path into HAPROXY")
+        raise NotRun("haproxy was not found, and HTTP/2 needs it: put it on PATH, or set HAPROXY to its path")
     return program
 
 
@@ -50,7 +51,7 @@ def version(program: str) -> str:
 
 @contextlib.contextmanager
 def serving(program: str, suite: int, directory: pathlib.Path) -> Iterator[tuple[str, ssl.SSLContext]]:
-    """HAProxy before the port `suite`; gives its URL, and a context that trusts it."""
+    """Run HAProxy in front of port `suite`; yield its URL and a context that trusts it."""
     authority = trustme.CA()
     context = ssl.create_default_context()
     authority.configure_trust(context)

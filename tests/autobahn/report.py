@@ -34,19 +34,19 @@ _SECTIONS = {
 _PAGE = """\
 # Autobahn|Testsuite
 
-The [Autobahn|Testsuite](https://github.com/crossbario/autobahn-testsuite) plays broken and unusual WebSocket traffic
-to a client, and judges what the client makes of it. Here is its verdict on all of its cases. The suite speaks
-HTTP/1.1 in clear; HAProxy stands before it with TLS, turns extended CONNECT (RFC 8441) into an HTTP/1.1 Upgrade, and
-passes the frames on as they are. Over HTTP/2 all cases ran on one connection.
+The [Autobahn|Testsuite](https://github.com/crossbario/autobahn-testsuite) sends broken and unusual WebSocket traffic
+to a client and judges how the client handles it. This page has its verdict on every case. The suite speaks HTTP/1.1
+without TLS; HAProxy, in front of it, accepts TLS, turns extended CONNECT (RFC 8441) into an HTTP/1.1 Upgrade, and
+passes the frames on unchanged. Over HTTP/2 all cases ran on one connection.
 
 On {date}: {versions}.
 {results}
-OK: what the client did is what the RFC asks for, strictly, and so is how it closed. Informational: the suite tells
-what the client did, and takes any answer. Non-strict: allowed by the RFC, but not the best; it counts as not passed.
+OK: the client did strictly what the RFC asks for, and closed as it should. Informational: the suite reports what the
+client did, and accepts any behaviour. Non-strict: allowed by the RFC, but not ideal; it counts as not passed.
 
-`nox -s autobahn` runs it and writes this page. It needs HAProxy, and Python 2.7 for the suite, on `PATH` or in the
-environment variables `HAPROXY` and `PYTHON27`. `nox -s autobahn -- --http 2 --cases '1.*,6.4.*'` runs a part, and
-writes nothing.
+`nox -s autobahn` runs the suite and writes this page. It needs HAProxy, and Python 2.7 for the suite, on `PATH` or
+named by the environment variables `HAPROXY` and `PYTHON27`. `nox -s autobahn -- --http 2 --cases '1.*,6.4.*'` runs
+some of the cases and writes nothing.
 """
 _RESULT = """
 ## Over {protocol}
@@ -68,7 +68,7 @@ _OTHERS = """
 class Verdict:
     case: str
     behavior: str
-    """The suite's word: of the close, if only that is wrong."""
+    """The suite's verdict; on the close, if only the close was wrong."""
     reason: str = ""
 
     @property
@@ -77,13 +77,13 @@ class Verdict:
 
     @property
     def column(self) -> str:
-        """FAILED stands for all that is worse than NON-STRICT: UNIMPLEMENTED, WRONG CODE, UNCLEAN, NOT RUN, …"""
+        """FAILED covers everything worse than NON-STRICT: UNIMPLEMENTED, WRONG CODE, UNCLEAN, NOT RUN, …"""
         return self.behavior if self.behavior in _COLUMNS else "FAILED"
 
 
 @dataclass
 class Result:
-    """One verdict for each case that was to be run, in their order."""
+    """The verdict on each case that should have run, in order."""
 
     protocol: str
     verdicts: list[Verdict]
@@ -102,7 +102,7 @@ class Result:
         return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
 
     def rows(self) -> list[tuple[str, int, Counter[str]]]:
-        """For each section, and for all: its title, its cases, and how many of each column."""
+        """For each section and for the total: the title, the number of cases, and the count in each column."""
         sections: dict[int, list[str]] = {}
         for verdict in self.verdicts:
             sections.setdefault(order(verdict.case)[0], []).append(verdict.column)
@@ -121,7 +121,7 @@ class Result:
         return "\n".join(lines)
 
     def section(self) -> str:
-        """Its part of the page."""
+        """This result's part of the page."""
         sections = [
             f"| {title} | {cases} | " + " | ".join(str(counts[name] or "") for name in _COLUMNS) + " |"
             for title, cases, counts in self.rows()
@@ -142,13 +142,13 @@ class Result:
 
 
 def read(directory: pathlib.Path, run: Run) -> Result:
-    """What the suite wrote about a run. Its report covers all runs, so the last one's is the whole."""
+    """The suite's verdicts on one run. Its report grows with each run, so read it after the last."""
     index = json.loads((directory / "index.json").read_text()).get(run.agent, {})
     verdicts = []
     for case in run.cases:
         entry = index.get(case)
         if entry is None:
-            verdicts.append(Verdict(case, "NOT RUN", run.errors.get(case, "the suite's report does not have it")))
+            verdicts.append(Verdict(case, "NOT RUN", run.errors.get(case, "missing from the suite's report")))
             continue
         details = json.loads((directory / entry["reportfile"]).read_text())
         behavior, reason = entry["behavior"], details["result"]

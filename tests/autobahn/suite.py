@@ -1,4 +1,4 @@
-"""The suite itself: its Python 2.7 environment, and its process."""
+"""The suite itself: its Python 2.7 environment and its process."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ VERSION = "25.10.1"
 
 
 class NotRun(Exception):
-    """Something that the suite needs is not here. Nothing was tested."""
+    """Something the suite needs is missing, so nothing was tested."""
 
 
 def candidates(variable: str, *names: str) -> Iterator[str]:
-    """The programs that are here: what the environment variable says, then what PATH has under these names."""
+    """The installed programs: first the one that the environment variable names, then these names on PATH."""
     for name in (os.environ.get(variable), *names):
         if name and (found := shutil.which(name)):
             yield found
 
 
 def _is_python27(program: str) -> bool:
-    """A name on PATH may be a shim of an interpreter that is not installed, so ask it."""
+    """Run it and ask: a name on PATH may be a shim for an interpreter that is not installed."""
     command = [program, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -41,19 +41,19 @@ def _python27() -> str:
     for found in candidates("PYTHON27", "python2.7", "pypy2.7", "pypy", "python2"):
         if _is_python27(found):
             return found
-    raise NotRun("the suite runs on Python 2.7 only: put python2.7 or pypy on PATH, or its path into PYTHON27")
+    raise NotRun("the suite needs Python 2.7, which was not found: put it on PATH, or set PYTHON27 to its path")
 
 
 def install(directory: pathlib.Path) -> pathlib.Path:
-    """The suite's `wstest`, in an environment that is made in `directory` if it is not there yet."""
+    """The path of the suite's `wstest`, in the environment in `directory`, which is created if it is missing."""
     wstest = directory / "bin" / "wstest"
     done = directory / f"autobahntestsuite-{VERSION}"
     if done.exists() and wstest.exists():
         return wstest
     interpreter = _python27()
-    _run("making an environment", sys.executable, "-m", "virtualenv", "--clear", "-p", interpreter, str(directory))
+    _run("creating the environment", sys.executable, "-m", "virtualenv", "--clear", "-p", interpreter, str(directory))
     pip = (str(directory / "bin" / "python"), "-m", "pip", "install", f"autobahntestsuite=={VERSION}")
-    for attempt in range(3):  # an index that fails once is no failure of ours
+    for attempt in range(3):  # one failure of the package index is not ours
         try:
             _run("installing the suite", *pip)
             break
@@ -73,7 +73,7 @@ def _run(what: str, *command: str) -> None:
 
 @contextlib.contextmanager
 def serving(wstest: pathlib.Path, cases: Sequence[str], report: pathlib.Path) -> Iterator[int]:
-    """The fuzzing server, with the cases that match; gives its port. Its report will be in `report`."""
+    """Run the fuzzing server with the matching cases; yield its port. It writes its report to `report`."""
     port = free_port()
     spec = report / "spec.json"
     spec.write_text(json.dumps({"url": f"ws://127.0.0.1:{port}", "outdir": str(report), "cases": list(cases)}))

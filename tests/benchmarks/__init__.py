@@ -1,26 +1,26 @@
-"""The benchmarks: what one piece of work costs with this library, with its peers, and at the least.
+"""The benchmarks: what a unit of work costs with this library, with its peers, and with the protocol libraries alone.
 
     python -m tests.benchmarks              (or: nox -s bench)
 
 Theory of operation
 ===================
 
-What is measured. The client's own CPU time, user and system, and the wall time. Each client runs in a process of its
-own, so its CPU time is its own; servers, and a link where there is one, are other processes. A client first warms
-up (imports, dials, one turn of the work), then a `Meter` runs over the work alone.
+What is measured. The client's CPU time, user and system, and the wall time. Each client runs in a separate process,
+so that its CPU time is known; servers, and the link where one is used, are other processes. A client first warms up
+(imports, dials, a little of the work), then a `Meter` covers the work alone.
 
 Against what. The peers do the same work, in the same run. The servers are neutral and written in C: nghttpd for
-requests; a uWebSockets echo behind HAProxy for WebSockets, over HTTP/2 for us and over HTTP/1.1 and TLS, through
-the same HAProxy, for the peers. Where they are not installed, Hypercorn does for both, and the report says so.
+requests; a uWebSockets echo server and HAProxy for WebSockets, over HTTP/2 for us and, through the same HAProxy, over
+HTTP/1.1 with TLS for the peers. Where they are not installed, Hypercorn replaces both, and the report says so.
 
-The floor of a work is what h2, hpack and wsproto alone cost for the same bytes, in and out, with no IO at all, no
-TLS, no event loop. It is not a bound (who does without h2's stream machine may go below it), but it is a measure.
+The floor of a workload is what h2, hpack and wsproto alone cost for the same bytes, in and out, with no IO, no TLS
+and no event loop. It is a yardstick, not a lower bound: a client without h2's stream state machine can be cheaper.
 
-How noise is kept out. Clients take turns, A B C A B C, so a slow minute hits all; the median of the rounds counts;
-goals are ratios within one run. Absolute numbers belong to the machine they were taken on. Never in CI.
+How noise is kept out. Clients take turns, A B C A B C, so a slow minute affects all of them; the median of the rounds
+counts; goals are ratios within one run. Absolute numbers depend on the machine. Never run in CI.
 
-The rooms, from the top: `__main__` reads the options; `rows` says which works there are, who does them and what the
-goal is; `rounds` runs them; `worker` is the process of one client, where a `loads` function drives a kit (`kits`: one
-small adapter for each client library) or a floor (`floors`) runs; `servers` starts what they talk to; `report`
-and `chart` show the result.
+Modules, from the top: `__main__` reads the options; `rows` lists the workloads, the clients that run them and the
+goals; `rounds` runs them; `worker` is the process of one client, in which a `loads` function drives a kit (`kits`:
+one small adapter for each client library) or a floor (`floors`) runs; `servers` starts what the clients talk to;
+`report` and `chart` show the result.
 """

@@ -18,15 +18,17 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     names = [row.name for row in ROWS]
     parser.add_argument("--only", action="append", metavar="NAME", choices=names, help=", ".join(names))
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each client; the median counts (5)")
-    parser.add_argument("--quick", action="store_true", help="one round and less work: a look, not a measurement")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="every sample, as JSON")
-    parser.add_argument("--chart", type=pathlib.Path, metavar="FILE.svg", help="a drawing of the result")
-    parser.add_argument("--profile", type=pathlib.Path, metavar="DIR", help="instead: ours under cProfile")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each client; the median counts (5)")
+    parser.add_argument("--quick", action="store_true", help="one round and less work: not a measurement")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write every sample as JSON")
+    parser.add_argument("--chart", type=pathlib.Path, metavar="FILE.svg", help="draw the result as a chart")
+    parser.add_argument(
+        "--profile", type=pathlib.Path, metavar="DIR", help="instead, profile our client with cProfile"
+    )
     return parser.parse_args()
 
 
-def _tell(text: str) -> None:
+def _show_progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
@@ -44,8 +46,8 @@ def main() -> None:
         outcomes = []
         for row in chosen:
             count = 1 if options.quick else options.rounds
-            outcome = rounds.run(row, sites.sites.get(row.site), count, options.quick, _tell)
-            _tell("")
+            outcome = rounds.run(row, sites.sites.get(row.site), count, options.quick, _show_progress)
+            _show_progress("")
             print("\n" + report.table(outcome), flush=True)
             outcomes.append(outcome)
     if options.json:

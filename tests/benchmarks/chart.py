@@ -1,6 +1,6 @@
-"""The result as a drawing: one group of bars a work, CPU time or memory as a multiple of ours. Plain SVG.
+"""The result as a chart in plain SVG: a group of bars for each workload, CPU time or memory as a multiple of ours.
 
-All groups of one metric share a scale, so lengths compare across works; the figure beside a bar is the absolute one.
+All groups of one metric share a scale, so lengths compare across workloads; the figure next to a bar is absolute.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Group = tuple[str, str, list[tuple[str, float]]]
 
 
 def _groups(outcomes: Iterable[Outcome]) -> list[_Group]:
-    """(title, metric, [(client, value)]) of each work that has a peer or a floor to stand beside."""
+    """(title, metric, [(client, value)]) of each workload that has a peer or a floor to compare with."""
     groups: list[_Group] = []
     for outcome in outcomes:
         medians = outcome.medians()
@@ -67,7 +67,7 @@ def draw(outcomes: Iterable[Outcome], versions: Sequence[str]) -> str:
             parts.append(_text(_LEFT + width + 6, middle, figure, colour=_FAINT))
             y += _BAR + _GAP
     y += _HEAD
-    # The clause about the floor belongs to the drawing: without it the grey bars can't be read.
+    # Part of the chart, because a reader can't interpret the grey bars without it.
     parts.append(
         _text(10, y, "floor: the same bytes through h2, hpack and wsproto alone: no IO, no TLS", colour=_FAINT)
     )

@@ -1,4 +1,4 @@
-"""What a work should cost: a bound on one number, or on the ratio of two numbers of the same run."""
+"""What a workload should cost: a bound on one number, or on the ratio of two numbers from the same run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 Results = Mapping[str, Mapping[str, float]]
-"""By client, then by metric: medians."""
+"""Medians, by client and then by metric."""
 
 OURS = "ours"
 FLOOR = "floor"
@@ -14,7 +14,7 @@ FLOOR = "floor"
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """`at_least` with a peer: theirs / ours. `at_most` with a peer: ours / theirs. With none: our number itself."""
+    """`at_least` bounds theirs / ours, `at_most` ours / theirs. Without `against`, both bound our number itself."""
 
     text: str
     metric: str
@@ -47,7 +47,7 @@ def cheaper(peer: str, times: float, metric: str = "cpu") -> Goal:
 
 
 def level(peer: str, metric: str = "cpu") -> Goal:
-    """ "Level" leaves 5 % to the noise."""
+    """ "Level" allows 5 % for noise."""
     name = {"cpu": "CPU", "wall": "wall time"}[metric]
     return Goal(f"level with {peer} or better, {name}", metric, peer, at_least=0.95)
 

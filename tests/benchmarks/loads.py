@@ -1,7 +1,8 @@
-"""The works, written once for every client: each drives a kit (`kits`) and says what it cost.
+"""The workloads, written once for every client: each drives a kit (`kits`) and returns what it cost.
 
-A load knows nothing of Trio or asyncio: what it needs of an event loop (to run several coroutines at once) the
-kit gives. It returns a dict of numbers for one operation: "cpu" and "wall" in seconds, and what else it measures.
+A load does not know whether it runs on Trio or asyncio: what it needs from an event loop (running several coroutines
+at once), the kit provides. It returns a dict of numbers for one operation: "cpu" and "wall" in seconds, and whatever
+else it measures.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Load = Callable[..., Awaitable[Numbers]]
 
 
 async def requests(kit: Kit, site: Site, *, n: int, at_once: int, distinct: bool = False) -> Numbers:
-    """`n` GETs of 1 KiB, `at_once` at any time, on one connection; `distinct`: each of another URL."""
+    """`n` GETs of 1 KiB, `at_once` at a time, on one connection; with `distinct`, each of a different URL."""
     urls = itertools.count()
     async with kit.client(site) as client:
 
@@ -53,7 +54,7 @@ async def _open(kit: Kit, client: Any, site: Site, n: int, at_once: int) -> list
 
 
 async def opening(kit: Kit, site: Site, *, n: int, at_once: int) -> Numbers:
-    """Open `n` WebSockets, `at_once` handshakes at any time, and keep them all open."""
+    """Open `n` WebSockets, `at_once` handshakes at a time, and keep them all open."""
     async with kit.client(site) as client:
         kept = await _open(kit, client, site, 10, 10)
         before = resident()
@@ -71,7 +72,7 @@ async def allocated(kit: Kit, site: Site, *, n: int) -> Numbers:
         resident()
         tracemalloc.start()
         kept += await _open(kit, client, site, n, 100)
-        resident()  # for its collection
+        resident()  # for the garbage collection in it
         size = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
         del kept
@@ -79,7 +80,7 @@ async def allocated(kit: Kit, site: Site, *, n: int) -> Numbers:
 
 
 async def growth(kit: Kit, site: Site, *, n: int) -> Numbers:
-    """The cost of opening the last of `n` WebSockets, against that of the 100th."""
+    """The cost of opening the last of `n` WebSockets, compared with the 100th."""
     window = min(400, n // 5)
     async with kit.client(site) as client:
         kept = await _open(kit, client, site, 100, 20)
@@ -93,7 +94,7 @@ async def growth(kit: Kit, site: Site, *, n: int) -> Numbers:
 
 
 async def echo(kit: Kit, site: Site, *, n: int, sockets: int, size: int) -> Numbers:
-    """`n` messages of `size` bytes, echoed by `sockets` WebSockets, each waiting for its echo before the next."""
+    """`n` messages of `size` bytes over `sockets` WebSockets, each waiting for an echo before it sends the next."""
     message = "x" * size
     async with kit.client(site) as client:
         opened = await _open(kit, client, site, sockets, 20)
@@ -115,7 +116,7 @@ async def echo(kit: Kit, site: Site, *, n: int, sockets: int, size: int) -> Numb
 
 
 async def pipelined(kit: Kit, site: Site, *, n: int, size: int) -> Numbers:
-    """One WebSocket, `n` messages sent as fast as `send` takes them, while their echoes are received."""
+    """One WebSocket: `n` messages sent as fast as `send` accepts them, while their echoes are received."""
     message = "x" * size
     async with kit.client(site) as client:
         send, receive = await client.websocket(site.echo)
@@ -135,32 +136,32 @@ async def pipelined(kit: Kit, site: Site, *, n: int, size: int) -> Numbers:
 
 
 async def download(kit: Kit, site: Site, *, size: int, seconds: float) -> Numbers:
-    """Read a large body in pieces and drop them; after `seconds`, stop and count what came."""
+    """Read a large body in pieces and drop them; after `seconds`, stop and extrapolate."""
     async with kit.client(site) as client:
         await client.get(site.small)  # the dial
-        came = 0
+        received = 0
         end = time.monotonic() + seconds
         with Meter() as meter:
             async with client.stream(site.large) as pieces:
                 async for piece in pieces:
-                    came += len(piece)
-                    if came >= size or time.monotonic() > end:
+                    received += len(piece)
+                    if received >= size or time.monotonic() > end:
                         break
-    whole = size / came
-    return {"cpu": meter.cpu * whole, "wall": meter.wall * whole, "rate": came / meter.wall}
+    whole = size / received
+    return {"cpu": meter.cpu * whole, "wall": meter.wall * whole, "rate": received / meter.wall}
 
 
 async def mixed(kit: Kit, site: Site, *, sockets: int, size: int, seconds: float) -> Numbers:
-    """The slowest echo of `sockets` WebSockets, each echoing at an easy pace, in quiet and beside a download."""
+    """The slowest echo on `sockets` WebSockets at an easy pace, first alone and then during a download."""
     async with kit.client(site) as client:
         opened = await _open(kit, client, site, sockets, 20)
         waits: list[float] = []
-        going = True
+        running = True
 
         async def some(socket: Socket, phase: float) -> None:
             send, receive = socket
             await kit.sleep(phase)
-            while going:
+            while running:
                 start = time.perf_counter()
                 await send("x" * 64)
                 await receive()
@@ -168,19 +169,19 @@ async def mixed(kit: Kit, site: Site, *, sockets: int, size: int, seconds: float
                 await kit.sleep(0.1)
 
         async def quiet() -> None:
-            nonlocal going
+            nonlocal running
             await kit.sleep(seconds)
-            going = False
+            running = False
 
         async def busy() -> None:
-            nonlocal going
-            came = 0
+            nonlocal running
+            received = 0
             async with client.stream(site.large) as pieces:
                 async for piece in pieces:
-                    came += len(piece)
-                    if came >= size:
+                    received += len(piece)
+                    if received >= size:
                         break
-            going = False
+            running = False
 
         def echoes() -> list[Callable[[], Awaitable[None]]]:
             return [
@@ -191,7 +192,7 @@ async def mixed(kit: Kit, site: Site, *, sockets: int, size: int, seconds: float
         await kit.gather([quiet, *echoes()])
         calm = sorted(waits)
         waits.clear()
-        going = True
+        running = True
         with Meter() as meter:
             await kit.gather([busy, *echoes()])
         waits.sort()

@@ -12,11 +12,11 @@ from types import TracebackType
 _PAGE = resource.getpagesize()
 
 profiler: cProfile.Profile | None = None
-"""If there is one, it watches what meters measure, and nothing else."""
+"""If set, it profiles what meters measure, and nothing else."""
 
 
 class Meter:
-    """`with Meter() as meter: work()`, then `meter.each(n)`: seconds of CPU and wall for each of n."""
+    """`with Meter() as meter: work()`, then `meter.each(n)`: seconds of CPU and wall time for each of n."""
 
     def __enter__(self) -> Meter:
         gc.collect()
@@ -41,12 +41,12 @@ class Meter:
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory now, after a collection."""
+    """Resident bytes of this process, after a garbage collection."""
     gc.collect()
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * _PAGE
 
 
 def end_at_once() -> None:
-    """Leave without closing a thousand sockets politely."""
+    """Exit without closing a thousand sockets gracefully."""
     os._exit(0)

@@ -39,7 +39,7 @@ def display_name(client: str) -> str:
 
 
 def environment(servers: Iterable[str]) -> list[str]:
-    """Versions of everything that took part, the date first."""
+    """The date, then the version of everything that took part."""
     found = [time.strftime("%Y-%m-%d"), f"Python {platform.python_version()}"]
     for library in _LIBRARIES:
         try:
@@ -60,7 +60,7 @@ def show(metric: str, value: float) -> str:
 
 
 def table(outcome: Outcome) -> str:
-    """One row of the report: who needed what, beside ours, and the goals."""
+    """One row of the report: what each client needed, compared with ours, and the goals."""
     row, medians = outcome.row, outcome.medians()
     lines = [f"{row.name}: {row.title} (each {row.unit})"]
     heads = [_HEADS.get(metric, metric.replace("_", " ")) for metric in row.metrics]

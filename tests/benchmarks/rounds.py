@@ -1,4 +1,4 @@
-"""Runs a row: its clients take turns, each time in a new process, and the median of the rounds counts."""
+"""Running one row: its clients take turns, each time in a new process, and the median of the rounds counts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .rows import Row
 from .servers.site import Site
 
 _DEADLINE = 180
-# An import without bytecode would be compiled anew each time, and only that of the checkout.
+# Without bytecode files, `import` would compile anew each time, and only the modules of this checkout.
 _ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
-# One client's module has another name than the library, lest it hide it.
+# These adapters have a different name than their library, so that they do not shadow it.
 _KITS = {"httpx": "httpx_", "httpx2": "httpx2_", "httpcore2": "httpcore2_"}
 _KITS |= {"trio_websocket": "trio_websocket_", "aiohttp": "aiohttp_"}
 
@@ -34,7 +34,7 @@ print(json.dumps({{"cpu": time.process_time() - cpu, "wall": time.perf_counter()
 
 @dataclass
 class Outcome:
-    """One row's numbers: for each client and metric, one a round. `failed` says who could not do it, and why."""
+    """One row's numbers: for each client and metric, one per round. `failed`: the clients that could not, and why."""
 
     row: Row
     samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -63,23 +63,23 @@ def _command(row: Row, client: str, site: Site | None, quick: bool, profile: str
 
 
 def once(command: list[str]) -> dict[str, float] | str:
-    """What one process measured, or why it did not."""
+    """What one process measured, or why it could not."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE, env=_ENVIRONMENT)
     except subprocess.TimeoutExpired:
-        return f"not done in {_DEADLINE} s"
+        return f"not finished within {_DEADLINE} s"
     if done.returncode:
-        # Inside an exception group the errors are drawn with a margin.
+        # The traceback of an exception group has a margin.
         lines = [line.strip(" |+-") for line in done.stderr.splitlines()]
-        return next((line for line in reversed(lines) if line), f"ended with {done.returncode}")
+        return next((line for line in reversed(lines) if line), f"exit status {done.returncode}")
     numbers: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     if "missing" in numbers:
         return f"not installed: {numbers['missing']}"
     return numbers
 
 
-def run(row: Row, site: Site | None, rounds: int, quick: bool, tell: Callable[[str], None]) -> Outcome:
-    """All rounds of one row. `tell` hears of each turn."""
+def run(row: Row, site: Site | None, rounds: int, quick: bool, progress: Callable[[str], None]) -> Outcome:
+    """Run all rounds of one row. `progress` gets a line before each run."""
     outcome = Outcome(row)
     rounds = min(rounds, row.rounds)
     if row.load == "imports":
@@ -88,7 +88,7 @@ def run(row: Row, site: Site | None, rounds: int, quick: bool, tell: Callable[[s
         for client in row.clients:
             if client in outcome.failed:
                 continue
-            tell(f"{row.name}: round {turn + 1} of {rounds}, {client}")
+            progress(f"{row.name}: round {turn + 1} of {rounds}, {client}")
             numbers = once(_command(row, client, site, quick, None))
             if isinstance(numbers, str):
                 outcome.failed[client] = numbers
@@ -100,5 +100,5 @@ def run(row: Row, site: Site | None, rounds: int, quick: bool, tell: Callable[[s
 
 
 def profile(row: Row, site: Site | None, quick: bool, path: str) -> dict[str, float] | str:
-    """Our own part of a row under cProfile, which leaves its statistics in `path`."""
+    """Run our client's part of a row under cProfile, which writes its statistics to `path`."""
     return once(_command(row, OURS, site, quick, path))

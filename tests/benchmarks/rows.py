@@ -1,4 +1,4 @@
-"""The works, who does them, and the goals. All that is particular to one row of the report is here."""
+"""The workloads, the clients that run them, and the goals. Everything specific to one row of the report is here."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Row:
     site: str
     options: Mapping[str, Any]
     quick: Mapping[str, Any]
-    """What `--quick` changes in the options."""
+    """The options that `--quick` changes."""
     goals: tuple[Goal, ...]
     unit: str
-    """What the numbers are for one of."""
+    """The operation whose cost the numbers are."""
     metrics: tuple[str, ...] = ("cpu", "wall")
     only: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Options of one client."""
+    """Extra options of single clients, by name."""
     rounds: int = 100
-    """The most rounds that are worth their time."""
+    """The most rounds that are worth the time."""
 
 
 ROWS: tuple[Row, ...] = (

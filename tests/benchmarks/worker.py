@@ -1,8 +1,8 @@
-"""The process of one client: does one work once, and prints one line of JSON.
+"""The process of one client: runs one workload once, and prints one line of JSON.
 
     python -m tests.benchmarks.worker '{"client": "ours", "load": "requests", "options": {…}, "site": {…}}'
 
-"profile": FILE in that JSON has the measured part watched by cProfile, and leaves the statistics there.
+With "profile": FILE in that JSON the measured part runs under cProfile, which writes its statistics to FILE.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The soak, for seconds and with a fixed seed. Minutes of it, and other seeds: `nox -s soak`.
+"""The soak for a few seconds with a fixed seed. `nox -s soak` runs it for minutes, with other seeds.
 
-In a separate process: it counts every object, task and file that is left, and must not count those of other tests.
+It runs in a separate process, since it counts every object, task and file that is left, and must not count those of
+other tests.
 """
 
 from __future__ import annotations

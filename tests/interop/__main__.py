@@ -18,18 +18,18 @@ FAILED = 1
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.interop", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="only servers that are installed within a minute")
-    parser.add_argument("--only", action="append", metavar="NAME", help="only these; a part of the name is enough")
-    parser.add_argument("--list", action="store_true", help="which servers are here, and where the others come from")
-    parser.add_argument("--json", action="store_true", help="the table as JSON")
+    parser.add_argument("--quick", action="store_true", help="only servers that install within a minute")
+    parser.add_argument("--only", action="append", metavar="NAME", help="only servers with NAME in their name")
+    parser.add_argument("--list", action="store_true", help="list what is installed, and where to get the rest")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
     parser.add_argument("--write", type=pathlib.Path, metavar="FILE.md", help="write the page of the documentation")
-    parser.add_argument("--accept", action="store_true", help="from now on, this is what is expected")
+    parser.add_argument("--accept", action="store_true", help="compare later runs with this one")
     parser.add_argument(
         "--npm",
         type=pathlib.Path,
         metavar="DIR",
         default=pathlib.Path(".nox/interop-npm"),
-        help="where npm's packages are; they are installed there if npm is here (.nox/interop-npm)",
+        help="where npm's packages are, or will be installed if there is an npm (.nox/interop-npm)",
     )
     return parser.parse_args()
 
@@ -42,7 +42,7 @@ def _chosen(options: argparse.Namespace) -> list[Server]:
 
 
 def _install_npm(servers: list[Server], directory: pathlib.Path) -> None:
-    """The newest of what comes from npm. Without npm, or without a network, what is there is used."""
+    """Install the newest npm packages. Without npm or a network, the ones already there are used."""
     npm = find("npm")
     packages = [server.package for server in servers if server.source.startswith("npm ")]
     if npm is None or not packages:
@@ -52,7 +52,7 @@ def _install_npm(servers: list[Server], directory: pathlib.Path) -> None:
     subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _tell(line: str) -> None:
+def _show_progress(line: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
@@ -60,11 +60,11 @@ def _tell(line: str) -> None:
 def _list(servers: list[Server], npm: pathlib.Path) -> None:
     for server in servers:
         version = server.found(npm.absolute())
-        print(f"{server.name:<20} {version or 'not here: ' + server.source}")
+        print(f"{server.name:<26}{version or 'not installed: ' + server.source}")
 
 
 def _run(runner: Runner, server: Server, expected: report.Table) -> Row:
-    """A server that looks worse than it was is asked a second time: a busy machine makes servers late."""
+    """Run a server, and once more if it did worse than expected: on a busy machine a server may miss a deadline."""
     row = runner.run(server)
     if report.compare([row], expected)[0]:
         row = runner.run(server)
@@ -78,10 +78,10 @@ def main() -> int:
     if options.list:
         _list(servers, options.npm)
         return 0
-    runner, expected = Runner(options.npm, _tell), report.load_expected()
+    runner, expected = Runner(options.npm, _show_progress), report.load_expected()
     with runner.open():
         rows = [_run(runner, server, expected) for server in servers]
-    _tell("")
+    _show_progress("")
     worse, other = report.compare(rows, expected)
     if options.json:
         print(json.dumps(report.as_json(rows), indent=1, ensure_ascii=False))
@@ -89,7 +89,7 @@ def main() -> int:
         print(report.text(rows))
     out = sys.stderr if options.json else sys.stdout
     not_run = [row.server.name for row in rows if not row.ran]
-    for title, lines in (("Worse than it was", worse), ("Otherwise than it was", other), ("Not run", not_run)):
+    for title, lines in (("Worse than expected", worse), ("Changed", other), ("Not run", not_run)):
         if lines:
             print(f"{title}:", *lines, sep="\n  ", file=out)
     if options.write:

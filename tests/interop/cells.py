@@ -1,6 +1,6 @@
-"""The columns. Each is a function that uses the client on one server and says what it saw.
+"""The columns. Each is a function that uses the client with one server and returns what it saw.
 
-A cell that raises is graded 0 and shows the error; one that does not come to its end shows that.
+A function that raises gives a cell of grade 0 that shows the error, and so does one that does not finish in time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import trio_h2ws
 from .process import Process
 from .servers import Server
 
-WELL, LESS, NOT = 2, 1, 0
+FULL, LIMITED, FAILED = 2, 1, 0
 DOWNLOAD = 20_000_000
 UPLOAD = 3_000_000
 SOCKETS = 10
@@ -29,7 +29,7 @@ class Cell:
 
 
 class Target:
-    """A server that runs."""
+    """A running server."""
 
     def __init__(self, server: Server, process: Process, port: int, ssl_context: Any) -> None:
         self.server = server
@@ -51,14 +51,14 @@ async def alpn(target: Target) -> Cell:
         chosen = stream.selected_alpn_protocol()
     finally:
         await trio.aclose_forcefully(stream)
-    return Cell(WELL if chosen == "h2" else LESS, chosen or "nothing")
+    return Cell(FULL if chosen == "h2" else LIMITED, chosen or "nothing")
 
 
 async def settings(target: Target) -> Cell:
     async with target.open_client() as client:
         connection = (await client.get("/")).connection
         if connection.protocol != "HTTP/2":
-            return Cell(LESS, "HTTP/1.1 has none")
+            return Cell(LIMITED, "HTTP/1.1 has none")
         seen = connection.settings
         words = [f"streams {seen.get('MAX_CONCURRENT_STREAMS', 'any number')}"]
         words.append(f"window {seen['INITIAL_WINDOW_SIZE']}")
@@ -66,14 +66,14 @@ async def settings(target: Target) -> Cell:
         if "MAX_HEADER_LIST_SIZE" in seen:
             words.append(f"header list {seen['MAX_HEADER_LIST_SIZE']}")
         words.append("extended CONNECT" if connection.extended_connect else "no extended CONNECT")
-        return Cell(WELL, ", ".join(words))
+        return Cell(FULL, ", ".join(words))
 
 
 async def request(target: Target) -> Cell:
     async with target.open_client() as client:
         response = await client.get("/")
         assert response.status == 200, f"status {response.status}"
-        assert response.text.startswith("hello"), f"a body {response.text[:40]!r}"
+        assert response.text.startswith("hello"), f"unexpected body {response.text[:40]!r}"
         many = []
 
         async def one() -> None:
@@ -83,7 +83,7 @@ async def request(target: Target) -> Cell:
             for _ in range(50):
                 nursery.start_soon(one)
         assert many == [200] * 50, f"statuses {set(many)}"
-        return Cell(WELL, f"yes, {response.http_version}")
+        return Cell(FULL, f"yes, {response.http_version}")
 
 
 async def _pieces(size: int) -> AsyncIterator[bytes]:
@@ -94,22 +94,22 @@ async def _pieces(size: int) -> AsyncIterator[bytes]:
 
 async def upload(target: Target) -> Cell:
     if not target.server.requests:
-        return Cell(LESS, "serves none")
+        return Cell(LIMITED, "serves none")
     async with target.open_client() as client:
         response = await client.post("/upload", content=_pieces(UPLOAD))
-        cell = Cell(WELL, "yes")
+        cell = Cell(FULL, "yes")
         if response.status == 411:
             response = await client.post("/upload", content=_pieces(UPLOAD), headers={"content-length": str(UPLOAD)})
-            cell = Cell(LESS, "with a Content-Length")
+            cell = Cell(LIMITED, "with a Content-Length")
         assert response.status == 200, f"status {response.status}"
-        assert str(UPLOAD) in response.text, f"it counted {response.text[:40]}"
+        assert str(UPLOAD) in response.text, f"the server counted {response.text[:40]} bytes"
         return cell
 
 
 async def _echoes(ws: trio_h2ws.WebSocket, message: str | bytes) -> None:
     await ws.send(message)
     answer = await ws.receive()
-    assert answer == message, f"another message of {len(answer)}"
+    assert answer == message, f"a different message came back, of length {len(answer)}"
 
 
 async def websocket(target: Target) -> Cell:
@@ -119,16 +119,16 @@ async def websocket(target: Target) -> Cell:
                 await _echoes(ws, message)
             await ws.ping()
             version = ws.http_version
-        ways = {connection.websockets for connection in client.connections}
-        why = next((way for way in ways if way and "(" in way), version)
-        return Cell(WELL if version == "HTTP/2" else LESS, why)
+        learned = {connection.websockets for connection in client.connections}
+        reason = next((text for text in learned if text and "(" in text), version)
+        return Cell(FULL if version == "HTTP/2" else LIMITED, reason)
 
 
 async def subprotocol(target: Target) -> Cell:
     async with target.open_client() as client:
         async with client.websocket(target.server.websocket, subprotocols=["v1", "v2"]) as ws:
             await _echoes(ws, "x")
-            return Cell(WELL if ws.subprotocol else LESS, "yes" if ws.subprotocol else "chooses none")
+            return Cell(FULL if ws.subprotocol else LIMITED, "yes" if ws.subprotocol else "chooses none")
 
 
 async def deflate(target: Target) -> Cell:
@@ -138,24 +138,24 @@ async def deflate(target: Target) -> Cell:
             for _ in range(3):
                 await _echoes(ws, "again and " * 2000)
             if not chosen:
-                return Cell(LESS, "declines")
-            return Cell(WELL, _agreed(chosen))
+                return Cell(LIMITED, "declines")
+            return Cell(FULL, _agreed(chosen))
 
 
 def _agreed(extension: str) -> str:
-    """What was agreed on, in fewer words: `no context, window bits server 15, client 12`."""
+    """The negotiated parameters in brief: `no context, window bits server 15, client 12`."""
     parameters = {}
     for part in extension.split(";")[1:]:
         name, _, value = part.strip().partition("=")
         parameters[name] = value
-    free = [side for side in ("server", "client") if f"{side}_no_context_takeover" in parameters]
-    words = ["no context" if len(free) == 2 else f"no context of the {free[0]}"] if free else ["context kept"]
+    reset = [side for side in ("server", "client") if f"{side}_no_context_takeover" in parameters]
+    words = ["no context" if len(reset) == 2 else f"no context of the {reset[0]}"] if reset else ["context kept"]
     bits = [f"{side} {parameters.get(f'{side}_max_window_bits') or 15}" for side in ("server", "client")]
     return ", ".join([*words, "window bits " + ", ".join(bits)])
 
 
 async def ten(target: Target) -> Cell:
-    """All ten are open at once, and then they talk."""
+    """Ten WebSockets, which exchange messages once all of them are open."""
     opened: list[trio_h2ws.WebSocket] = []
     done: list[int] = []
     all_open = trio.Event()
@@ -188,8 +188,8 @@ async def ten(target: Target) -> Cell:
     whole = downloaded == DOWNLOAD or not target.server.requests
     text = f"{len(opened)} of {SOCKETS}, {connections} connection{'s'[: connections != 1]}"
     if not whole:
-        text += f", the download stood at {downloaded}"
-    return Cell(WELL if whole and len(done) == SOCKETS else LESS if opened else NOT, text)
+        text += f", the download stopped at {downloaded}"
+    return Cell(FULL if whole and len(done) == SOCKETS else LIMITED if opened else FAILED, text)
 
 
 async def refusal(target: Target) -> Cell:
@@ -197,12 +197,12 @@ async def refusal(target: Target) -> Cell:
         try:
             await client.connect_websocket(target.server.refuse)
         except trio_h2ws.WebSocketRejected as error:
-            return Cell(WELL, str(error.status))
-    return Cell(NOT, "accepted")
+            return Cell(FULL, str(error.status))
+    return Cell(FAILED, "accepted")
 
 
 async def closing(target: Target) -> Cell:
-    """We close one of three, the server another; the third must not notice."""
+    """We close one of three WebSockets, and the server another; the third must not be affected."""
     server, words = target.server, []
     async with target.open_client() as client:
         ours, other = [await client.connect_websocket(server.websocket) for _ in range(2)]
@@ -217,37 +217,37 @@ async def closing(target: Target) -> Cell:
                 await theirs.receive()
         except trio_h2ws.WebSocketClosed as closed:
             words.append(f"theirs {'clean' if closed.clean else 'not clean'} {closed.code}")
-        await trio.sleep(0.5)  # whatever that does to the server, it has done it by then
+        await trio.sleep(0.5)  # time for any effect on the server to show
         await _echoes(other, "still here")
         await other.aclose()
         if server.requests:
-            assert (await client.get("/")).status == 200, "no request after it"
-    well = words == ["ours answered", "theirs clean 4001"]
-    return Cell(WELL if well else LESS, "clean on both sides" if well else ", ".join(words))
+            assert (await client.get("/")).status == 200, "requests fail afterwards"
+    clean = words == ["ours answered", "theirs clean 4001"]
+    return Cell(FULL if clean else LIMITED, "clean on both sides" if clean else ", ".join(words))
 
 
 async def graceful_stop(target: Target) -> Cell:
-    """Asked to stop with a WebSocket open: what of it reaches the client within three seconds."""
+    """What the client sees in three seconds, if the server is asked to stop while a WebSocket is open."""
     async with target.open_client() as client:
         ws = await client.connect_websocket(target.server.websocket)
         start = trio.current_time()
         target.process.signal(target.server.stop)
-        said: list[str] = []
+        seen: list[str] = []
         with trio.move_on_after(3):
             try:
                 await ws.receive()
             except trio_h2ws.WebSocketClosed as closed:
-                said.append(f"Close {closed.code}" if closed.clean else "cut")
+                seen.append(f"Close {closed.code}" if closed.clean else "cut")
             except trio_h2ws.ConnectionTerminated:
-                said += ["GOAWAY", "cut"]
+                seen += ["GOAWAY", "cut"]
             except trio_h2ws.H2WSError:
-                said.append("cut")
-            said += ["after a while"] if trio.current_time() - start > 0.5 else []
-        if not said:
-            said = ["GOAWAY"] if ws.draining.is_set() else []
-            said.append("the WebSocket lives on")
+                seen.append("cut")
+            seen += ["after a while"] if trio.current_time() - start > 0.5 else []
+        if not seen:
+            seen = ["GOAWAY"] if ws.draining.is_set() else []
+            seen.append("the WebSocket lives on")
         name = target.server.stop.name
-        return Cell(LESS if said[0] == "cut" else WELL, f"{', '.join(said)} ({name})")
+        return Cell(LIMITED if seen[0] == "cut" else FULL, f"{', '.join(seen)} ({name})")
 
 
 CELLS: dict[str, Callable[[Target], Awaitable[Cell]]] = {

@@ -1,4 +1,4 @@
-"""What the servers must be told. `{port}`, `{backend}`, `{certificate}`, `{key}` and `{directory}` are filled in."""
+"""The configuration files of the servers. `{port}`, `{backend}`, `{directory}` and the like are filled in."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ static_resources:
             address: {{socket_address: {{address: 127.0.0.1, port_value: {backend}}}}}
 """
 
-ENVOY_HTTP2_BEHIND = (
+ENVOY_HTTP2_UPSTREAM = (
     ENVOY
     + """\
     typed_extension_protocol_options:
@@ -171,7 +171,7 @@ _APACHE_DIRECTORIES = ["/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "
 
 
 def apache_modules() -> str:
-    """LoadModule lines, from where this system keeps the modules; some are built in."""
+    """LoadModule lines for the modules that this system has as files; the others are built in."""
     directory = next((path for path in map(pathlib.Path, _APACHE_DIRECTORIES) if path.is_dir()), None)
     if directory is None:
         return ""
@@ -180,5 +180,5 @@ def apache_modules() -> str:
 
 
 def apache_identity() -> str:
-    """Apache does not serve as root; it must be told who to be then."""
+    """The user to switch to when started as root, since Apache does not serve as root."""
     return "User www-data\nGroup www-data" if os.getuid() == 0 else ""

@@ -1,6 +1,6 @@
 // Node's own HTTP/2 server, with the `ws` package for the WebSockets: over HTTP/1.1 by Upgrade, over HTTP/2 by
-// extended CONNECT, as the documentation of Node's `enableConnectProtocol` has it. ws itself speaks HTTP/1.1 only,
-// so an HTTP/2 stream gets the class that ws has for a socket after its handshake.
+// extended CONNECT, as Node's documentation of `enableConnectProtocol` shows. ws itself speaks HTTP/1.1 only, so an
+// HTTP/2 stream is given to the class that ws uses for a socket after the handshake.
 import fs from 'node:fs';
 import http2 from 'node:http2';
 import { createRequire } from 'node:module';

@@ -1,4 +1,4 @@
-"""Our own testing server as a process: `python own.py PORT FILE`. FILE gets the certificate of its authority."""
+"""Our testing server as a process: `python own.py PORT FILE` writes its authority's certificate to FILE."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def main() -> None:
     async with open_server(port=int(port), alpn=("h2", "http/1.1")) as server:
         part = trio.Path(f"{file}.part")
         await part.write_bytes(server.ca_pem or b"")
-        await part.rename(file)  # so that who waits for it sees all of it
+        await part.rename(file)  # atomic: a process that waits for the file reads all of it
         with trio.open_signal_receiver(signal.SIGTERM) as signals:
             async for _ in signals:
                 break

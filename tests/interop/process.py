@@ -1,4 +1,4 @@
-"""A server's process: started, waited for, watched, ended."""
+"""A server's process: start it, wait until it listens, watch it, stop it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECONDS = 30.0
 
 
 class NotStarted(Exception):
-    """The program did not come so far as to listen."""
+    """The program did not start to listen."""
 
 
 def listens(port: int) -> bool:
@@ -23,7 +23,7 @@ def listens(port: int) -> bool:
 
 
 class Process:
-    """A program that listens on a port. What it prints goes to a file."""
+    """A program that listens on a port. Its output is written to a file."""
 
     def __init__(self, command: Sequence[str], port: int, directory: pathlib.Path, env: Mapping[str, str]) -> None:
         self._command = command
@@ -34,9 +34,9 @@ class Process:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Until it listens. Raises NotStarted."""
+        """Start it and wait until it listens. Raises NotStarted."""
         with self._log.open("wb") as log:
-            # A group of its own: some servers have children, and those must end with them.
+            # A separate process group: some servers have children, which must end with them.
             self._process = subprocess.Popen(
                 self._command,
                 stdout=log,
@@ -57,7 +57,7 @@ class Process:
         return self._process is not None and self._process.poll() is None
 
     def log(self) -> str:
-        """The end of what it printed."""
+        """The end of its output."""
         return self._log.read_text(errors="replace").strip()[-1500:] if self._log.exists() else ""
 
     def signal(self, number: signal.Signals) -> None:

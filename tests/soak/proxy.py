@@ -1,10 +1,10 @@
 """A TCP proxy that does to bytes what networks do to them, on demand.
 
-Each connection has two pipes, one a direction, and each pipe has its own weather. Nothing is buffered without bound:
-a pipe that stands still stops reading, and TCP tells the sender.
+Each connection has two pipes, one for each direction, and each pipe has its own faults. Nothing is buffered without
+bound: a pipe that stalls stops reading, and TCP's flow control stops the sender.
 
-What a hole swallows is gone, and a stream of bytes with a gap is no stream, so a hole stays for the rest of the
-connection, as for a host whose packets are dropped until TCP gives up. Everything else can be lifted.
+What a black hole swallows is lost, and TCP never delivers bytes after a gap, so a black hole stays for the rest of
+the connection, as with a host whose packets are dropped until TCP gives up. All other faults can be lifted.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import trio
 
 READ = 16 * 1024
 QUEUE = 16
-"""Pieces that one pipe holds."""
+"""The most pieces that a pipe holds."""
 
 
 class Pipe:
-    """One direction: what comes from `source` goes to `sink`, later, and in other pieces."""
+    """One direction: what `source` sends reaches `sink`, later and in different pieces."""
 
     def __init__(self, source: trio.SocketStream, sink: trio.SocketStream, random: Random) -> None:
         self.delay = 0.0
         self.jitter = 0.0
         self.hold = 0.0
-        """Seconds to wait for more after the first byte, so that many writes arrive as one."""
+        """Seconds to wait for more after the first byte, so that several writes arrive as one."""
         self.rate: float | None = None
         """Bytes a second."""
         self.piece = 0
-        """The largest piece of the next `splits` writes."""
+        """The largest size of the next `splits` writes."""
         self.splits = 0
         self.hole = False
         self.carried = 0
@@ -52,27 +52,27 @@ class Pipe:
             self._paused = None
 
     def clear(self) -> None:
-        """Lift what can be lifted."""
+        """Lift every fault that can be lifted."""
         self.delay = self.jitter = self.hold = 0.0
         self.rate = None
         self.splits = 0
         self.resume()
 
     def end(self) -> None:
-        """Say FIN in this direction, and carry nothing more."""
+        """Send FIN in this direction, and carry nothing more."""
         self.hole = True
         self.resume()
         self._sink.socket.shutdown(trio.socket.SHUT_WR)
 
     async def read(self) -> bool:
-        """Until the source has ended. True if the end is to be passed on."""
+        """Read until the source ends. True if the end should be passed on."""
         with self._give:
             while data := await self._source.receive_some(READ):
                 if self.hole:
                     continue
-                # Later than the one before, whatever the jitter says: TCP keeps the order.
-                late = trio.current_time() + self.delay + self._random.uniform(0, self.jitter)
-                self._last = max(self._last, late)
+                # Never earlier than the piece before, whatever the jitter: TCP keeps the order.
+                due = trio.current_time() + self.delay + self._random.uniform(0, self.jitter)
+                self._last = max(self._last, due)
                 await self._give.send((self._last, data))
         return not self.hole
 
@@ -112,7 +112,7 @@ class Pipe:
             try:
                 await self._sink.send_all(rest[:n])
             except trio.BrokenResourceError:
-                if self.hole:  # `end` came in the middle
+                if self.hole:  # `end` was called meanwhile
                     return
                 raise
             sent = len(rest[:n])
@@ -131,10 +131,10 @@ class Link:
         self.up = Pipe(client, server, random)
         self.down = Pipe(server, client, random)
         self.client_port: int = client.socket.getpeername()[1]
-        """The client's own port, and `server_port` the one that the server sees: they tell who belongs to whom."""
+        """The client's port; `server_port` is the one that the server sees. They identify the connection."""
         self.server_port: int = server.socket.getsockname()[1]
         self.slow = False
-        """The kernel's buffers for it are small, and stay so: TCP itself stalls for a second now and then."""
+        """The kernel's buffers for it are small for good, so TCP itself stalls for a second now and then."""
         self._scope = trio.CancelScope()
 
     @property
@@ -147,7 +147,7 @@ class Link:
         return self.up.hole or self.down.hole
 
     def cut(self, *, client: bool = True, server: bool = True) -> None:
-        """End both sides now, with RST where it is said, else with FIN."""
+        """End both sides now: with RST where the argument is true, else with FIN."""
         for side, stream in ((client, self.client), (server, self.server)):
             if side and stream.socket.fileno() >= 0:
                 reset_on_close(stream)
@@ -161,14 +161,14 @@ class Link:
                         nursery.start_soon(self._read, pipe)
                         nursery.start_soon(pipe.write)
             except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-                # One side is gone: the other hears of it in the same way.
+                # One side has ended: end the other in the same way.
                 self.cut()
         await trio.aclose_forcefully(self.client)
         await trio.aclose_forcefully(self.server)
 
     async def _read(self, pipe: Pipe) -> None:
         if not await pipe.read():
-            self.cut()  # its end was swallowed, too: nobody would ever close the other side
+            self.cut()  # the FIN was swallowed as well, so nothing would ever close the other side
 
 
 def reset_on_close(stream: trio.SocketStream) -> None:
@@ -176,15 +176,15 @@ def reset_on_close(stream: trio.SocketStream) -> None:
 
 
 class Proxy:
-    """Listens on a free port of the loopback interface. `links` are the connections that live."""
+    """Listens on a free port of the loopback interface. `links` are the live connections."""
 
     def __init__(self, server_port: int, random: Random) -> None:
         self.port = 0
         self.links: list[Link] = []
         self.refuse_until = 0.0
-        """Until then, new connections are reset at once."""
+        """Until this time, new connections are reset at once."""
         self.swallow_until = 0.0
-        """Until then, new connections are accepted, and then nothing, ever."""
+        """Until this time, new connections are accepted, and all their bytes are swallowed."""
         self.small_buffers = 0
         """The kernel's buffers of new connections, in bytes; 0 for its own choice."""
         self._server_port = server_port
@@ -214,7 +214,7 @@ class Proxy:
                     stream.socket.setsockopt(socket.SOL_SOCKET, option, self.small_buffers)
         try:
             link = Link(client, server, self._random)
-        except OSError:  # the client is gone already
+        except OSError:  # the client has already disconnected
             await trio.aclose_forcefully(client)
             await trio.aclose_forcefully(server)
             return

@@ -1,4 +1,4 @@
-"""The calls that are requests. Each checks what it gets, to the byte."""
+"""The calls that make requests. Each checks what it receives, to the byte."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PATTERN = bytes(range(256)) * 12_000
 SIZES = (0, 1, 100, 1000, 16384, 16385, 70_000, 300_000)
 
 
-class Mine(Exception):
-    """The caller's own error, which must come back as it is."""
+class CallerError(Exception):
+    """The caller's own error, which must come back unchanged."""
 
 
 @contextmanager
 def count_runs(ran: dict[str, int]) -> Iterator[None]:
-    """`/once/ID` tells how often it has run for this ID: the server must never run twice what was called once."""
+    """Add the route `/once/ID`, which returns how often it has run for this ID. One call must never run it twice."""
 
     def once(exchange: _routes.Exchange, name: str) -> None:
         sent = False
@@ -36,7 +36,7 @@ def count_runs(ran: dict[str, int]) -> Iterator[None]:
 
         def on_gone() -> None:
             if not sent:
-                ran[name] -= 1  # undone: now the server may say that it did nothing
+                ran[name] -= 1  # undone, since the server may now say that it did not process it
 
         exchange.on_sent, exchange.on_gone = on_sent, on_gone
         ran[name] = ran.get(name, 0) + 1
@@ -57,15 +57,15 @@ async def get(c: Caller) -> None:
 
 
 async def small(c: Caller) -> None:
-    start, epoch, calm = trio.current_time(), c.sky.epoch, c.sky.settled
+    start, epoch, calm = trio.current_time(), c.phase.epoch, c.phase.settled
     response = await c.client.get(c.url("/bytes/100"))
     c.compare(response.content, PATTERN[:100], "/bytes/100")
-    if calm and epoch == c.sky.epoch:
+    if calm and epoch == c.phase.epoch:
         c.tally.calm.append(trio.current_time() - start)
 
 
 async def headers(c: Caller) -> None:
-    """New names and values each time: HPACK's two tables must stay in step."""
+    """New names and values each time: both HPACK tables must stay in step."""
     sent = [
         (f"x-soak-{c.random.randrange(30)}", "v" * c.random.randrange(40) + str(c.random.randrange(10**9)))
         for _ in range(c.random.randrange(1, 8))
@@ -76,7 +76,7 @@ async def headers(c: Caller) -> None:
 
 
 async def once(c: Caller) -> None:
-    """GOAWAY and retries: no request that was answered may have run twice."""
+    """After GOAWAY and retries, no request that was answered may have run twice."""
     name = str(c.random.randrange(10**12))
     response = await c.client.post(c.url(f"/once/{name}"), content=b"x" * c.random.choice((0, 10, 50_000)))
     c.check(response.content == b"1", f"the request has run {response.text} times")
@@ -88,7 +88,7 @@ def _random_bytes(c: Caller, most: int) -> bytes:
 
 async def _parts(c: Caller, data: bytes) -> AsyncIterator[bytes]:
     position = 0
-    c.sky.open_bodies += 1
+    c.phase.open_bodies += 1
     try:
         while position < len(data):
             n = c.random.choice((1, 100, 5000, 40_000))
@@ -97,7 +97,7 @@ async def _parts(c: Caller, data: bytes) -> AsyncIterator[bytes]:
             if c.random.random() < 0.1:
                 await trio.sleep(c.random.uniform(0, 0.05))
     finally:
-        c.sky.open_bodies -= 1
+        c.phase.open_bodies -= 1
 
 
 def _parts_now(c: Caller, data: bytes) -> Iterator[bytes]:
@@ -112,7 +112,7 @@ async def upload(c: Caller) -> None:
     content = (data, memoryview(data), _parts_now(c, data), _parts(c, data))[how]
     response = await c.client.post(c.url("/upload"), content=content)
     wanted = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    c.check(response.json() == wanted, f"upload of {len(data)} bytes arrived as {response.json()}, way {how}")
+    c.check(response.json() == wanted, f"upload of {len(data)} bytes arrived as {response.json()}, kind {how}")
     c.tally.bytes_checked += len(data)
 
 
@@ -140,7 +140,7 @@ async def left_early(c: Caller) -> None:
 
 
 async def stalled(c: Caller) -> None:
-    """A reader that takes its time, and gives up now and then only to try again: nothing is lost by that."""
+    """A slow reader whose calls are cancelled now and then, and tried again: nothing may be lost."""
     n, naps = 400_000, c.random.randrange(5)
     got = bytearray()
     async with c.client.stream("GET", c.url(f"/bytes/{n}")) as response:
@@ -163,7 +163,7 @@ async def drip(c: Caller) -> None:
 
 
 async def broken_off(c: Caller) -> None:
-    """The server sends a part, then RST_STREAM: the part is right, and the reset is told."""
+    """The server sends a part, then RST_STREAM: the part must be right, and the reset reported."""
     n = c.random.choice((0, 10, 100_000))
     got = bytearray()
     try:
@@ -176,12 +176,12 @@ async def broken_off(c: Caller) -> None:
             raise
         c.seen.add(error)
     else:
-        c.check(False, "a reset body ended like a whole one")
+        c.check(False, "a body that was reset ended like a complete one")
     c.compare(bytes(got), PATTERN[: len(got)], "a part of a body")
 
 
 async def oddities(c: Caller) -> None:
-    # The last one is too much for HTTP/1.1: closing on a client that is sending may destroy the answer.
+    # Not the last one over HTTP/1.1: there, closing while the client sends may destroy the answer.
     kind = c.random.randrange(6 if c.http2 == "require" else 5)
     if kind == 0:
         response = await c.client.get(c.url("/gzip"))
@@ -205,30 +205,30 @@ async def oddities(c: Caller) -> None:
 
 
 async def own_error(c: Caller) -> None:
-    """The caller's own error, in a block or in the body that he sends: it comes out bare."""
+    """The caller's own error, raised in a block or in a request body, must come out bare."""
 
     async def failing() -> AsyncIterator[bytes]:
         yield b"x" * c.random.choice((1, 100_000))
-        raise Mine
+        raise CallerError
 
     try:
         if c.random.random() < 0.5:
             await c.client.post(c.url("/upload"), content=failing())
         else:
             async with c.client.stream("GET", c.url("/bytes/100000")):
-                raise Mine
-    except Mine:
+                raise CallerError
+    except CallerError:
         return
     c.check(False, "the caller's own error was lost")
 
 
-async def a_client_of_its_own(c: Caller) -> None:
-    """Open a client, use it, leave it: in peace, with work under way, or with an error."""
+async def separate_client(c: Caller) -> None:
+    """Open a client, use it and leave it: idle, with work under way, or with an error."""
     jobs = (get, upload, echo, drip, stalled, headers)
     limits, timeouts = c.client._dispatcher.limits, c.client._pool._timeouts
     context, http2 = c.client._pool._dialer._config.ssl_context, c.client._defaults.http2
     how = c.random.randrange(4)
-    start, passes, leaving = trio.current_time(), c.sky.passes, 0.0
+    start, passes, leaving = trio.current_time(), c.phase.passes, 0.0
     try:
         async with trio_h2ws.open_client(
             ssl_context=context, http2=http2, limits=limits, timeouts=timeouts
@@ -246,7 +246,7 @@ async def a_client_of_its_own(c: Caller) -> None:
                     try:
                         await c.random.choice(jobs)(twin)
                     except trio_h2ws.H2WSError as error:
-                        c.look(error, "own client")
+                        c.judge(error, "own client")
 
                 async with trio.open_nursery() as nursery:
                     for _ in range(5):
@@ -255,12 +255,12 @@ async def a_client_of_its_own(c: Caller) -> None:
                     nursery.cancel_scope.cancel()
             leaving = trio.current_time()
             if how == 2:
-                raise Mine
-    except Mine:
+                raise CallerError
+    except CallerError:
         pass
     finally:
         spent = trio.current_time() - leaving
-        if leaving and spent > (timeouts.close or 0) + c.sky.a_moment(start, passes):
+        if leaving and spent > (timeouts.close or 0) + c.phase.a_few_passes(start, passes):
             c.fail(f"own client: it took {spent:.2f} s to leave the client")
 
 
@@ -283,5 +283,5 @@ REQUESTS = {
     "broken off": (2, broken_off),
     "oddities": (4, oddities),
     "own error": (2, own_error),
-    "own client": (2, a_client_of_its_own),
+    "own client": (2, separate_client),
 }

@@ -20,7 +20,7 @@ from .requests import REQUESTS, count_runs
 from .sockets import SOCKETS
 from .storm import Storm
 from .tally import MIB, Memory, Tally
-from .worker import BOUND, Caller, Sky, Watch
+from .worker import BOUND, Caller, Phase, Watchdog
 
 TIMEOUTS = trio_h2ws.Timeouts(
     connect=3.0, handshake=5.0, close=0.5, ping_interval=1.0, ping_timeout=2.0, idle=6.0, remember=1.0
@@ -29,7 +29,7 @@ DEAD = 3.0
 """Seconds after which the client must know that a peer is dead: ping_interval + ping_timeout."""
 SLACK = 0.5
 
-# Each with limits of its own: the defaults; little of everything; windows that must grow from almost nothing.
+# One client each: the defaults; little of everything; windows that must grow from almost nothing.
 LIMITS: dict[str, trio_h2ws.Limits] = {
     "default": trio_h2ws.Limits(),
     "tight": trio_h2ws.Limits(
@@ -53,21 +53,22 @@ class Plan:
     seed: int
     storm: float = 8.0
     calm: float = 4.0
-    """Seconds of settled calm; what it takes to settle comes before."""
+    """Seconds of settled calm, not counting the time that it takes to settle."""
     workers: int = 5
-    """Calls at once of each client."""
-    hang_up_every: int = 3
+    """Concurrent calls of each client."""
+    drain_every: int = 3
+    """Rounds from one audit with drained connections to the next."""
     flat: bool = True
-    """Whether memory is judged: a run must be long enough for that."""
+    """Whether memory is judged, which needs a long enough run."""
 
 
 class Soak:
-    def __init__(self, plan: Plan, tally: Tally, tell: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, tally: Tally, progress: Callable[[str], None]) -> None:
         self.plan = plan
         self.tally = tally
-        self.tell = tell
+        self.progress = progress
         self.random = Random(plan.seed)
-        self.sky = Sky()
+        self.phase = Phase()
         self.clients: dict[str, trio_h2ws.Client] = {}
         self.callers: list[Caller] = []
         self.ran: dict[str, int] = {}
@@ -76,7 +77,7 @@ class Soak:
         self._nursery: trio.Nursery
 
     async def run(self) -> None:
-        trio.lowlevel.add_instrument(self.sky)
+        trio.lowlevel.add_instrument(self.phase)
         with count_runs(self.ran):
             async with open_server(alpn=("h2", "http/1.1"), close_timeout=2.0) as self.server:
                 self.proxy = Proxy(self.server.port, Random(self.random.random()))
@@ -85,7 +86,7 @@ class Soak:
                     await nursery.start(self.proxy.serve)
                     await self._with_clients()
                     nursery.cancel_scope.cancel()
-        trio.lowlevel.remove_instrument(self.sky)
+        trio.lowlevel.remove_instrument(self.phase)
 
     async def _with_clients(self) -> None:
         descriptors, tasks = books.descriptors(), books.all_tasks()
@@ -101,8 +102,8 @@ class Soak:
                     for number in range(self.plan.workers):
                         self.callers.append(self._caller(name, number, Random(self.random.random())))
                         self._nursery.start_soon(self._work, self.callers[-1])
-                self._nursery.start_soon(Watch(self.callers, self.sky, self.tally).run)
-                self._nursery.start_soon(self._look_at_books)
+                self._nursery.start_soon(Watchdog(self.callers, self.phase, self.tally).run)
+                self._nursery.start_soon(self._check_books)
                 await self._rounds()
                 self._nursery.cancel_scope.cancel()
         self.clients.clear()
@@ -111,13 +112,13 @@ class Soak:
     def _caller(self, name: str, number: int, random: Random) -> Caller:
         http2: Literal["require", "never"] = "never" if name == "http/1.1" else "require"
         client = self.clients[name]
-        return Caller(f"{name} {number}", client, http2, self.proxy.port, random, self.sky, self.tally)
+        return Caller(f"{name} {number}", client, http2, self.proxy.port, random, self.phase, self.tally)
 
     async def _work(self, caller: Caller) -> None:
         jobs = {**REQUESTS, **SOCKETS}
         weights = [weight for weight, _ in jobs.values()]
         while True:
-            await self.sky.may_work()
+            await self.phase.may_work()
             ((kind, (_, job)),) = caller.random.choices(list(jobs.items()), weights)
             cancel_after = caller.random.choice((0, 0.001, 0.01, 0.1, 1)) * caller.random.random()
             await caller.call(kind, job, cancel_after=cancel_after if caller.random.random() < 0.2 else None)
@@ -126,37 +127,37 @@ class Soak:
     # The rounds.
 
     async def _rounds(self) -> None:
-        plan, sky, start = self.plan, self.sky, trio.current_time()
+        plan, phase, start = self.plan, self.phase, trio.current_time()
         while trio.current_time() < start + plan.seconds:
             self.tally.rounds += 1
-            sky.work(True)
-            await self.storm.blow(min(plan.storm, max(1.0, start + plan.seconds - trio.current_time())))
+            phase.work(True)
+            await self.storm.rage(min(plan.storm, max(1.0, start + plan.seconds - trio.current_time())))
             self.storm.clear()
-            await trio.sleep(DEAD + SLACK + sky.lag)
-            # The dead with nothing under way, which nobody could notice; and those that no calm can cure.
+            await trio.sleep(DEAD + SLACK + phase.lag)
+            # Dead links with nothing under way, which no client can notice, and links that calm does not cure.
             self._cut_the_dead(and_slow=True)
             await trio.sleep(0.2)
-            sky.settle(True)
-            await self.storm.breeze(plan.calm)
+            phase.settle(True)
+            await self.storm.drain_in_calm(plan.calm)
             await self._audit(start)
-            sky.settle(False)
-            self.tell(
+            phase.settle(False)
+            self.progress(
                 f"{trio.current_time() - start:5.0f} s, round {self.tally.rounds}: {self.tally.total} calls, "
                 f"{self.tally.faults.total()} faults, {len(self.tally.failures)} failures"
             )
 
     async def _audit(self, start: float) -> None:
-        self.sky.work(False)
+        self.phase.work(False)
         await self._until(lambda: not any(caller.running for caller in self.callers), BOUND + 5)
         self.tally.audits += 1
         self.ran.clear()
         await self._settle(self._idle, "at an audit")
         await self._settle(self._nothing_kept, "at an audit")
         await self._next_one_works()
-        if self.tally.rounds % self.plan.hang_up_every == 0 or trio.current_time() > start + self.plan.seconds:
-            self.tally.hang_ups += 1
+        if self.tally.rounds % self.plan.drain_every == 0 or trio.current_time() > start + self.plan.seconds:
+            self.tally.drains += 1
             self.storm.drain(http1=True)
-            await self._settle(self._hung_up, "after every connection was drained")
+            await self._settle(self._all_drained, "after every connection was drained")
             self.tally.memory.append(Memory(trio.current_time() - start, *books.memory()))
 
     async def _next_one_works(self) -> None:
@@ -174,88 +175,88 @@ class Soak:
             for connection in books.connections_of(client):
                 yield name, connection
 
-    async def _look_at_books(self) -> None:
+    async def _check_books(self) -> None:
         while True:
             await trio.sleep(0.1)
-            self._look_once()
-            self._server_is_content()
+            self._check_once()
+            self._check_server()
 
-    def _look_once(self) -> None:
-        # Not in the loop above: its variables would keep the last connection alive while it sleeps.
+    def _check_once(self) -> None:
+        # Not in the loop above, whose variables would keep the last connection alive while it sleeps.
         for name, connection in self._connections():
             self.tally.books += 1
-            self._told(name, books.working(connection))
+            self._record(name, books.working(connection))
 
-    def _told(self, name: str, wrongs: Iterable[str]) -> None:
-        for wrong in wrongs:
-            self.tally.fail(f"{trio.current_time():.2f} {name}: {wrong}")
+    def _record(self, name: str, problems: Iterable[str]) -> None:
+        for problem in problems:
+            self.tally.fail(f"{trio.current_time():.2f} {name}: {problem}")
 
-    def _server_is_content(self) -> None:
+    def _check_server(self) -> None:
         stats = self.server.stats
         for problem in stats.protocol_errors:
-            self.tally.fail(f"{trio.current_time():.2f} the server found: {problem}")
+            self.tally.fail(f"{trio.current_time():.2f} the server found a protocol error: {problem}")
         for error in stats.errors:
             self.tally.fail(f"{trio.current_time():.2f} a bug of the testing server: {error!r}")
         for grown in (stats.protocol_errors, stats.errors, stats.resets, stats.goaways):
             grown.clear()  # type: ignore[attr-defined]
 
     def _idle(self) -> list[str]:
-        """What keeps the client from being at rest."""
-        wrongs = []
+        """What shows that the clients are not idle."""
+        problems = []
         links = {link.client_port: link for link in self.proxy.links}
         served = {c.transport.transport_stream.socket.getpeername()[1]: c for c in self.server.connections}
         for name, connection in self._connections():
-            wrongs += [f"{name}: {wrong}" for wrong in books.idle(connection)]
+            problems += [f"{name}: {problem}" for problem in books.idle(connection)]
             link = links.get(books.port_of(connection))
             theirs = served.get(link.server_port) if link is not None else None
             if link is not None and not link.dead and theirs is not None:
-                wrongs += [f"{name}: {wrong}" for wrong in books.pair(connection, theirs)]
+                problems += [f"{name}: {problem}" for problem in books.pair(connection, theirs)]
         for name, client in self.clients.items():
-            wrongs += [f"{name}: {wrong}" for wrong in books.pool(client)]
-        if self.sky.open_bodies:
-            wrongs.append(f"{self.sky.open_bodies} bodies were begun and not closed")
-        return wrongs
+            problems += [f"{name}: {problem}" for problem in books.pool(client)]
+        if self.phase.open_bodies:
+            problems.append(f"{self.phase.open_bodies} bodies were started and not closed")
+        return problems
 
     def _nothing_kept(self) -> list[str]:
-        """What living connections keep of calls that are over."""
+        """What live connections still hold of calls that are over."""
         gc.collect()
         left = {kind: count for kind, count in books.leftovers().items() if kind in books.OF_A_CALL}
         return [f"{count} objects of type {kind} are left" for kind, count in left.items()]
 
-    def _hung_up(self) -> list[str]:
+    def _all_drained(self) -> list[str]:
         """What is left when every connection has ended."""
-        self._cut_the_dead()  # they never hear of the end
-        stats, wrongs = self.server.stats, self._idle()
-        wrongs += [f"{name}: {connection!r} is still there" for name, connection in self._connections()]
+        self._cut_the_dead()  # their ends are never delivered
+        stats, problems = self.server.stats, self._idle()
+        problems += [f"{name}: {connection!r} is still there" for name, connection in self._connections()]
         if stats.connections_open or stats.streams_open or stats.websockets_open:
-            wrongs.append(
+            problems.append(
                 f"the server has {stats.connections_open} connections, {stats.streams_open} streams and "
                 f"{stats.websockets_open} WebSockets"
             )
-        if not wrongs:
+        if not problems:
             gc.collect()
             left = books.leftovers()
             if left:
-                wrongs.append("objects are left: " + ", ".join(f"{count} {kind}" for kind, count in left.items()))
-        return wrongs
+                problems.append("objects are left: " + ", ".join(f"{count} {kind}" for kind, count in left.items()))
+        return problems
 
     def _nothing_left(self, descriptors: int, tasks: int) -> list[str]:
-        wrongs = self._hung_up()
+        problems = self._all_drained()
         if books.descriptors() != descriptors:
-            wrongs.append(f"{books.descriptors()} file descriptors, and {descriptors} before")
+            problems.append(f"{books.descriptors()} file descriptors, {descriptors} before")
         if books.all_tasks() != tasks:
-            wrongs.append(f"{books.all_tasks()} tasks, and {tasks} before")
-        return wrongs
+            problems.append(f"{books.all_tasks()} tasks, {tasks} before")
+        return problems
 
-    async def _settle(self, wrongs: Callable[[], list[str]], when: str) -> None:
-        """It takes a moment until the last frames have gone both ways."""
-        await self._until(lambda: not wrongs(), 3.0 + 2 * self.sky.lag)
-        for wrong in wrongs():
-            self.tally.fail(f"{trio.current_time():.2f} {when}: {wrong}")
+    async def _settle(self, problems: Callable[[], list[str]], when: str) -> None:
+        """Give the last frames a moment to arrive; whatever is still wrong then is a failure."""
+        await self._until(lambda: not problems(), 3.0 + 2 * self.phase.lag)
+        for problem in problems():
+            self.tally.fail(f"{trio.current_time():.2f} {when}: {problem}")
 
     async def _until(self, reached: Callable[[], bool], seconds: float) -> None:
         with trio.move_on_after(seconds):
-            while not reached():  # noqa: ASYNC110 - no single event tells it
+            while not reached():  # noqa: ASYNC110 - no single event covers it
                 await trio.sleep(0.05)
 
     # Dead peers.
@@ -266,7 +267,7 @@ class Soak:
                 link.cut()
 
     def _swallowed(self, link: Link) -> None:
-        """A link went dead. While there is work on it, its client must notice in time."""
+        """A link has died. While there is work on it, its client must notice in time."""
         for name, connection in self._connections():
             if connection.state.value == "closed" or not connection.engine.can_ping:
                 continue
@@ -277,11 +278,11 @@ class Soak:
         since = trio.current_time()
         while connection.state.value != "closed":
             now = trio.current_time()
-            # What had passed the proxy before may still come.
+            # What had already passed the proxy may still arrive.
             since = max(since, connection._keepalive.last_received)
             if not connection.engine.streams:
                 since = now
-            elif now > since + DEAD + SLACK + 2 * self.sky.lag:
+            elif now > since + DEAD + SLACK + 2 * self.phase.lag:
                 self.tally.fail(f"{now:.2f} {name}: a dead peer was not noticed in {now - since:.2f} s")
                 return
             await trio.sleep(0.02)
@@ -290,7 +291,7 @@ class Soak:
 
 
 def judge_memory(tally: Tally) -> None:
-    """From the middle to the end nothing may grow."""
+    """Memory must not grow from the middle of the run to its end."""
     if len(tally.memory) < 4:
         return
     middle, end = tally.memory[len(tally.memory) // 2], tally.memory[-1]
@@ -300,10 +301,10 @@ def judge_memory(tally: Tally) -> None:
         tally.fail(f"memory grew by {(end.resident - middle.resident) / MIB:.1f} MiB from the middle to the end")
 
 
-async def soak(plan: Plan, tell: Callable[[str], None] = lambda line: None) -> Tally:
-    """Run it. What failed is in `tally.failures`."""
-    tally = Tally(tell)
-    await Soak(plan, tally, tell).run()
+async def soak(plan: Plan, progress: Callable[[str], None] = lambda line: None) -> Tally:
+    """Run a soak. What failed is in `tally.failures`."""
+    tally = Tally(progress)
+    await Soak(plan, tally, progress).run()
     if plan.flat:
         judge_memory(tally)
     return tally

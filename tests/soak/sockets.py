@@ -1,4 +1,4 @@
-"""The calls that are WebSockets. Every message carries its number; none may be lost, come twice or come early."""
+"""The calls that use WebSockets. Every message has a number; none may be lost, come twice or come early."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import trio
 
 import trio_h2ws
 
-from .requests import Mine
+from .requests import CallerError
 from .worker import Caller, side_by_side
 
 FILLER = "0123456789" * 40_000
@@ -50,7 +50,7 @@ async def echo(c: Caller) -> None:
                 else:
                     message = await ws.receive()
                 c.tally.messages += 1
-                c.check(bool(expected), f"message {number} came and was never sent: {message[:20]!r}")
+                c.check(bool(expected), f"message {number} came, but was never sent: {message[:20]!r}")
                 wanted = expected.popleft()
                 c.check(message == wanted, f"message {number} is {message[:20]!r}, not {wanted[:20]!r}")
                 if c.random.random() < 0.03:
@@ -61,7 +61,7 @@ async def echo(c: Caller) -> None:
 
 
 async def impatient(c: Caller) -> None:
-    """Half of the calls are cancelled: such a send has sent nothing, and such a receive has taken nothing."""
+    """Half of the calls are cancelled: a cancelled send has sent nothing, a cancelled receive has taken nothing."""
     expected: deque[str | bytes] = deque()
     async with c.client.websocket(c.ws("/ws/echo"), compression=_compression(c), http2=c.http2) as ws:
 
@@ -72,7 +72,7 @@ async def impatient(c: Caller) -> None:
                 with trio.move_on_after(c.random.choice((0, 0, 0.001, 1))) as scope:
                     await ws.send(message)
                 if scope.cancelled_caught:
-                    c.check(message in expected, f"message {number} came, and its send was cancelled")
+                    c.check(message in expected, f"message {number} came, although its send was cancelled")
                     expected.remove(message)
             expected.append("end")
             await ws.send("end")
@@ -85,14 +85,14 @@ async def impatient(c: Caller) -> None:
                 if not scope.cancelled_caught:
                     c.tally.messages += 1
                     wanted = expected.popleft()
-                    c.check(message == wanted, f"{message[:20]!r} came, and not {wanted[:20]!r}")
+                    c.check(message == wanted, f"{message[:20]!r} came instead of {wanted[:20]!r}")
 
         await side_by_side(c, "ws impatient", send, receive)
         c.check(not expected, f"{len(expected)} messages without their echo")
 
 
 async def many_senders(c: Caller) -> None:
-    """Several tasks send on one socket, some of them in parts: no message stands in the middle of another."""
+    """Several tasks send on one socket, some of them in parts: no message may interrupt another."""
     count = c.random.randrange(1, 20)
     async with c.client.websocket(c.ws("/ws/echo"), http2=c.http2) as ws:
 
@@ -113,14 +113,14 @@ async def many_senders(c: Caller) -> None:
                 c.tally.messages += 1
                 name, number, filler = message.split(":")
                 c.check(int(number) == next_of[int(name)], f"{message[:20]!r} is not number {next_of[int(name)]}")
-                c.check(filler == name * len(filler), f"{message[:20]!r} has others in it")
+                c.check(filler == name * len(filler), f"{message[:20]!r} is mixed with others")
                 next_of[int(name)] += 1
 
         await side_by_side(c, "ws senders", receive, *(partial(send, name) for name in range(3)))
 
 
 async def push(c: Caller) -> None:
-    """The server sends many, then Close 1000. A slow reader gets all of them, and then the end."""
+    """The server sends many messages, then Close 1000. Even a slow reader gets all of them before the end."""
     count, size = c.random.choice(((5, 10), (300, 100), (40, 20_000), (100, 4000)))
     got = 0
     slow = c.random.random() < 0.3
@@ -139,13 +139,13 @@ async def ping(c: Caller) -> None:
     async with c.client.websocket(c.ws("/ws/ping/20"), http2=c.http2) as ws:
         for _ in range(3):
             c.check(await ws.ping() >= 0, "a ping that came back before it was sent")
-        # What the server sent before it answered our ping was answered before that.
+        # The server sent its pings before it answered ours, so our answers to them precede this message.
         await ws.send("how many?")
         c.check(await ws.receive() == "20", "a ping of the server was not answered")
 
 
 async def watched(c: Caller) -> None:
-    """A quiet socket with pings of its own."""
+    """A quiet WebSocket with `ping_interval`."""
     async with c.client.websocket(c.ws("/ws/echo"), http2=c.http2, ping_interval=0.3, ping_timeout=2.0) as ws:
         for number in range(3):
             await trio.sleep(c.random.uniform(0, 0.5))
@@ -154,7 +154,7 @@ async def watched(c: Caller) -> None:
 
 
 async def auto(c: Caller) -> None:
-    """Without `http2="require"` a server that does not answer is asked over HTTP/1.1, too."""
+    """Without `http2="require"` a server that does not answer is asked over HTTP/1.1 as well."""
     async with c.client.websocket(c.ws("/ws/echo")) as ws:
         await ws.send("x")
         c.check(await ws.receive() == "x", "echo")
@@ -179,13 +179,13 @@ async def own_error(c: Caller) -> None:
     try:
         async with c.client.websocket(c.ws("/ws/push/1000/1000"), http2=c.http2) as ws:
             await ws.receive()
-            raise Mine
-    except Mine:
+            raise CallerError
+    except CallerError:
         pass
 
 
 async def group(c: Caller) -> None:
-    """Several feeds in one loop. When one breaks, the others go on."""
+    """Several feeds in one loop. When one breaks, the others continue."""
     count, size = 30, 500
     got: Counter[trio_h2ws.WebSocket] = Counter()
     broken: set[trio_h2ws.WebSocket] = set()
@@ -199,7 +199,7 @@ async def group(c: Caller) -> None:
                     c.tally.messages += 1
                 break
             except trio_h2ws.H2WSError as error:
-                c.look(error, "group")
+                c.judge(error, "group")
                 broken.add(error.websocket)  # type: ignore[attr-defined]
         for ws in feeds.websockets:
             if ws not in broken and ws.close_reason == "all pushed":
@@ -207,7 +207,7 @@ async def group(c: Caller) -> None:
 
 
 async def reconnecting(c: Caller) -> None:
-    """Whatever happens to one socket, its successor comes, until all is done."""
+    """Whatever happens to one WebSocket, another replaces it until all messages are echoed."""
     wanted = c.random.randrange(5, 40)
     done = 0
     async with c.client.reconnecting_websocket(
@@ -225,7 +225,7 @@ async def reconnecting(c: Caller) -> None:
                     await trio.sleep(0.01)
                     await ws.send(f"{done}")
             except trio_h2ws.H2WSError as error:
-                c.look(error, "reconnecting")
+                c.judge(error, "reconnecting")
 
 
 SOCKETS = {

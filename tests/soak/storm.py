@@ -31,7 +31,7 @@ PRIORITY = b"\0\0\x05\x02\0"
 
 
 class Storm:
-    """`blow` brings faults for some seconds; `clear` lifts them. `swallowed` hears of each link that goes dead."""
+    """`rage` causes faults for some seconds; `clear` lifts them. `swallowed` is called with each link that dies."""
 
     def __init__(
         self, proxy: Proxy, server: Server, random: Random, tally: Tally, swallowed: Callable[[Link], None]
@@ -42,7 +42,7 @@ class Storm:
         self._tally = tally
         self._swallowed = swallowed
         self._changed: set[H2ServerConnection] = set()
-        # The weights: much bad weather, less that kills. Else no connection would live long enough to be interesting.
+        # With weights: many faults disturb and few kill, or no connection would live long enough to be interesting.
         self._faults: list[tuple[int, str, Callable[[], None]]] = [
             (10, "delay", self._delay),
             (8, "rate limit", self._slow),
@@ -68,7 +68,7 @@ class Storm:
             (4, "server: odd frames", self._odd_frames),
         ]
 
-    async def blow(self, seconds: float) -> None:
+    async def rage(self, seconds: float) -> None:
         weights = [weight for weight, _, _ in self._faults]
         with trio.move_on_after(seconds):
             while True:
@@ -84,8 +84,8 @@ class Storm:
             _update_settings(connection, DEFAULT_SETTINGS)
         self._changed.clear()
 
-    async def breeze(self, seconds: float) -> None:
-        """Calm, but servers are replaced in calm, too: whoever does it gracefully must not be noticed."""
+    async def drain_in_calm(self, seconds: float) -> None:
+        """Drain connections now and then: a server that is replaced gracefully must not be noticed, even in calm."""
         with trio.move_on_after(seconds):
             while True:
                 await trio.sleep(self._random.uniform(0.5, 2.0))
@@ -93,14 +93,14 @@ class Storm:
                 self.drain()
 
     def drain(self, *, http1: bool = False) -> None:
-        """Every connection of the server goes away gracefully. HTTP/1.1 has no way to do that unnoticed."""
+        """Drain every connection of the server. HTTP/1.1 can't do that unnoticed: only with `http1`."""
         for connection in self._served() if http1 else self._server.connections:
             _spawn_drain(connection)
 
     # The network.
 
     def _links(self) -> list[Link]:
-        """One that lives, or now and then all."""
+        """One live link, or now and then all of them."""
         living = [link for link in self._proxy.links if not link.dead]
         if not living or self._random.random() < 0.2:
             return living
@@ -140,7 +140,7 @@ class Storm:
             try:
                 self._random.choice(link.pipes).end()
             except OSError:
-                pass  # it was just ending by itself
+                pass  # it was ending anyway
 
     def _reset(self) -> None:
         for link in self._links():
@@ -182,7 +182,7 @@ class Storm:
             SettingCodes.HEADER_TABLE_SIZE: self._random.choice((0, 100, 4096, 65536)),
         }
         for connection in self._server.connections:
-            # Not before the first SETTINGS were acknowledged: h2 would take that for the acknowledgement of these.
+            # Not before the first SETTINGS are acknowledged: h2 would take that for the acknowledgement of these.
             if connection.highest_stream_id:
                 _update_settings(connection, settings)
                 self._changed.add(connection)
@@ -199,7 +199,7 @@ class Storm:
     def _close_websockets(self) -> None:
         for websocket in self._server.websockets:
             if self._random.random() < 0.3:
-                websocket.close(self._random.choice((1000, 1001, 1011, 4000)), "weather")
+                websocket.close(self._random.choice((1000, 1001, 1011, 4000)), "storm")
 
     def _freeze(self) -> None:
         for connection in self._served():
@@ -214,13 +214,13 @@ class Storm:
             self._random.choice(served).abort()
 
     def _goaway_below(self) -> None:
-        """Some streams are not looked at, it says: they are forgotten, and the client must repeat them elsewhere."""
+        """GOAWAY below some open streams: the server drops them, and the client must repeat them elsewhere."""
         if self._server.connections:
             connection = self._random.choice(self._server.connections)
             connection.goaway(max(0, connection.highest_stream_id - 2 * self._random.randrange(4)))
 
     def _odd_frames(self) -> None:
-        """Frames that mean nothing, or must be answered."""
+        """Frames that mean nothing, or only need an answer."""
         for connection in self._server.connections:
             for _ in range(self._random.randrange(10)):
                 stream = connection.highest_stream_id or 1
@@ -242,11 +242,11 @@ def _update_settings(connection: H2ServerConnection, settings: dict[SettingCodes
     try:
         connection.update_settings(settings)
     except ProtocolError:
-        pass  # it is ending: the server objects to something, and that is told elsewhere
+        pass  # it is ending over a protocol error, which is reported elsewhere
 
 
 def _spawn_drain(connection: ServerConnection) -> None:
     try:
         connection.spawn(connection.drain)
     except RuntimeError:
-        pass  # its nursery is closed: it is just ending by itself
+        pass  # its nursery is closed: it was ending anyway

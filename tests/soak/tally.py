@@ -1,4 +1,4 @@
-"""What happened: calls by kind and outcome, faults, latencies, memory, and what must not have been."""
+"""What happened: calls by kind and outcome, faults, latencies, memory, and failures."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ MIB = 1024 * 1024
 
 
 class Wrong(Exception):
-    """A call got something that it must not get: a wrong byte, a message twice, a close that took too long."""
+    """A call got something wrong: a wrong byte, a message twice, a close that took too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One measure, when nothing was open."""
+    """One measurement, taken while nothing was open."""
 
     seconds: float
     resident: int
     blocks: int
-    """Objects that Python's allocator holds."""
+    """Blocks that Python's allocator holds."""
 
     def __str__(self) -> str:
         return f"{self.resident / MIB:6.1f} MiB resident, {self.blocks:,} blocks, at {self.seconds:.0f} s"
@@ -30,7 +30,7 @@ class Memory:
 
 @dataclass(slots=True)
 class Tally:
-    tell: Callable[[str], None]
+    progress: Callable[[str], None]
     calls: dict[str, Counter[str]] = field(default_factory=dict)
     longest: dict[str, float] = field(default_factory=dict)
     """Seconds of the longest call of each kind."""
@@ -43,11 +43,12 @@ class Tally:
     memory: list[Memory] = field(default_factory=list)
     rounds: int = 0
     audits: int = 0
-    hang_ups: int = 0
+    drains: int = 0
+    """Audits at which every connection was drained."""
     books: int = 0
     """How often a connection's books were checked while it worked."""
     lag: float = 0.0
-    """The longest that the event loop was held up: by us, by the server, or by other programs."""
+    """The longest time that the event loop was blocked: by us, by the server, or by other programs."""
     messages: int = 0
     bytes_checked: int = 0
 
@@ -57,18 +58,18 @@ class Tally:
 
     def fail(self, text: str) -> None:
         self.failures.append(text)
-        self.tell(f"FAILED {text.splitlines()[0]}")
+        self.progress(f"FAILED {text.splitlines()[0]}")
 
     @property
     def total(self) -> int:
         return sum(sum(outcomes.values()) for outcomes in self.calls.values())
 
     def text(self) -> str:
-        """The summary for a person."""
+        """The summary to print."""
         lines = [*self._calls_text(), *self._faults_text(), *self._times_text()]
         lines.append(
-            f"{self.rounds} rounds, {self.audits} audits, {self.hang_ups} of them with nothing left open; "
-            f"{self.books} looks into the books of working connections"
+            f"{self.rounds} rounds, {self.audits} audits, {self.drains} of them with nothing left open; "
+            f"{self.books} checks of the books of working connections"
         )
         if self.memory:
             measures = (self.memory[0], self.memory[len(self.memory) // 2], self.memory[-1])
@@ -92,18 +93,20 @@ class Tally:
 
     def _faults_text(self) -> list[str]:
         lines = [f"  {name:<28}{count:>6}" for name, count in sorted(self.faults.items())]
-        return ["faults", *lines, f"  {'together':<28}{self.faults.total():>6}"]
+        return ["faults", *lines, f"  {'total':<28}{self.faults.total():>6}"]
 
     def _times_text(self) -> list[str]:
         lines = []
         if self.calm:
             middle, worst = statistics.median(self.calm) * 1000, max(self.calm) * 1000
             lines.append(f"small requests in calm: {len(self.calm)}, median {middle:.1f} ms, worst {worst:.0f} ms")
-        lines.append(f"the event loop was held up for {self.lag * 1000:.0f} ms at most")
+        lines.append(f"the event loop was blocked for {self.lag * 1000:.0f} ms at most")
         if self.noticed:
-            lines.append(f"dead peers with work on them: {len(self.noticed)}, noticed in {max(self.noticed):.2f} s")
+            lines.append(
+                f"dead peers with work under way: {len(self.noticed)}, noticed within {max(self.noticed):.2f} s"
+            )
         return lines
 
 
-def told(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))

@@ -1,4 +1,4 @@
-"""Who makes the calls, and who judges how they end."""
+"""The callers, and how they judge the end of a call."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import trio
 
 import trio_h2ws
 
-from .tally import Tally, Wrong, told
+from .tally import Tally, Wrong, format_error
 
 BOUND = 45.0
-"""Seconds in which every call must have ended. A storm is shorter than this, and so is everything that a call may
-wait for: dials, keepalive, closing, the pauses between tries."""
+"""Seconds within which every call must end. A storm is shorter than this, and so is everything that a call may wait
+for: dials, keepalive, closing, the pauses between attempts."""
 
 DOCUMENTED: tuple[type[Exception], ...] = (
     trio_h2ws.ConnectFailed,
@@ -30,33 +30,33 @@ DOCUMENTED: tuple[type[Exception], ...] = (
     trio_h2ws.LimitExceeded,
     trio_h2ws.WebSocketRejected,
 )
-"""What a storm can cause, exactly these. A ProtocolError is not among them: TCP and TLS corrupt nothing."""
+"""All errors that a storm can cause. ProtocolError is not among them, since TCP and TLS corrupt nothing."""
 
 
 OUT_OF_TIME = (trio_h2ws.ConnectionTimedOut, trio_h2ws.ConnectFailed, trio_h2ws.WebSocketError)
 
 
-class Sky(trio.abc.Instrument):
-    """The time of a round, as far as a call must know it, and how fast time goes."""
+class Phase(trio.abc.Instrument):
+    """The phase of the round, as far as a call must know it, and the speed of the event loop."""
 
     def __init__(self) -> None:
         self.settled = False
         """Nothing may fail now."""
         self.epoch = 0
-        """Counts changes, so that a call knows whether all of its life was settled."""
+        """Counts changes, so that a call knows whether the calm was settled all the time."""
         self.lag = 0.0
-        """The longest that the event loop was held up since then."""
+        """The longest time that the event loop was blocked since the last change."""
         self._may_work = trio.Event()
         self.working = False
         self.open_bodies = 0
-        """Generators of request bodies that were begun and not closed."""
+        """Generators of request bodies that were started and not closed."""
         self.passes = 0
-        """Of the scheduler. On a busy machine they are slow, and what takes a few of them is slow, too."""
+        """Passes of the scheduler. On a busy machine they are slow, and so is what takes a few of them."""
 
     def after_io_wait(self, timeout: float) -> None:
         self.passes += 1
 
-    def a_moment(self, start: float, passes: int) -> float:
+    def a_few_passes(self, start: float, passes: int) -> float:
         """Seconds that a few passes of the scheduler take, measured since `start` and `passes`."""
         return 0.5 + 40 * (trio.current_time() - start) / max(1, self.passes - passes)
 
@@ -89,10 +89,10 @@ class Running:
 
 
 class Caller:
-    """Makes calls with one client, one after the other."""
+    """Makes calls with one client, one after another."""
 
     seen: ClassVar[WeakSet[BaseException]] = WeakSet()
-    """Every error that somebody got: no other call may get the same object."""
+    """Every error that a call got: no other call may get the same object."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Caller:
         http2: Literal["require", "never"],
         port: int,
         random: Random,
-        sky: Sky,
+        phase: Phase,
         tally: Tally,
     ) -> None:
         self.name = name
@@ -109,10 +109,10 @@ class Caller:
         self.http2 = http2
         self.port = port
         self.random = random
-        self.sky = sky
+        self.phase = phase
         self.tally = tally
         self.running: Running | None = None
-        self._calm: int | None = None  # the settled time in which the call began
+        self._calm: int | None = None  # the epoch in which the call began, if it was settled
 
     def url(self, path: str) -> str:
         return f"https://127.0.0.1:{self.port}{path}"
@@ -131,8 +131,8 @@ class Caller:
 
     async def call(self, kind: str, job: Callable[[Caller], Awaitable[None]], *, cancel_after: float | None) -> None:
         running = self.running = Running(kind)
-        start, passes = trio.current_time(), self.sky.passes
-        self._calm = self.sky.epoch if self.sky.settled else None
+        start, passes = trio.current_time(), self.phase.passes
+        self._calm = self.phase.epoch if self.phase.settled else None
         outcome = ""
         with running.scope, trio.CancelScope() as early:
             if cancel_after is not None:
@@ -145,55 +145,55 @@ class Caller:
                 self.fail(f"{kind}: {wrong}")
             except Exception as error:
                 outcome = type(error).__name__
-                self.look(error, kind)
+                self.judge(error, kind)
         late = trio.current_time() - early.deadline
         if running.scope.cancel_called:
-            outcome = "hung"  # the watch has told of it
+            outcome = "hung"  # the watchdog has reported it
         elif early.cancelled_caught:
             outcome = "cancelled"
-            if late > self.sky.a_moment(start, passes):
+            if late > self.phase.a_few_passes(start, passes):
                 self.fail(f"{kind}: it took {late:.2f} s to be cancelled")
         self.running = None
         self.tally.note(kind, outcome, trio.current_time() - start)
 
-    def look(self, error: BaseException, kind: str) -> None:
-        """An error must be one of the tree, bare, its getter's own, and have a reason outside."""
-        calm = self._calm == self.sky.epoch and self.sky.settled
+    def judge(self, error: BaseException, kind: str) -> None:
+        """An error must be documented and bare, belong to this call alone, and have a cause outside the client."""
+        calm = self._calm == self.phase.epoch and self.phase.settled
         if type(error) not in DOCUMENTED:
-            self.fail(f"{kind}: not a documented error for this: {told(error)}")
+            self.fail(f"{kind}: not a documented error for this: {format_error(error)}")
             return
         bound = error.bound if isinstance(error, trio_h2ws.LimitExceeded) else None
         if "internal error" in str(error) or bound not in (None, "max_connections_per_origin"):
-            self.fail(f"{kind}: {told(error)}")
+            self.fail(f"{kind}: {format_error(error)}")
         elif error in self.seen:
-            self.fail(f"{kind}: two calls got the same exception object: {told(error)}")
+            self.fail(f"{kind}: two calls got the same exception object: {format_error(error)}")
         elif calm and bound is None and not self._excused(error, kind):
-            self.fail(f"{kind}: failed in settled calm: {told(error)}")
+            self.fail(f"{kind}: failed in settled calm: {format_error(error)}")
         self.seen.add(error)
 
     def check_bound(self) -> None:
         running = self.running
         if running is not None and trio.current_time() > running.deadline and not running.scope.cancel_called:
-            self.fail(f"{running.kind}: not done after {BOUND:.0f} s. It waits here:\n{stack(running.task)}")
+            self.fail(f"{running.kind}: not finished after {BOUND:.0f} s. It is waiting here:\n{stack(running.task)}")
             running.scope.cancel()
 
     def _excused(self, error: BaseException, kind: str) -> bool:
-        """What may fail in calm, too: a body that can be sent only once, and met a GOAWAY; and what ran out of time
-        because this whole process, with the server in it, got none."""
+        """What may fail even in calm: a body that can be sent only once and met a GOAWAY, and a timeout if this whole
+        process, with the server in it, got no CPU time."""
         if type(error) is trio_h2ws.RequestNotProcessed:
             return kind in ("upload", "echo", "own error")
-        return self.sky.lag > 0.3 and isinstance(error, OUT_OF_TIME)
+        return self.phase.lag > 0.3 and isinstance(error, OUT_OF_TIME)
 
     def fail(self, text: str) -> None:
         self.tally.fail(f"{trio.current_time():.2f} {self.name}, {text}")
 
 
-class Watch:
-    """Looks at every call, and at the event loop itself, a few times a second."""
+class Watchdog:
+    """Checks every call, and the event loop itself, several times a second."""
 
-    def __init__(self, callers: list[Caller], sky: Sky, tally: Tally) -> None:
+    def __init__(self, callers: list[Caller], phase: Phase, tally: Tally) -> None:
         self._callers = callers
-        self._sky = sky
+        self._phase = phase
         self._tally = tally
 
     async def run(self) -> None:
@@ -201,14 +201,14 @@ class Watch:
             start = trio.current_time()
             await trio.sleep(0.05)
             lag = trio.current_time() - start - 0.05
-            self._sky.lag = max(self._sky.lag, lag)
+            self._phase.lag = max(self._phase.lag, lag)
             self._tally.lag = max(self._tally.lag, lag)
             for caller in self._callers:
                 caller.check_bound()
 
 
 def stack(task: trio.lowlevel.Task) -> str:
-    """Where a task and its children wait."""
+    """Where a task and its children are waiting."""
     out = io.StringIO()
 
     def show(task: trio.lowlevel.Task, depth: int) -> None:
@@ -224,7 +224,7 @@ def stack(task: trio.lowlevel.Task) -> str:
 
 
 async def side_by_side(caller: Caller, kind: str, *functions: Callable[[], Awaitable[None]]) -> None:
-    """Run them together. The first error ends the others and comes out bare; each is looked at."""
+    """Run them together. The first error ends the others and comes out bare; each of them is judged."""
     errors: list[Exception] = []
 
     async def run(function: Callable[[], Awaitable[None]]) -> None:
@@ -242,11 +242,11 @@ async def side_by_side(caller: Caller, kind: str, *functions: Callable[[], Await
             if isinstance(error, Wrong):
                 raise error
         for error in errors[1:]:
-            caller.look(error, kind)
+            caller.judge(error, kind)
         if errors:
             raise errors[0]
     finally:
-        errors.clear()  # no cycle of frame and error: the audit counts objects
+        errors.clear()  # breaks the cycle of frame and error, since the audit counts objects
 
 
 def _outline(data: bytes) -> str:
@@ -257,4 +257,4 @@ def _first_difference(a: bytes, b: bytes) -> str:
     if len(a) == len(b):
         return f"first different at {next(i for i in range(len(a)) if a[i] != b[i])}"
     shorter = min(len(a), len(b))
-    return "the beginning is right" if a[:shorter] == b[:shorter] else "different from the beginning"
+    return "the beginning matches" if a[:shorter] == b[:shorter] else "different from the beginning"

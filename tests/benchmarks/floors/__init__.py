@@ -1,7 +1,7 @@
-"""The least that a work costs: its bytes fed to h2, hpack and wsproto, with no IO, no TLS and no event loop.
+"""The floor of each workload: its bytes fed to h2, hpack and wsproto, with no IO, no TLS and no event loop.
 
-h2 is driven as its documentation shows; bytes in are given in the portions in which a connection would read them.
-What the server says is made beforehand, outside of the measured time.
+h2 is driven as its documentation shows; incoming bytes are fed in the portions in which a connection would read them.
+What the server sends is prepared beforehand, outside the measured time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests and downloads, without IO."""
+"""Requests and downloads without IO."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebSockets over HTTP/2, without IO: wsproto on h2."""
+"""WebSockets over HTTP/2 without IO: wsproto on h2."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Sockets:
             self.h2.send_data(stream_id, out[start : start + FRAME])
 
     def receive(self, arrived: bytes) -> int:
-        """The number of messages in it."""
+        """Take these bytes, and return the number of messages that end in them."""
         count = 0
         for event in self.h2.receive_data(arrived):
             if isinstance(event, DataReceived):
@@ -65,7 +65,7 @@ class _Sockets:
 
 
 def _frame(message: str) -> bytes:
-    """A server's frame: not masked."""
+    """A text frame as a server sends it, unmasked."""
     size = len(message)
     if size < 126:
         head = bytes((0x81, size))

@@ -1,4 +1,4 @@
-"""The two ends of a connection without IO: h2 as the client, and a hand that writes what a server would send."""
+"""The two ends of a connection without IO: h2 as the client, and functions that write what a server would send."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
 
 
 def data(stream_id: int, payload: bytes, *, end: bool = False) -> bytes:
-    """DATA, in as many frames as it takes."""
+    """DATA, in as many frames as needed."""
     pieces = [payload[i : i + FRAME] for i in range(0, len(payload), FRAME)]
     return b"".join(frame(0, 0x1 if end and piece is pieces[-1] else 0, stream_id, piece) for piece in pieces)
 
 
 class Server:
-    """Writes HEADERS with one HPACK context, as one server connection does."""
+    """Writes HEADERS with one HPACK context, as a server does on one connection."""
 
     def __init__(self) -> None:
         self._encoder = Encoder()
@@ -34,7 +34,7 @@ class Server:
 
 
 def client() -> H2Connection:
-    """A client after the exchange of SETTINGS: large windows both ways, extended CONNECT allowed."""
+    """A client that has exchanged SETTINGS: large windows in both directions, extended CONNECT allowed."""
     connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
     values = {SettingCodes.ENABLE_PUSH: 0, SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW}
     connection.local_settings = Settings(client=True, initial_values=values)

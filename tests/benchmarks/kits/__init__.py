@@ -1,1 +1,1 @@
-"""One adapter for each client library, as thin as it can be: see `kit.Kit`."""
+"""One adapter for each client library, as thin as possible: see `kit.Kit`."""

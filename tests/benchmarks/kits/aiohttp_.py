@@ -1,4 +1,4 @@
-"""aiohttp, with its Cython parts: its WebSockets."""
+"""aiohttp's WebSockets, with its Cython extensions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""httpcore2 over HTTP/2 on Trio: what httpx2 stands on, used directly."""
+"""httpcore2 over HTTP/2 on Trio: the layer below httpx2, used directly."""
 
 from __future__ import annotations
 

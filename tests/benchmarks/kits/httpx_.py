@@ -1,4 +1,4 @@
-"""httpx and httpx2 over HTTP/2 on Trio: the two have one API."""
+"""httpx and httpx2, which share an API, over HTTP/2 on Trio."""
 
 from __future__ import annotations
 

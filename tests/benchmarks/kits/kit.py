@@ -1,4 +1,4 @@
-"""What a load needs of a client library and of its event loop."""
+"""What a load needs from a client library and its event loop."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Task = Callable[[], Awaitable[None]]
 
 
 class Socket(NamedTuple):
-    """A WebSocket's two verbs, as the library has them."""
+    """The library's methods that send and receive on one WebSocket."""
 
     send: Callable[[str], Awaitable[Any]]
     receive: Callable[[], Awaitable[Any]]
 
 
 class Client(Protocol):
-    """One client of the library. A kit gives the verbs that its library knows."""
+    """One client of the library. A kit has the methods that its library supports."""
 
     async def get(self, url: str) -> bytes: ...
     def stream(self, url: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]: ...
@@ -37,7 +37,7 @@ class Kit(Protocol):
 
 
 class TrioKit:
-    """The loop's part for libraries on Trio."""
+    """The event loop's part, for libraries on Trio."""
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         import trio
@@ -55,7 +55,7 @@ class TrioKit:
 
 
 class AsyncioKit:
-    """The loop's part for libraries on asyncio."""
+    """The event loop's part, for libraries on asyncio."""
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run(main())
@@ -68,8 +68,8 @@ class AsyncioKit:
 
 
 def trust(site: Site) -> ssl.SSLContext:
-    """A context that trusts the site's own authority, the same for every client."""
+    """A context that trusts the site's certificate authority; every client gets the same one."""
     context = ssl.create_default_context(cafile=site.cafile)
-    # Python 3.13 asks for extensions that a throw-away authority need not have.
+    # Python 3.13 requires extensions that the certificate of a throw-away authority may lack.
     context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
     return context

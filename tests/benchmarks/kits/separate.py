@@ -1,4 +1,4 @@
-"""What there was before: trio-websocket's connections, and httpx2's beside them."""
+"""The combination that this library replaces: trio-websocket and httpx2, each with separate connections."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class _Client:
         self._context = context
 
     async def websocket(self, url: str) -> Socket:
-        # In this library's favour: `async with connect(…)` would cost each socket a task and a nursery of ours.
+        # In that library's favour: with `async with connect(…)` each WebSocket would need a task and a nursery.
         ws = await connect(url, ssl=self._context, compression=None, proxy=None).connect(self._nursery)
         return Socket(ws.send, ws.recv)
 

@@ -1,4 +1,4 @@
-"""A uWebSockets echo server (socketify), in clear: HAProxy stands before it.
+"""A uWebSockets echo server (socketify) without TLS, to be used through HAProxy.
 
 python -m tests.benchmarks.servers.echo PORT
 """

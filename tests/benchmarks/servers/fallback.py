@@ -1,4 +1,4 @@
-"""Hypercorn with both jobs, for machines without the C servers.
+"""Hypercorn for both requests and WebSockets, for machines without the C servers.
 
 python -m tests.benchmarks.servers.fallback PORT PEM
 """

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.servers.link PORT SERVER_PORT ROUND_TRIP RATE
 
 Each direction sends at most RATE bytes a second and delivers half a ROUND_TRIP later. What arrives faster than the
-rate waits in a short queue; when that is full the link reads no more, so nothing is ever lost and TCP's own flow
+rate waits in a short queue; when the queue is full the link stops reading, so nothing is ever lost and TCP's flow
 control slows the sender: a clean link with a small buffer.
 """
 
@@ -62,7 +62,7 @@ async def _serve(near: trio.SocketStream, server: int, delay: float, rate: float
             nursery.start_soon(_direction, near, far, delay, rate)
             nursery.start_soon(_direction, far, near, delay, rate)
     except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-        pass  # one of the two went away; the link has nothing to say about it
+        pass  # one end has closed, and this closes the other
 
 
 async def _main(port: int, server: int, round_trip: float, rate: float) -> None:

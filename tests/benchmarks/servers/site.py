@@ -1,4 +1,4 @@
-"""Where a client finds its server: plain data, for it crosses a process boundary."""
+"""Where a client finds its server: plain data, because it crosses a process boundary."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Site:
     cafile: str
     small: str
-    """The URL of 1 KiB."""
+    """The URL of a body of 1 KiB."""
     large: str
-    """The URL of 100 MB."""
+    """The URL of a body of 100 MB."""
     echo: str
     """The URL of a WebSocket that echoes."""

@@ -1,11 +1,11 @@
-"""The servers of one run, and the sites that they make.
+"""The servers of one run, and the sites that they serve.
 
     files     client ── TLS, h2 ──► nghttpd
     sockets   client ── TLS, h2 or HTTP/1.1 ──► HAProxy ─┬─► uWebSockets echo
                                                          └─ h2c ─► nghttpd
     link      client ──► link (100 ms, 100 Mbit/s) ──► nghttpd
 
-Each has a process of its own, so none of their CPU time is the client's.
+Each is a separate process, so none of their CPU time is counted as the client's.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ LARGE = 100_000_000
 ROUND_TRIP = 0.1  # seconds
 RATE = 100e6 / 8  # bytes a second
 
+_REPLACEMENT = "Hypercorn, written in Python, is used instead: compare CPU time, not wall time"
+
 _HAPROXY = """
 global
     maxconn 7000
@@ -55,7 +57,7 @@ backend files
 
 @dataclass
 class Sites:
-    """The sites by name, what serves them, and what had to be replaced."""
+    """The sites by name, the versions of the servers, and notes on servers that had to be replaced."""
 
     sites: dict[str, Site] = field(default_factory=dict)
     versions: list[str] = field(default_factory=list)
@@ -68,10 +70,10 @@ def _version(program: str, option: str) -> str:
     return f"{program} {found.group() if found else '?'}"
 
 
-def _certificate(room: pathlib.Path) -> tuple[str, str]:
-    """A throw-away authority's file, and a file with a certificate and its key."""
+def _certificate(directory: pathlib.Path) -> tuple[str, str]:
+    """The file of a throw-away authority, and a file with a certificate and its key."""
     ca = trustme.CA()
-    cafile, pem = room / "ca.pem", room / "server.pem"
+    cafile, pem = directory / "ca.pem", directory / "server.pem"
     ca.cert_pem.write_to_path(cafile)
     ca.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(pem)
     return str(cafile), str(pem)
@@ -87,13 +89,13 @@ def serving() -> Iterator[Sites]:
     """Start everything; stop it at the end of the block."""
     sites = Sites()
     with contextlib.ExitStack() as stack:
-        room = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        cafile, pem = _certificate(room)
-        (room / "small").write_bytes(b"x" * 1024)
-        with (room / "large").open("wb") as large:
+        directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        cafile, pem = _certificate(directory)
+        (directory / "small").write_bytes(b"x" * 1024)
+        with (directory / "large").open("wb") as large:
             large.truncate(LARGE)
-        files = _files(stack, sites, room, pem)
-        sockets = _sockets(stack, sites, room, pem, files)
+        files = _files(stack, sites, directory, pem)
+        sockets = _sockets(stack, sites, directory, pem, files)
         link = free_port()
         command = [sys.executable, "-m", "tests.benchmarks.servers.link"]
         options = [str(link), str(files), str(ROUND_TRIP), str(RATE)]
@@ -103,33 +105,30 @@ def serving() -> Iterator[Sites]:
         yield sites
 
 
-def _files(stack: contextlib.ExitStack, sites: Sites, room: pathlib.Path, pem: str) -> int:
+def _files(stack: contextlib.ExitStack, sites: Sites, directory: pathlib.Path, pem: str) -> int:
     port = free_port()
     if shutil.which("nghttpd"):
-        stack.enter_context(running(["nghttpd", "-a", "127.0.0.1", "-d", str(room), str(port), pem, pem], port))
+        stack.enter_context(running(["nghttpd", "-a", "127.0.0.1", "-d", str(directory), str(port), pem, pem], port))
         sites.versions.append(_version("nghttpd", "--version"))
     else:
-        sites.notes.append("nghttpd: not installed. Hypercorn, in Python, serves the requests: look at CPU, not wall")
+        sites.notes.append(f"not installed: nghttpd. {_REPLACEMENT}")
         stack.enter_context(running(_hypercorn(port, pem), port))
     return port
 
 
-def _sockets(stack: contextlib.ExitStack, sites: Sites, room: pathlib.Path, pem: str, tls_files: int) -> int:
+def _sockets(stack: contextlib.ExitStack, sites: Sites, directory: pathlib.Path, pem: str, tls_files: int) -> int:
     port = free_port()
     missing = [name for name in ("haproxy", "nghttpd") if not shutil.which(name)]
     if importlib.util.find_spec("socketify") is None:
         missing.append("socketify")
     if missing:
-        names = " and ".join(missing)
-        sites.notes.append(
-            f"{names}: not installed. Hypercorn, in Python, serves the WebSockets: look at CPU, not wall"
-        )
+        sites.notes.append(f"not installed: {', '.join(missing)}. {_REPLACEMENT}")
         stack.enter_context(running(_hypercorn(port, pem), port))
         return port
     echo, files = free_port(), free_port()
     stack.enter_context(running([sys.executable, "-m", "tests.benchmarks.servers.echo", str(echo)], echo))
-    stack.enter_context(running(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", str(room), str(files)], files))
-    config = room / "haproxy.cfg"
+    stack.enter_context(running(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", str(directory), str(files)], files))
+    config = directory / "haproxy.cfg"
     config.write_text(_HAPROXY.format(port=port, pem=pem, echo=echo, files=files))
     stack.enter_context(running(["haproxy", "-db", "-f", str(config)], port))
     sites.versions += [_version("haproxy", "-v"), "socketify " + importlib.metadata.version("socketify")]

@@ -1,11 +1,11 @@
-"""An ASGI application: what the servers that are programs of their own serve. Run as `servers.app:app`.
+"""An ASGI application for the servers that run as separate programs. Run as `servers.app:app`.
 
 | path         | request                        | WebSocket                              |
 |--------------|--------------------------------|----------------------------------------|
-| `/`          | a hello, with the HTTP version |                                        |
-| `/bytes/N`   | N bytes in pieces              |                                        |
-| `/upload`    | how many bytes came            |                                        |
-| `/echo`      | the body, while it comes       |                                        |
+| `/`          | "hello", with the HTTP version |                                        |
+| `/bytes/N`   | N bytes, in pieces             |                                        |
+| `/upload`    | how many bytes arrived         |                                        |
+| `/echo`      | the body, as it arrives        |                                        |
 | `/ws`        |                                | echo; "bye" makes it close with 4001   |
 | `/refuse`    |                                | refused                                |
 """

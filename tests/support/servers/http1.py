@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server of which the test writes every answer.
+"""An HTTP/1.1 server for which the test writes every answer.
 
     async def serve(peer: Peer) -> None:
         await peer.request()
@@ -7,8 +7,8 @@
     async with open_http1(serve) as server:
         ...
 
-`peer.request()` reads one request whole, `peer.head()` only its head; `peer.piece()` gives the rest in pieces.
-Requests are parsed by h11, answers are written as they are: so they may be as wrong as a test wants them.
+`peer.request()` reads one whole request, `peer.head()` only its head; `peer.piece()` then returns the body in pieces.
+Requests are parsed by h11, but answers are written as they are, so they may be as wrong as a test wants.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class Peer:
             data = bytes(await self.stream.receive_some(65536))
             self._h11.receive_data(data)
             if not data and self._h11.their_state is h11.SEND_BODY:
-                raise trio.BrokenResourceError("the client went away in the middle of its request")
+                raise trio.BrokenResourceError("the client closed the connection in the middle of its request")
 
     async def head(self) -> Request | None:
-        """The head of the next request; None when the client is gone. The one before must have been read."""
-        # Answers do not go through h11, so it is a new one each time; what came early goes with it.
+        """The head of the next request; None if the client has closed. The previous request must have been read."""
+        # Answers bypass h11, so each request needs a new one; it takes over the bytes that came early.
         rest, _ = self._h11.trailing_data if self._request is not None else (b"", False)
         self._h11 = h11.Connection(h11.SERVER)
         if rest:
@@ -71,7 +71,7 @@ class Peer:
         return self._request
 
     async def piece(self) -> bytes:
-        """The next piece of the body of the request whose head was read; b"" at its end."""
+        """The next piece of the body of the request whose head was read last; b"" at its end."""
         assert self._request is not None
         event = await self._event()
         if isinstance(event, h11.EndOfMessage):
@@ -80,7 +80,7 @@ class Peer:
         return bytes(event.data)
 
     async def request(self) -> Request | None:
-        """The next request, whole; None when the client is gone."""
+        """The next request, whole; None if the client has closed."""
         request = await self.head()
         if request is not None:
             while piece := await self.piece():
@@ -88,24 +88,24 @@ class Peer:
         return request
 
     async def send(self, data: bytes) -> None:
-        """These bytes, as they are."""
+        """Send these bytes as they are."""
         await self.stream.send_all(data)
 
     async def respond(
         self, status: int = 200, body: bytes = b"", headers: Sequence[tuple[str, str]] = (), *, length: bool = True
     ) -> None:
-        """A plain answer. Without `length` it has no Content-Length: who ends the connection ends the body."""
+        """A plain answer. Without `length` it lacks a Content-Length: the end of the connection ends the body."""
         own = [("content-length", str(len(body)))] if length else []
         lines = "".join(f"{name}: {value}\r\n" for name, value in [*own, *headers])
         await self.send(f"HTTP/1.1 {status} Fine\r\n{lines}\r\n".encode() + body)
 
     async def gone(self) -> None:
-        """Until the client has closed the connection; what it still sends is dropped."""
+        """Wait until the client has closed the connection; what it still sends is dropped."""
         while await self.stream.receive_some(65536):
             pass
 
     async def accept_websocket(self, request: Request, *, compression: bool = False, **answer: Any) -> ServerSocket:
-        """Say 101. `answer` are fields of wsproto's AcceptConnection."""
+        """Answer with 101. `answer` has fields of wsproto's AcceptConnection."""
         socket = ServerSocket(self, request)
         if compression:
             answer["extensions"] = [PerMessageDeflate()]
@@ -130,7 +130,7 @@ class ServerSocket:
         await self._peer.send(self.ws.send(event))
 
     async def event(self) -> wsproto.events.Event | None:
-        """The next whole message, ping or Close; None when the client has closed the connection."""
+        """The next whole message, ping or Close; None if the client has closed the connection."""
         while True:
             for event in self._events:
                 if not isinstance(event, TextMessage | BytesMessage):

@@ -1,7 +1,7 @@
 """A server with HTTP/2 and HTTP/1.1 on one port, as ALPN chooses, and one answer for every extended CONNECT.
 
-Over HTTP/1.1 it takes WebSockets and echoes. Over HTTP/2 it answers requests, and does with a CONNECT what the test
-says. So a test sees which way a client went, and how often it tried.
+Over HTTP/1.1 it accepts WebSockets and echoes. Over HTTP/2 it answers requests, and treats CONNECT as the test says.
+So a test sees which protocol a client used, and how often it tried.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ def reset(code: int) -> Answer:
 
 
 class HangUp(Exception):
-    """Raised by an answer: what is queued leaves, and the connection ends."""
+    """Raised by an answer: what is queued is sent, and the connection ends."""
 
 
 def hang_up(h2: H2Connection, stream: int) -> None:
-    """End the connection without a word."""
+    """End the connection without GOAWAY."""
     raise HangUp
 
 
 def goaway(code: int, *, seen: bool) -> Answer:
-    """End the connection with GOAWAY; `seen`: with this stream as the last that was looked at."""
+    """End the connection with GOAWAY; with `seen`, this stream is the last one that was processed."""
 
     def answer(h2: H2Connection, stream: int) -> None:
         h2.close_connection(code, last_stream_id=stream if seen else 0)
@@ -64,7 +64,7 @@ def silence(h2: H2Connection, stream: int) -> None:
 
 
 class Both:
-    """What the two sides saw."""
+    """What the server saw over either protocol."""
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
@@ -73,9 +73,9 @@ class Both:
         self.upgrades = 0
         """Upgrades over HTTP/1.1."""
         self.requests: list[str] = []
-        """What came as an ordinary request, as `HTTP/2 /path`."""
+        """Ordinary requests, as `HTTP/2 /path`."""
         self.asked: list[tuple[int, str]] = []
-        """What came over HTTP/2: the number of the connection (from 1) and the authority that was asked for."""
+        """All requests over HTTP/2: the number of the connection (from 1) and the authority that was asked for."""
 
     @property
     def url(self) -> str:
@@ -98,8 +98,8 @@ async def open_both(
     **options: Any,
 ) -> AsyncIterator[Both]:
     """`connect` answers every extended CONNECT; `over_http1(peer, request)` every Upgrade, in place of an echo.
-    Without `http1` a client that comes without h2 is shown the door. With `prior_knowledge` HTTP/2 is all it speaks,
-    without TLS too, and who begins with something else is hung up on."""
+    Without `http1` the connection of a client that does not offer h2 is closed. With `prior_knowledge` the server
+    speaks only HTTP/2, even without TLS, and closes a connection that begins with anything else."""
     both: Both
 
     async def serve_http2(stream: trio.abc.Stream) -> None:
@@ -111,18 +111,18 @@ async def open_both(
         h2.local_settings = Settings(client=False, initial_values=first)
         h2.initiate_connection()
         await stream.send_all(h2.data_to_send())
-        going_on = True
-        while going_on and (data := await stream.receive_some(65536)):
+        serving = True
+        while serving and (data := await stream.receive_some(65536)):
             try:
                 for event in h2.receive_data(bytes(data)):
                     if isinstance(event, RequestReceived):
                         answer(h2, number, event)
             except HangUp:
-                going_on = False
+                serving = False
             except ProtocolError:
                 if not prior_knowledge:
                     raise
-                going_on = False
+                serving = False
             await stream.send_all(h2.data_to_send())
 
     def answer(h2: H2Connection, number: int, event: RequestReceived) -> None:

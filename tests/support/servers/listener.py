@@ -1,7 +1,7 @@
-"""A listener on the loopback interface: TCP or a Unix socket, in clear or inside TLS.
+"""A listener on the loopback interface: TCP or a Unix socket, with or without TLS.
 
-It hands each transport to the test's own function and counts. What that raises, other than that the client went
-away, ends the test with it.
+It counts the connections and hands each transport to the test's function. An exception from that function fails the
+test, unless it only means that the client has closed the connection.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 @functools.cache
 def authority() -> trustme.CA:
-    """The one authority of a test run."""
+    """The certificate authority of the test run."""
     return trustme.CA()
 
 
 def client_context() -> ssl.SSLContext:
-    """Trusts that authority and nothing else."""
+    """A context that trusts that authority and nothing else."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority().configure_trust(context)
     return context
@@ -45,7 +45,7 @@ def server_context(names: Sequence[str], alpn: Sequence[str]) -> ssl.SSLContext:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for what another task, or another process, is about to do."""
+    """Wait until another task or process has made the condition true."""
     while True:
         if condition():
             return
@@ -53,27 +53,27 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 class Listener:
-    """What a test asks about the server, and how its clients find it."""
+    """What a test can ask about the server, and where clients find it."""
 
     def __init__(self, scheme: str) -> None:
         self._scheme = scheme
         self.port = 0
         self.ssl_context = client_context()
         self.accepted = 0
-        """Connections until now."""
+        """Connections so far."""
         self.alive = 0
-        """Connections that live now."""
+        """Connections that are open now."""
         self.offers: list[list[str]] = []
-        """What each ClientHello offered by ALPN, in the order of coming."""
+        """What each ClientHello offered by ALPN, in order of arrival."""
         self.names: list[str | None] = []
-        """And the name that it asked for (SNI)."""
+        """The name that each ClientHello asked for (SNI)."""
 
     @property
     def url(self) -> str:
         return f"{self._scheme}://localhost:{self.port}"
 
     def open_client(self, **options: Any) -> Any:
-        """`trio_h2ws.open_client` that trusts this server, with relative URLs on it."""
+        """`trio_h2ws.open_client`, trusting this server and resolving relative URLs against it."""
         return trio_h2ws.open_client(**{"ssl_context": self.ssl_context, "base_url": self.url, **options})
 
     @property
@@ -82,7 +82,7 @@ class Listener:
 
 
 class _Tapped(trio.abc.Stream):
-    """A stream that remembers its first bytes: the ClientHello, which no API of Python's gives to a server."""
+    """A stream that keeps its first bytes: the ClientHello, which Python's ssl module does not show to a server."""
 
     def __init__(self, inner: trio.abc.Stream) -> None:
         self._inner = inner
@@ -123,7 +123,7 @@ async def listening(
     context: ssl.SSLContext | None = None,
     uds: str | None = None,
 ) -> AsyncIterator[Listener]:
-    """A server until the end of the block. `context` replaces the one that is made of `names` and `alpn`."""
+    """A server until the end of the block. `context` replaces the one made from `names` and `alpn`."""
     listener = Listener("https" if tls else "http")
     inside = context or server_context(names, alpn)
 
@@ -138,7 +138,7 @@ async def listening(
         try:
             if tls:
                 tapped = _Tapped(stream)
-                # Not https_compatible: so aclose says goodbye, and an end without goodbye is an error.
+                # Not https_compatible, so aclose sends close_notify, and an end without it is an error.
                 secure = trio.SSLStream(tapped, inside, server_side=True)
                 try:
                     await secure.do_handshake()
@@ -148,7 +148,7 @@ async def listening(
             else:
                 await serve(stream, None)
         except GONE:
-            pass  # the client went away: the test knows why
+            pass  # the client closed the connection: the test knows why
         finally:
             listener.alive -= 1
             await trio.aclose_forcefully(stream)
@@ -164,7 +164,7 @@ async def listening(
             sock.listen()
             listeners = [trio.SocketListener(sock)]
         nursery.start_soon(functools.partial(trio.serve_listeners, accept, listeners, handler_nursery=nursery))
-        # The test's own exception never goes into the nursery, so it comes out bare.
+        # The test's own exception never enters the nursery, so it comes out bare.
         try:
             yield listener
         except BaseException as error:

@@ -25,7 +25,7 @@ def _listens(port: int) -> bool:
 
 @contextlib.contextmanager
 def running(command: Sequence[str], port: int) -> Iterator[None]:
-    """The process, from the moment it listens on `port` to the end of the block."""
+    """Run a process until the end of the block, which begins once it listens on `port`."""
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ})
         try:

@@ -1,4 +1,4 @@
-"""Programs of the operating system."""
+"""Finding programs of the operating system."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import shutil
 
 
 def find(name: str) -> str | None:
-    """Its path. Servers are often where a user's PATH does not look."""
+    """The path of a program. Servers are often in directories that are not on a user's PATH."""
     return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
 
 
 def need(name: str, package: str) -> str:
-    """Its path; without it, the test is skipped and says why."""
-    import pytest  # the table of the servers uses this module, too, and runs without it
+    """The path of a program; if it is not installed, the test is skipped."""
+    import pytest  # not at the top: tests/interop uses this module without pytest
 
     path = find(name)
     if path is None:

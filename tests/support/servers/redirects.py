@@ -1,4 +1,4 @@
-"""A site that redirects as it is told, over HTTP/1.1."""
+"""A site that redirects as the test says, over HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .listener import Listener
 
 
 class Site:
-    """A server that redirects as it is told, and notes what comes."""
+    """A server that redirects as the test says, and records the requests."""
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
@@ -28,7 +28,7 @@ class Site:
 
 @asynccontextmanager
 async def open_site(*, tls: bool = True, **redirects: tuple[int, str]) -> AsyncIterator[Site]:
-    """`open_site(a=(302, "/b"))` redirects /a to /b. Several values of a Location have line breaks between them."""
+    """`open_site(a=(302, "/b"))` redirects /a to /b. Line breaks in the location separate several Location fields."""
 
     async def serve(peer: Peer) -> None:
         while (request := await peer.request()) is not None:
