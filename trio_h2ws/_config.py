@@ -8,19 +8,19 @@ KIB = 1024
 MIB = 1024 * 1024
 
 
-def _check(config: object, positive: frozenset[str]) -> None:
+def _check_fields(config: object, positive: frozenset[str]) -> None:
     for field in fields(config):  # type: ignore[arg-type]
         value = getattr(config, field.name)
         kind = str(field.type)
         if value is None and "None" in kind:
             continue
         number = int if kind.startswith("int") else (int, float)
-        least = 1 if field.name in positive else 0
-        if not isinstance(value, number) or isinstance(value, bool) or value != value or value < least:
+        minimum = 1 if field.name in positive else 0
+        if not isinstance(value, number) or isinstance(value, bool) or value != value or value < minimum:
             name = f"{type(config).__name__}.{field.name}"
             what = "a whole number" if number is int else "a number"
-            off = " or None" if "None" in kind else ""
-            raise ValueError(f"{name} must be {what} >= {least}{off}, not {value!r}")
+            or_none = " or None" if "None" in kind else ""
+            raise ValueError(f"{name} must be {what} >= {minimum}{or_none}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Timeouts:
     over HTTP/1.1, and why."""
 
     def __post_init__(self) -> None:
-        _check(self, frozenset())
+        _check_fields(self, frozenset())
         if self.ping_interval == 0:
             raise ValueError("Timeouts.ping_interval must be more than 0, or None")
 
@@ -101,7 +101,7 @@ class Limits:
     """How often one request that the server did not process is sent again."""
 
     def __post_init__(self) -> None:
-        _check(self, _POSITIVE)
+        _check_fields(self, _POSITIVE)
         if self.stream_window > 2**31 - 1 or not 65535 <= self.connection_window <= 2**31 - 1:
             raise ValueError("stream_window must be 1 to 2**31-1 bytes, connection_window 65535 to 2**31-1")
         if not self.stream_window <= self.max_stream_window <= 2**31 - 1:

@@ -1,7 +1,7 @@
 """One request of httpx or httpx2 on its way: its deadlines, its body, its errors.
 
 Deadlines. The libraries have four, each for the time between two steps. The wait for a response's head is one call
-here, so a scope with a moving deadline is around it (`Patience`): what the request waits for sets the deadline, and
+here, so a scope with a moving deadline is around it (`HeadDeadline`): what the request waits for sets the deadline, and
 names the exception. A body that goes in parts tells when it moves on. Whether the connection is there can only be
 looked at, in `client.connections`; whether a stream has come free can't be seen, so where all are taken `pool` and
 `read` count together.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 _PART = 64 * 1024
-_LOOK = 0.01  # seconds between two looks whether the connection is there
+_POLL_INTERVAL = 0.01  # seconds between two looks whether the connection is there
 
 _TIMEOUTS = {
     "connect": ("ConnectTimeout", "no connection to {}"),
@@ -47,7 +47,7 @@ _ERRORS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-class Outgoing:
+class OutgoingRequest:
     """A request, and what it needs of the library that made it."""
 
     def __init__(self, library: Any, request: Any) -> None:
@@ -63,34 +63,34 @@ class Outgoing:
         self.in_parts = self.data is None or len(self.data) > _PART
         self._body_error: Exception | None = None  # what the user's own stream raised: it is not ours to translate
 
-    def content(self, patience: Patience) -> bytes | AsyncGenerator[bytes, None] | None:
+    def content(self, deadline: HeadDeadline) -> bytes | AsyncGenerator[bytes, None] | None:
         """The body as the client wants it. It moves the deadline when it moves on."""
-        return self._parts(patience) if self.in_parts else self.data or None
+        return self._parts(deadline) if self.in_parts else self.data or None
 
-    async def _parts(self, patience: Patience) -> AsyncGenerator[bytes, None]:
+    async def _parts(self, deadline: HeadDeadline) -> AsyncGenerator[bytes, None]:
         if self.data is not None:
             for start in range(0, len(self.data), _PART):
-                patience.expect("write")
+                deadline.expect("write")
                 yield self.data[start : start + _PART]
-            patience.expect("read")
+            deadline.expect("read")
             return
-        patience.expect()
+        deadline.expect()
         parts = aiter(self.request.stream)
         try:
             async for part in parts:
-                patience.expect("write")
+                deadline.expect("write")
                 yield part
-                patience.expect()
+                deadline.expect()
         except Exception as error:
             self._body_error = error
             raise
         finally:
             if isinstance(parts, AsyncGenerator):
                 await parts.aclose()
-        patience.expect("read")
+        deadline.expect("read")
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
+    def translated_errors(self) -> Iterator[None]:
         """Our errors as the library's, with ours as the cause."""
         try:
             yield
@@ -112,18 +112,18 @@ class Outgoing:
         return error
 
 
-class Patience:
+class HeadDeadline:
     """How long the head of one response is waited for."""
 
-    def __init__(self, outgoing: Outgoing, client: trio_h2ws.Client) -> None:
+    def __init__(self, outgoing: OutgoingRequest, client: trio_h2ws.Client) -> None:
         self._outgoing = outgoing
         self._client = client
         # As connections say it: without the dot that may end a host name.
-        self._site = re.sub(r"\.(?=$|:[0-9]+$)", "", outgoing.origin)
+        self._origin = re.sub(r"\.(?=$|:[0-9]+$)", "", outgoing.origin)
         self._kind = "read"
         self._seconds = math.inf
         self._scope = trio.CancelScope()
-        self._keepalive = trio.CancelScope()
+        self._polling = trio.CancelScope()
 
     def expect(self, *kinds: str) -> None:
         """The next step must come within the time of these together. None: it is the caller's own, and may last."""
@@ -132,7 +132,7 @@ class Patience:
         self._seconds = sum(math.inf if limit is None else limit for limit in limits)
         self._scope.deadline = trio.current_time() + self._seconds
 
-    async def wait_head(self, call: AbstractAsyncContextManager[trio_h2ws.Response]) -> trio_h2ws.Response:
+    async def wait_for_head(self, call: AbstractAsyncContextManager[trio_h2ws.Response]) -> trio_h2ws.Response:
         """The response, as soon as its head is here. Raises the library's own word for a wait that was too long."""
         if all(limit is None for limit in self._outgoing.timeouts.values()):
             return await call.__aenter__()
@@ -152,26 +152,26 @@ class Patience:
             with self._scope:
                 return await call.__aenter__()
         finally:
-            self._keepalive.cancel()
+            self._polling.cancel()
         raise self._outgoing.timeout(self._kind, self._seconds)
 
     def _connections(self) -> list[trio_h2ws.ConnectionInfo]:
-        return [info for info in self._client.connections if info.origin == self._site and not info.draining]
+        return [info for info in self._client.connections if info.origin == self._origin and not info.draining]
 
     async def _until_connected(self) -> None:
-        with self._keepalive:
+        with self._polling:
             while not self._connections():  # noqa: ASYNC110  # there is no event for it
-                await trio.sleep(_LOOK)
+                await trio.sleep(_POLL_INTERVAL)
             if self._kind == "connect":  # a body in parts may have moved it on already
                 self.expect("read")
 
 
-class IncomingStream:
-    """The body of a response, to be joined with a library's AsyncByteStream by `stream_class`."""
+class ResponseBody:
+    """The body of a response, to be joined with a library's AsyncByteStream by `response_body_class`."""
 
     def __init__(
         self,
-        outgoing: Outgoing,
+        outgoing: OutgoingRequest,
         call: AbstractAsyncContextManager[trio_h2ws.Response],
         response: trio_h2ws.Response,
         trailers: Any,
@@ -188,7 +188,7 @@ class IncomingStream:
         return self
 
     async def __anext__(self) -> bytes:
-        with self._outgoing.translated(), trio.move_on_after(self._seconds):
+        with self._outgoing.translated_errors(), trio.move_on_after(self._seconds):
             try:
                 return await anext(self._response)
             except StopAsyncIteration:
@@ -204,6 +204,6 @@ class IncomingStream:
 
 
 @cache
-def stream_class(library: Any) -> Any:
-    """An `IncomingStream` that the library accepts as a stream of its own."""
-    return type("IncomingStream", (IncomingStream, library.AsyncByteStream), {"__module__": __name__})
+def response_body_class(library: Any) -> Any:
+    """A `ResponseBody` that the library accepts as a stream of its own."""
+    return type("ResponseBody", (ResponseBody, library.AsyncByteStream), {"__module__": __name__})

@@ -26,7 +26,7 @@ import trio
 
 import trio_h2ws
 
-from ._httpx import Outgoing, Patience, stream_class
+from ._httpx import HeadDeadline, OutgoingRequest, response_body_class
 
 if TYPE_CHECKING:
     from typing import Self
@@ -43,12 +43,12 @@ else:
 __all__ = ["AsyncTransport"]
 
 _LIBRARIES = ("httpx", "httpx2")
-_TRIES = 5  # for a body in parts that the server does nothing with
+_MAX_TRIES = 5  # for a body in parts that the server does nothing with
 
 # About the connection (RFC 9113, section 8.2.2), which is ours. httpx sends the first and the last by itself.
 _CONNECTION_SPECIFIC = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding"))
 _UNSUPPORTED = ("sni_hostname", "target")
-_UNDONE = frozenset(("gzip", "x-gzip", "deflate"))
+_DECODED_BY_RESPONSE = frozenset(("gzip", "x-gzip", "deflate"))
 
 
 class AsyncTransport(_Base):
@@ -101,35 +101,37 @@ class AsyncTransport(_Base):
         library = _library(request)
         if self._client is None:
             raise RuntimeError("this transport owns its client: use `async with`, on it or on the AsyncClient")
-        headers = _headers(library, request)
-        outgoing = Outgoing(library, request)
-        with outgoing.translated():
+        headers = _request_headers(library, request)
+        outgoing = OutgoingRequest(library, request)
+        with outgoing.translated_errors():
             call, response = await _send(self._client, outgoing, headers)
         trailers = library.Headers()
         extensions: dict[str, Any] = {"http_version": response.http_version.encode(), "trailers": trailers}
         if response.stream_id is not None:
             extensions["stream_id"] = response.stream_id
-        stream = stream_class(library)(outgoing, call, response, trailers)
-        return library.Response(response.status, headers=_decoded(response), stream=stream, extensions=extensions)
+        stream = response_body_class(library)(outgoing, call, response, trailers)
+        return library.Response(
+            response.status, headers=_response_headers(response), stream=stream, extensions=extensions
+        )
 
 
 async def _send(
-    client: trio_h2ws.Client, outgoing: Outgoing, headers: list[tuple[bytes, bytes]]
+    client: trio_h2ws.Client, outgoing: OutgoingRequest, headers: list[tuple[bytes, bytes]]
 ) -> tuple[AbstractAsyncContextManager[trio_h2ws.Response], trio_h2ws.Response]:
     """The response, and the context manager that it has been taken from."""
     request = outgoing.request
     url = outgoing.origin + request.url.raw_path.decode()
     tries = 1
     while True:
-        patience = Patience(outgoing, client)
-        content = outgoing.content(patience)
+        deadline = HeadDeadline(outgoing, client)
+        content = outgoing.content(deadline)
         # Redirects are httpx's business.
         call = client.stream(request.method, url, headers=headers, content=content, follow_redirects=False)
         try:
-            return call, await patience.wait_head(call)
+            return call, await deadline.wait_for_head(call)
         except trio_h2ws.RequestNotProcessed:
             # Bytes in one piece have been tried again by the client, and a stream can't be.
-            if not outgoing.in_parts or outgoing.data is None or tries == _TRIES:
+            if not outgoing.in_parts or outgoing.data is None or tries == _MAX_TRIES:
                 raise
         await trio.sleep(0.05 * (tries - 1))
         tries += 1
@@ -144,7 +146,7 @@ def _library(request: object) -> Any:
     raise TypeError(f"this transport is for requests of httpx and httpx2, not for {type(request).__name__}")
 
 
-def _headers(library: Any, request: Any) -> list[tuple[bytes, bytes]]:
+def _request_headers(library: Any, request: Any) -> list[tuple[bytes, bytes]]:
     """The request's headers. Raises the library's UnsupportedProtocol for what this transport can't do."""
     if request.url.scheme not in ("http", "https") or "upgrade" in request.headers:
         message = f"{request.url}: use trio_h2ws.Client.websocket for WebSockets; they share the connection"
@@ -155,11 +157,11 @@ def _headers(library: Any, request: Any) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in request.headers.raw if name.lower() not in _CONNECTION_SPECIFIC]
 
 
-def _decoded(response: trio_h2ws.Response) -> list[tuple[bytes, bytes]]:
+def _response_headers(response: trio_h2ws.Response) -> list[tuple[bytes, bytes]]:
     """The response's headers, without those that are not true of the body any more."""
     names = {name.strip().lower() for name in response.headers.get("content-encoding", "").split(",")}
     undone = names - {"", "identity"}
-    if not undone or not undone <= _UNDONE or response.method == "HEAD" or response.status in (204, 304):
+    if not undone or not undone <= _DECODED_BY_RESPONSE or response.method == "HEAD" or response.status in (204, 304):
         return response.headers.raw
     gone = (b"content-encoding", b"content-length")
     return [(name, value) for name, value in response.headers.raw if name.lower() not in gone]

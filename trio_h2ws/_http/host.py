@@ -34,7 +34,7 @@ def in_authority(host: str) -> str:
     return f"[{host.partition('%')[0]}]" if ":" in host else host
 
 
-def as_dialled(host: str) -> str:
+def normalize_host(host: str) -> str:
     """A host as a resolver takes it: a name, or an address, IPv6 with brackets or without. Raises ValueError."""
     if ":" not in host:
         return _name(host)

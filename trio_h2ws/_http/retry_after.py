@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .headers import Headers
 
-_MOST_DIGITS = 15  # of seconds: nobody waits for thirty million years
+_MAX_DIGITS = 15  # of seconds: nobody waits for thirty million years
 
 
 def retry_after(headers: Headers) -> float | None:
     """Seconds from now that the server asks to wait; None if it does not say, or says what nobody understands."""
     value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS:
+    if value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
         return float(value)
     if not value:
         return None

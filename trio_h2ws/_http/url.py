@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 from .host import in_authority, split_authority
 
 _DEFAULT_PORT = {"http": 80, "https": 443}
-_HTTP_OF = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_HTTP_SCHEME = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
 # Everything that RFC 3986 allows in a path or query stays as written, "%" included: never encode twice.
 _SAFE = "/?%:@!$&'()*+,;=-._~[]|"
@@ -78,7 +78,7 @@ def _parse(url: str, base_url: str | None) -> URL:
     except ValueError as error:
         raise ValueError(f"URL {url!r}: {error}") from None
     scheme = parts.scheme.lower()
-    if scheme not in _HTTP_OF:
+    if scheme not in _HTTP_SCHEME:
         hint = "give an absolute URL, or base_url to open_client" if not scheme else "use http, https, ws or wss"
         raise ValueError(f"URL {url!r}: scheme {scheme!r} is not supported; {hint}")
     if not parts.hostname:
@@ -91,7 +91,7 @@ def _parse(url: str, base_url: str | None) -> URL:
         raise ValueError(f"URL {url!r}: {error}") from None
     if port == 0:
         raise ValueError(f"URL {url!r}: port 0 can't be connected to")
-    http = _HTTP_OF[scheme]
+    http = _HTTP_SCHEME[scheme]
     origin = Origin(http, host, port or _DEFAULT_PORT[http])
     path = quote(parts.path, safe=_SAFE) or "/"
     if not path.startswith("/"):

@@ -18,13 +18,13 @@ from .tls import TLSTransport
 from .transport import BROKEN, Transport, transport_for
 
 
-class Step:
+class DialProgress:
     """Where one dial stands."""
 
-    __slots__ = ("waits_for",)
+    __slots__ = ("waiting_for",)
 
     def __init__(self) -> None:
-        self.waits_for = "its first step"
+        self.waiting_for = "its first step"
 
 
 @contextmanager
@@ -44,10 +44,10 @@ def root_cause(error: BaseException) -> BaseException:
     return error
 
 
-async def connect_tcp(name: str, host: str, port: int, step: Step) -> Transport:
+async def connect_tcp(name: str, host: str, port: int, progress: DialProgress) -> Transport:
     # Trio looks the name up and connects in one call, so of a name it can't be told which of the two is slow.
     lookup = "" if _is_address(host) else ", or the lookup of its name"
-    step.waits_for = f"a TCP connection to {name}{lookup}"
+    progress.waiting_for = f"a TCP connection to {name}{lookup}"
     with connecting(name):
         return transport_for(await trio.open_tcp_stream(host, port))
 
@@ -60,11 +60,11 @@ def _is_address(host: str) -> bool:
     return True
 
 
-async def secure(
-    name: str, transport: Transport, context: ssl.SSLContext, host: str, alpn: list[str], step: Step
+async def start_tls(
+    name: str, transport: Transport, context: ssl.SSLContext, host: str, alpn: list[str], progress: DialProgress
 ) -> TLSTransport:
     """TLS on the transport, which stays the caller's to close when this fails."""
-    step.waits_for = f"the TLS handshake with {name}"
+    progress.waiting_for = f"the TLS handshake with {name}"
     try:
         tls = TLSTransport(transport, context, host, alpn)
         await tls.handshake()

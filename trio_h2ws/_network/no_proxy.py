@@ -10,9 +10,9 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from .._http.host import as_dialled
+from .._http.host import normalize_host
 
-_WITH_PORT = re.compile(r"(\[.*\]|[^:]*)(?::([0-9]+))?")
+_PATTERN_AND_PORT = re.compile(r"(\[.*\]|[^:]*)(?::([0-9]+))?")
 
 
 def bypasses(no_proxy: str, host: str, port: int) -> bool:
@@ -24,29 +24,29 @@ def bypasses(no_proxy: str, host: str, port: int) -> bool:
 def _matches(entry: str, host: str, port: int) -> bool:
     if entry == "*":
         return True
-    found = _WITH_PORT.fullmatch(entry)  # it does not match an IPv6 address that stands without brackets
-    place, its_port = found.groups() if found is not None else (entry, None)
-    if its_port is not None and its_port != str(port):
+    found = _PATTERN_AND_PORT.fullmatch(entry)  # it does not match an IPv6 address that stands without brackets
+    pattern, pattern_port = found.groups() if found is not None else (entry, None)
+    if pattern_port is not None and pattern_port != str(port):
         return False
-    network = _network(place.strip("[]"))
-    address = _address(host)
+    network = _parse_network(pattern.strip("[]"))
+    address = _parse_address(host)
     if network is not None or address is not None:
         return network is not None and address is not None and address in network
-    return _names(place, host)
+    return _matches_name(pattern, host)
 
 
-def _names(name: str, host: str) -> bool:
+def _matches_name(name: str, host: str) -> bool:
     """`example.com` and `.example.com` are that host and all below it, `*.example.com` only what is below."""
     below_only = name.startswith("*.")
     name = name.removeprefix("*").strip(".")
     try:
-        name = as_dialled(name)
+        name = normalize_host(name)
     except ValueError:
         return False  # no host has such a name
     return host.endswith(f".{name}") or (host == name and not below_only)
 
 
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+def _parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     """`10.0.0.0/8`, or one address; bits behind the prefix do not matter."""
     try:
         return ipaddress.ip_network(text, strict=False)
@@ -54,7 +54,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return None
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(host)
     except ValueError:

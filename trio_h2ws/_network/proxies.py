@@ -13,17 +13,17 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from .._http.headers import RawFields
-from .._http.host import as_dialled
+from .._http.host import normalize_host
 from .._http.url import Origin, basic_authorization
 from .no_proxy import bypasses
 
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # Behind the last "@": a host, perhaps a port, and what should not be there.
-_PLACE = re.compile(r"(\[[^\]]*\]|[^:/?#\[\]]*)(?::([^/?#]*))?(.*)")
+_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:/?#\[\]]*)(?::([^/?#]*))?(.*)")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
-_MOST_SOCKS = 255  # RFC 1929, section 2: one octet says how long a user or password is
-_ENCODE = "percent-encode / ? # and @ in a user or password"
+_MAX_SOCKS_FIELD = 255  # RFC 1929, section 2: one octet says how long a user or password is
+_ENCODE_HINT = "percent-encode / ? # and @ in a user or password"
 
 
 class Proxy(NamedTuple):
@@ -42,7 +42,7 @@ class Proxy(NamedTuple):
         return f"<Proxy {self}>"  # never the password
 
     @property
-    def speaks_socks(self) -> bool:
+    def is_socks(self) -> bool:
         return self.scheme.startswith("socks")
 
     @property
@@ -59,10 +59,10 @@ def parse_proxy(url: str) -> Proxy:
         raise TypeError(f"proxy must be a URL in a str, not {type(url).__name__}")
     found = _SCHEME.match(url)
     scheme, rest = (found[1].lower(), url[found.end() :]) if found is not None else ("http", url)
-    login, at, place = rest.rpartition("@")
-    parts = _PLACE.match(place)
+    login, at, host_and_port = rest.rpartition("@")
+    parts = _HOST_AND_PORT.match(host_and_port)
     assert parts is not None  # every part of it may be empty
-    host, port, more = parts[1], parts[2] or "", parts[3]
+    host, port, trailing = parts[1], parts[2] or "", parts[3]
     is_number = port.isascii() and port.isdigit()
     shown = f"proxy '{scheme}://{host}{f':{port}' if is_number else ''}'"
     if _CONTROL.search(url):
@@ -70,25 +70,25 @@ def parse_proxy(url: str) -> Proxy:
     if scheme not in _PORTS:
         raise ValueError(f"{shown}: use http://, https://, socks5:// or socks5h://")
     if any(sign in login for sign in "/?#"):
-        raise ValueError(f"{shown}: {_ENCODE}")
+        raise ValueError(f"{shown}: {_ENCODE_HINT}")
     if port and not is_number:
-        raise ValueError(f"{shown}: its port is no number; {_ENCODE}")
-    if more not in ("", "/"):
+        raise ValueError(f"{shown}: its port is no number; {_ENCODE_HINT}")
+    if trailing not in ("", "/"):
         raise ValueError(f"{shown}: give scheme://host:port, and nothing after it")
     if port and not 0 < int(port[:6]) < 65536:
         raise ValueError(f"{shown}: there is no such port")
     try:
-        name = as_dialled(host)
+        name = normalize_host(host)
     except ValueError:
         raise ValueError(f"{shown}: that is no host to connect to") from None
     user, _, password = login.partition(":")
     proxy = Proxy(
         scheme, name, int(port or _PORTS[scheme]), unquote_to_bytes(user) if at else None, unquote_to_bytes(password)
     )
-    if proxy.speaks_socks and proxy.user is not None:
-        for word in (proxy.user, proxy.password):
-            if not (word and word.isascii() and len(word) <= _MOST_SOCKS):
-                most = f"each in 1 to {_MOST_SOCKS} characters of ASCII"
+    if proxy.is_socks and proxy.user is not None:
+        for field in (proxy.user, proxy.password):
+            if not (field and field.isascii() and len(field) <= _MAX_SOCKS_FIELD):
+                most = f"each in 1 to {_MAX_SOCKS_FIELD} characters of ASCII"
                 raise ValueError(f"{shown}: SOCKS5 takes a user and a password, {most}, or neither")
     return proxy
 

@@ -20,10 +20,10 @@ import trio
 from .transport import Transport
 
 _TOO_OLD_FOR_HTTP2 = ("SSLv3", "TLSv1", "TLSv1.1")  # RFC 9113, section 9.2
-_RECORD = 16384  # RFC 8446, section 5.1: the most that one record carries
+_MAX_RECORD = 16384  # RFC 8446, section 5.1: the most that one record carries
 
 
-def _has_system_store() -> bool:
+def _has_system_certificates() -> bool:
     paths = ssl.get_default_verify_paths()
     return paths.cafile is not None or (paths.capath is not None and bool(os.listdir(paths.capath)))
 
@@ -41,7 +41,7 @@ def default_context() -> ssl.SSLContext:
         context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if (keys := os.environ.get("SSLKEYLOGFILE")) and not sys.flags.ignore_environment:
             context.keylog_filename = keys
-    elif not _has_system_store():
+    elif not _has_system_certificates():
         import certifi
 
         context.load_verify_locations(cafile=certifi.where())
@@ -49,7 +49,7 @@ def default_context() -> ssl.SSLContext:
     return context
 
 
-def _forget_alpn(context: ssl.SSLContext) -> None:
+def _clear_alpn(context: ssl.SSLContext) -> None:
     try:
         context.set_alpn_protocols([])
     except MemoryError:
@@ -74,7 +74,7 @@ class TLSTransport:
         try:
             self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         finally:
-            _forget_alpn(context)
+            _clear_alpn(context)
 
     @property
     def blocked(self) -> bool:
@@ -147,7 +147,7 @@ class TLSTransport:
         read, incoming, tls = self._tls.read, self._incoming, self._tls
         try:
             while incoming.pending or incoming.eof or tls.pending():
-                record = read(_RECORD)
+                record = read(_MAX_RECORD)
                 if not record:
                     self._ended = True
                     break

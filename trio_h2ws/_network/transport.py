@@ -16,7 +16,7 @@ from typing import Protocol
 
 import trio
 
-_RECEIVE = 128 * 1024
+_RECEIVE_SIZE = 128 * 1024
 BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 """What a transport raises when it is broken (ssl.SSLError is an OSError)."""
 
@@ -52,15 +52,15 @@ class Transport(Protocol):
 class SocketTransport:
     """A connected, non-blocking socket."""
 
-    __slots__ = ("_buffer", "_full", "_rest", "_socket", "_view", "blocked")
+    __slots__ = ("_buffer", "_filled", "_socket", "_unsent", "_view", "blocked")
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._buffer = bytearray(_RECEIVE)
+        self._buffer = bytearray(_RECEIVE_SIZE)
         self._view = memoryview(self._buffer)
-        self._full = False
-        self._rest = b""
+        self._filled = False
+        self._unsent = b""
         self.blocked = False
 
     @property
@@ -85,16 +85,16 @@ class SocketTransport:
     async def receive(self) -> bytes:
         while True:
             # After a read that filled the buffer there is probably more; else asking the kernel first costs a call.
-            if self._full:
+            if self._filled:
                 await trio.lowlevel.checkpoint()
-                self._full = False
+                self._filled = False
             else:
                 await trio.lowlevel.wait_readable(self._socket)
             try:
                 n = self._socket.recv_into(self._buffer)
             except (BlockingIOError, InterruptedError):
                 continue
-            self._full = n == _RECEIVE
+            self._filled = n == _RECEIVE_SIZE
             return bytes(self._view[:n])
 
     def write(self, data: bytes) -> None:
@@ -103,14 +103,14 @@ class SocketTransport:
         except (BlockingIOError, InterruptedError):
             sent = 0
         if sent < len(data):
-            self._rest = data[sent:]
+            self._unsent = data[sent:]
             self.blocked = True
 
     async def drain(self) -> None:
-        while self._rest:
+        while self._unsent:
             await trio.lowlevel.wait_writable(self._socket)
             try:
-                self._rest = self._rest[self._socket.send(self._rest) :]
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
             except (BlockingIOError, InterruptedError):
                 continue
         self.blocked = False
@@ -125,11 +125,11 @@ class SocketTransport:
 class StreamTransport:
     """Any trio.abc.Stream: memory streams in tests, or a tunnel that somebody else made."""
 
-    __slots__ = ("_rest", "_stream", "blocked")
+    __slots__ = ("_stream", "_unsent", "blocked")
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
-        self._rest = b""
+        self._unsent = b""
         self.blocked = False
 
     @property
@@ -137,17 +137,17 @@ class StreamTransport:
         return False  # no Trio stream can tell
 
     async def receive(self) -> bytes:
-        return bytes(await self._stream.receive_some(_RECEIVE))
+        return bytes(await self._stream.receive_some(_RECEIVE_SIZE))
 
     def write(self, data: bytes) -> None:
         # A Trio stream can only be written with an await, so all of it is the writer task's.
-        self._rest += data
-        self.blocked = bool(self._rest)
+        self._unsent += data
+        self.blocked = bool(self._unsent)
 
     async def drain(self) -> None:
-        data, self._rest = self._rest, b""
+        data, self._unsent = self._unsent, b""
         await self._stream.send_all(data)
-        self.blocked = bool(self._rest)
+        self.blocked = bool(self._unsent)
 
     async def aclose(self) -> None:
         await trio.aclose_forcefully(self._stream)

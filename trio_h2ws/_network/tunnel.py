@@ -20,11 +20,11 @@ import trio
 from .._errors import ConnectFailed
 from .._http.host import in_authority
 from .._http.url import Origin
-from .connect import Step, close, connect_tcp, root_cause, secure
+from .connect import DialProgress, close, connect_tcp, root_cause, start_tls
 from .proxies import Proxy
 from .transport import BROKEN, EarlyBytes, Transport, transport_for
 
-_MAX_ANSWER = 64 * 1024
+_MAX_RESPONSE_HEAD = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +34,32 @@ class Tunnel:
     proxy: Proxy
     context: Callable[[], ssl.SSLContext]
     max_informational: int
-    step: Step
+    progress: DialProgress
 
-    async def to_proxy(self) -> Transport:
+    async def connect_to_proxy(self) -> Transport:
         """A transport to the proxy itself, inside TLS if it is an https:// one. Raises ConnectFailed."""
-        proxy, step, name = self.proxy, self.step, f"proxy {self.proxy}"
-        transport = await connect_tcp(name, proxy.host, proxy.port, step)
+        proxy, progress, name = self.proxy, self.progress, f"proxy {self.proxy}"
+        transport = await connect_tcp(name, proxy.host, proxy.port, progress)
         if proxy.scheme != "https":
             return transport
         try:
-            return await secure(name, transport, self.context(), proxy.host, ["http/1.1"], step)
+            return await start_tls(name, transport, self.context(), proxy.host, ["http/1.1"], progress)
         except BaseException:
             await close(transport)
             raise
 
-    async def to_origin(self, origin: Origin, *, may_speak_first: bool) -> Transport:
+    async def connect_to_origin(self, origin: Origin, *, origin_may_speak_first: bool) -> Transport:
         """A transport to the origin. Raises ConnectFailed."""
-        if self.proxy.speaks_socks:
-            return await self._socks(origin)
-        transport = await self.to_proxy()
+        if self.proxy.is_socks:
+            return await self._connect_socks5(origin)
+        transport = await self.connect_to_proxy()
         try:
             try:
-                early = await self._connect(transport, origin)
+                early = await self._connect_http(transport, origin)
             except BROKEN as error:
                 raise ConnectFailed(f"proxy {self.proxy} broke the connection: {error}") from error
             if early:
-                if not may_speak_first:
+                if not origin_may_speak_first:
                     raise ConnectFailed(f"proxy {self.proxy} sent bytes before the origin could")
                 transport = EarlyBytes(transport, early)
         except BaseException:
@@ -67,19 +67,19 @@ class Tunnel:
             raise
         return transport
 
-    async def _connect(self, transport: Transport, origin: Origin) -> bytes:
+    async def _connect_http(self, transport: Transport, origin: Origin) -> bytes:
         """CONNECT. Gives what came behind the answer."""
         proxy = self.proxy
-        self.step.waits_for = f"the answer of proxy {proxy} to CONNECT"
+        self.progress.waiting_for = f"the answer of proxy {proxy} to CONNECT"
         target = f"{in_authority(origin.host)}:{origin.port}".encode()
-        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_ANSWER)
+        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_RESPONSE_HEAD)
         request = h11.Request(method=b"CONNECT", target=target, headers=[(b"Host", target), *proxy.authorization])
         await _send(transport, (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
         informational = 0
         try:
             while not isinstance(event := connection.next_event(), h11.Response):
                 if event is h11.NEED_DATA:
-                    connection.receive_data(await self._receive(transport))
+                    connection.receive_data(await self._receive_some(transport))
                     continue
                 informational += 1  # nothing else comes before the answer
                 if informational > self.max_informational:
@@ -92,14 +92,14 @@ class Tunnel:
             raise ConnectFailed(f"proxy {proxy} refused a tunnel to {origin} with status {event.status_code}{hint}")
         return connection.trailing_data[0]
 
-    async def _socks(self, origin: Origin) -> Transport:
+    async def _connect_socks5(self, origin: Origin) -> Transport:
         """SOCKS5, by python-socks."""
         # Few programs need it, and it takes long to import.
         from python_socks import ProxyConnectionError, ProxyError, ProxyType
         from python_socks.async_.trio import Proxy as SocksProxy
 
         proxy = self.proxy
-        self.step.waits_for = f"proxy {proxy}, or the way behind it"
+        self.progress.waiting_for = f"proxy {proxy}, or the way behind it"
         user, password = (None, None) if proxy.user is None else (proxy.user.decode(), proxy.password.decode())
         # socks5h leaves the name to the proxy, and so does socks5 here: names that only the proxy knows then work.
         socks = SocksProxy(ProxyType.SOCKS5, proxy.host, proxy.port, user, password, rdns=True)
@@ -113,7 +113,7 @@ class Tunnel:
             raise ConnectFailed(f"proxy {proxy} gave no way to {origin}: {error}") from error
         return transport_for(trio.SocketStream(sock))
 
-    async def _receive(self, transport: Transport) -> bytes:
+    async def _receive_some(self, transport: Transport) -> bytes:
         data = await transport.receive()
         if not data:
             raise ConnectFailed(f"proxy {self.proxy} closed the connection before it had answered")
