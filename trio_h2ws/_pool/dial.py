@@ -57,24 +57,24 @@ class DialConfig:
     timeouts: Timeouts
 
     def __post_init__(self) -> None:
-        """Raises TypeError or ValueError for what no dial could use."""
+        """Raises TypeError or ValueError for a value that no dial could use."""
         if self.ssl_context is not None and self.ssl_context.protocol is ssl.PROTOCOL_TLS_SERVER:
-            raise ValueError("ssl_context is a server's; make a client's with ssl.create_default_context()")
+            raise ValueError("ssl_context is for servers (PROTOCOL_TLS_SERVER): use ssl.create_default_context()")
         if self.open_stream is not None and not callable(self.open_stream):
-            raise TypeError(f"open_stream must be a function, not {type(self.open_stream).__name__}")
+            raise TypeError(f"open_stream must be an async function, not {type(self.open_stream).__name__}")
         if self.uds is not None:
             if not isinstance(self.uds, (str, bytes, os.PathLike)):
-                raise TypeError(f"uds must be a path, not {type(self.uds).__name__}")
+                raise TypeError(f"uds must be the path of a Unix socket, not {type(self.uds).__name__}")
             if not os.fspath(self.uds):
-                raise ValueError("uds must be the path of a Unix socket, not empty")
+                raise ValueError("uds must be the path of a Unix socket, not an empty string")
         if self.server_hostname is not None:
             if not isinstance(self.server_hostname, str):
-                raise TypeError(f"server_hostname must be a str, not {type(self.server_hostname).__name__}")
+                raise TypeError(f"server_hostname must be str, not {type(self.server_hostname).__name__}")
             try:
                 name = normalize_host(self.server_hostname)
             except ValueError as error:
                 raise ValueError(f"server_hostname: {error}") from None
-            object.__setattr__(self, "server_hostname", name)  # as it is sent and compared
+            object.__setattr__(self, "server_hostname", name)  # in the form that is sent and compared
 
 
 class Dialer:
