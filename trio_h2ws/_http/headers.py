@@ -57,7 +57,7 @@ class Headers:
     @overload
     def get(self, name: str, default: str) -> str: ...
     def get(self, name: str, default: str | None = None) -> str | None:
-        """The value of the name, several joined with ", "; `default` if the name does not occur."""
+        """The value, or several values joined with ", "; `default` if the name does not occur."""
         values = self.get_all(name)
         return ", ".join(values) if values else default
 
@@ -159,9 +159,7 @@ def _name(name: str | bytes) -> bytes:
         raise TypeError(f"a header name must be str or bytes, not {type(name).__name__}")
     raw = _encoded(name, name).lower()
     if raw.startswith(b":"):
-        raise ValueError(
-            f"header {name!r} is a pseudo-header, which trio_h2ws makes from the method and URL: leave it out"
-        )
+        raise ValueError(f"header {name!r} is made by trio_h2ws, from the method and the URL: leave it out")
     if not _TOKEN.fullmatch(raw):
         raise ValueError(f"header name {name!r} contains a character that RFC 9110, section 5.1, does not allow")
     if raw in _CONNECTION_SPECIFIC:
