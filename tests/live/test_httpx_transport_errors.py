@@ -212,5 +212,5 @@ def test_misuse() -> None:
 
 async def test_requests_of_another_library(server: Server) -> None:
     async with own(server) as transport:
-        with pytest.raises(TypeError, match="not for object"):
+        with pytest.raises(TypeError, match="not object"):
             await transport.handle_async_request(object())
