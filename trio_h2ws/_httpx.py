@@ -7,8 +7,8 @@ whether a connection has been made. Nothing shows whether a stream has become fr
 timeouts `pool` and `read` are added up.
 
 Bodies. A short body is passed on as bytes, and the client itself sends it again if the server did not process it. A
-long one takes time to send, and `read` must not run in that time: it is sent in parts, and this transport repeats it
-in that case.
+long one takes time to send, and `read` must not run in that time: it is sent in parts, and this transport sends it
+again in that case.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _POLL_INTERVAL = 0.01  # seconds between two checks whether the connection has b
 
 _TIMEOUTS = {
     "connect": ("ConnectTimeout", "no connection to {}"),
-    "pool": ("PoolTimeout", "no stream to {} came free"),
-    "write": ("WriteTimeout", "{} took no more of the request"),
+    "pool": ("PoolTimeout", "no stream to {} became free"),
+    "write": ("WriteTimeout", "{} accepted no more of the request"),
     "read": ("ReadTimeout", "{} sent nothing"),
 }
 # The first match counts.

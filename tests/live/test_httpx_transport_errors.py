@@ -61,7 +61,7 @@ async def test_write_timeout(lib: Any, server: Server, http: Any) -> None:
     timeout = lib.Timeout(30, write=0.1)
     async with aclosing(parts(*[bytes(100_000)] * 500)) as source:  # httpx itself does not close it
         for content in (bytes(50_000_000), source):
-            with pytest.raises(lib.WriteTimeout, match=r"took no more of the request within 0.1 s"):
+            with pytest.raises(lib.WriteTimeout, match=r"accepted no more of the request within 0.1 s"):
                 await http.post("/upload", content=content, timeout=timeout)
     server.thaw()
     assert (await http.get("/")).status_code == 200
@@ -91,7 +91,7 @@ async def test_when_all_streams_are_taken(lib: Any) -> None:
         async with lib.AsyncClient(transport=own(server), base_url=server.url) as http:
             timeout = lib.Timeout(0.1)
             async with http.stream("GET", "/stream/2/1?delay=60"):
-                with pytest.raises(lib.PoolTimeout, match=r"no stream to .* came free within 0.2 s"):
+                with pytest.raises(lib.PoolTimeout, match=r"no stream to .* became free within 0.2 s"):
                     await http.post("/", content=parts(b"x"), timeout=timeout)
                 with pytest.raises(lib.ReadTimeout, match=r"within 0.2 s"):
                     await http.post("/", timeout=timeout)

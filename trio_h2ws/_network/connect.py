@@ -20,7 +20,7 @@ from .transport import BROKEN, Transport, transport_for
 
 
 class DialProgress:
-    """What a dial is waiting for now, for the message of a time-out."""
+    """What a dial is waiting for now, for the message of a timeout."""
 
     __slots__ = ("waiting_for",)
 
@@ -81,6 +81,6 @@ async def start_tls(
 
 
 async def close(transport: Transport) -> None:
-    """Close the transport of a failed dial, also when the dial was cancelled."""
+    """Close the transport of a failed dial, even if the dial was cancelled."""
     with trio.CancelScope(shield=True):
         await transport.aclose()

@@ -1,7 +1,7 @@
-"""Which proxy to use for an origin: the given one, one from the environment, or none. `tunnel.py` connects to it.
+"""Which proxy to use for an origin: the given one, one from the environment, or none.
 
-The URL of a proxy may contain a password, so nothing here shows more of it than scheme, host and port: no error, no
-repr, and no exception of a parser that quotes its input.
+`tunnel.py` connects through it. The URL of a proxy may contain a password, so nothing here shows more of it than
+scheme, host and port: no error, no repr, and no exception of a parser that quotes its input.
 """
 
 from __future__ import annotations
