@@ -1,4 +1,4 @@
-"""HTTP and WebSockets for Trio: one HTTP/2 connection per origin, and everything on it."""
+"""An HTTP and WebSocket client for Trio that uses one HTTP/2 connection per origin for everything."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ __all__ = [
 ]
 
 
-# Users see one place: a traceback or a repr says trio_h2ws.StreamReset, not the room it was written in.
+# A traceback or a repr shows trio_h2ws.StreamReset, the public name, and not the private module that defines it.
 def _publish() -> None:
     for name in __all__:
         public = globals()[name]

@@ -1,4 +1,4 @@
-"""Every bound and every deadline, each one named, documented field. docs/explanation/bounds gives the formula."""
+"""Every deadline and every bound of a client, each of them one field. docs/explanation/bounds.md adds them up."""
 
 from __future__ import annotations
 
@@ -8,107 +8,116 @@ KIB = 1024
 MIB = 1024 * 1024
 
 
-def _check(config: object, positive: frozenset[str]) -> None:
+def _check_fields(config: object, positive: frozenset[str]) -> None:
     for field in fields(config):  # type: ignore[arg-type]
         value = getattr(config, field.name)
         kind = str(field.type)
         if value is None and "None" in kind:
             continue
         number = int if kind.startswith("int") else (int, float)
-        least = 1 if field.name in positive else 0
-        if not isinstance(value, number) or isinstance(value, bool) or value != value or value < least:
+        minimum = 1 if field.name in positive else 0
+        if not isinstance(value, number) or isinstance(value, bool) or value != value or value < minimum:
             name = f"{type(config).__name__}.{field.name}"
             what = "a whole number" if number is int else "a number"
-            off = " or None" if "None" in kind else ""
-            raise ValueError(f"{name} must be {what} >= {least}{off}, not {value!r}")
+            or_none = " or None" if "None" in kind else ""
+            raise ValueError(f"{name} must be {what} >= {minimum}{or_none}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Deadlines in seconds; `None` switches one off. A caller's own deadline is a Trio cancel scope."""
+    """Deadlines in seconds; `None` disables one. For a deadline of a whole call, use a Trio cancel scope."""
 
     connect: float | None = 10.0
-    """For one dial: DNS, TCP, proxy, TLS and the server's first SETTINGS together. Past it: `ConnectFailed`."""
+    """For one dial: DNS, TCP, proxy, TLS and the server's first SETTINGS together. After it, `ConnectFailed`."""
     handshake: float | None = 5.0
-    """For the server's answer to a WebSocket handshake. Past it: `WebSocketError`, or HTTP/1.1 in "auto"."""
+    """For the server's answer to a WebSocket handshake. After it, `WebSocketError`, or with `http2="auto"` a second
+    handshake over HTTP/1.1."""
     close: float | None = 5.0
-    """How long `WebSocket.aclose` waits for the peer's Close, and leaving `open_client` for the last bytes."""
+    """How long `WebSocket.aclose` waits for the server's Close frame, and the end of an `open_client` block for the
+    last bytes to be sent."""
     ping_interval: float | None = 20.0
-    """A connection with open streams on which nothing arrived for so long gets a PING (RFC 9113, section 6.7)."""
+    """A PING (RFC 9113, section 6.7) is sent on a connection with open streams after this time without any data from
+    the server."""
     ping_timeout: float | None = 20.0
-    """A PING unanswered for so long, and nothing else arriving, means a dead peer: `ConnectionTimedOut`."""
+    """How long the client then waits for an answer, or for anything else to arrive. After it,
+    `ConnectionTimedOut`."""
     idle: float | None = 300.0
-    """A connection without streams is closed after so long."""
+    """A connection without streams is closed after this time."""
     remember: float | None = 600.0
-    """How long it is remembered that an origin's WebSockets (or, after HTTP_1_1_REQUIRED, its requests, too) must go
-    over HTTP/1.1, and why."""
+    """How long the client remembers that an origin needs HTTP/1.1 for WebSockets (for requests as well, after
+    HTTP_1_1_REQUIRED), and why."""
 
     def __post_init__(self) -> None:
-        _check(self, frozenset())
+        _check_fields(self, frozenset())
         if self.ping_interval == 0:
-            raise ValueError("Timeouts.ping_interval must be more than 0, or None")
+            raise ValueError("Timeouts.ping_interval must be greater than 0, or None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds in bytes or counts; `None` switches one off. Each is what a peer can make us hold or do."""
+    """Bounds in bytes or counts; `None` disables one, where the type allows that. Each of them limits what a server
+    can make the client hold or do."""
 
     max_body_size: int | None = 128 * MIB
-    """Bytes of one body that `request()` or `Response.read()` collects, after any content-encoding."""
+    """Bytes of a body that `request()` or `Response.read()` collects, after its content-encoding is decoded."""
     max_message_size: int | None = 16 * MIB
-    """Bytes of one WebSocket message, after inflation. Past it the socket is closed with 1009."""
+    """Bytes of one received WebSocket message, after decompression. A larger one that is not received in parts
+    closes the WebSocket with 1009."""
     max_queued_messages: int = 64
-    """Received messages that one WebSocket holds; further bytes wait unparsed, inside the stream's window."""
+    """Received messages that one WebSocket queues; further bytes wait unparsed, within the stream's window."""
     max_queued_bytes: int = 256 * KIB
-    """Received bytes of messages that one WebSocket holds, besides the last message."""
+    """Received bytes of messages that one WebSocket queues; the last message may exceed it."""
     max_send_buffer: int = 64 * KIB
-    """Bytes waiting on one stream above which `send` waits; one message or chunk may stand on top of it."""
+    """Bytes queued for sending on one stream at which the next `send` waits; one message or chunk may exceed it."""
     max_rejection_body: int = 64 * KIB
-    """Bytes of the body that a `WebSocketRejected` carries; the rest is dropped."""
+    """Bytes of the response body that a `WebSocketRejected` keeps; the rest is dropped."""
     max_fragments: int | None = 16 * KIB
-    """Frames of one WebSocket message that carry less than 64 bytes each."""
+    """Frames with less than 64 bytes of payload in one received WebSocket message, not counting its last frame."""
 
     stream_window: int = 256 * KIB
-    """Bytes that a peer may send on one stream before we read them (SETTINGS_INITIAL_WINDOW_SIZE), at first."""
+    """Bytes that the server may send on a new stream before they are read (SETTINGS_INITIAL_WINDOW_SIZE)."""
     max_stream_window: int = 16 * MIB
-    """How far that window may grow for a stream that is read as fast as it arrives (bandwidth-delay)."""
+    """Bytes to which that window may grow on a stream that is read as fast as it arrives."""
     connection_window: int = 16 * MIB
-    """Bytes on all streams together between two reads of ours; credited on receipt, never by the application."""
+    """Bytes that may be in flight to the client on all streams together. They are credited on receipt, even if the
+    application does not read them."""
 
     max_header_list_size: int = 128 * KIB
-    """Bytes of one header list, as RFC 9113 section 6.5.2 counts them; also of its compressed form."""
+    """Bytes of one received header list as RFC 9113, section 6.5.2, counts them, and also of its compressed form."""
     max_continuation_frames: int = 64
-    """CONTINUATION frames of one header block."""
+    """CONTINUATION frames in one header block."""
     max_informational: int = 64
-    """1xx responses before the final one; also those of a proxy before it opens a tunnel."""
+    """1xx responses before the final response, or before a proxy's response to CONNECT."""
     max_owed_bytes: int = 32 * KIB
-    """Bytes of answers (PING and SETTINGS acknowledgements, resets) that a peer may make us owe unsent."""
+    """Bytes of answers (PING and SETTINGS acknowledgements, resets) that may be queued and unsent."""
     max_idle_frames: int = 2000
-    """Frames that carry nothing (PING, SETTINGS, PRIORITY, empty DATA, unknown, …) a peer may send in a burst;
-    the allowance comes back at `idle_frames_per_second`."""
+    """Frames without data (PING, SETTINGS, PRIORITY, empty DATA, unknown types, …) that the server may send in a
+    burst: the size of a token bucket."""
     idle_frames_per_second: int = 200
-    """How fast that allowance comes back. Every frame that carries data gives a little back, too."""
+    """Tokens that return to that bucket per second. Each frame that carries data returns two as well."""
 
     max_streams: int | None = None
-    """Streams of ours on one connection; the server's MAX_CONCURRENT_STREAMS holds besides."""
+    """Streams that the client opens on one connection. The server's MAX_CONCURRENT_STREAMS applies as well."""
     max_connections_per_origin: int = 6
-    """Connections that one origin may need when WebSockets hold every slot of the others, or with HTTP/1.1."""
+    """Connections to one origin: several are needed over HTTP/1.1, or when WebSockets occupy every stream."""
     max_http1_websockets: int | None = 256
-    """WebSockets to one origin over HTTP/1.1, where each needs a connection of its own."""
+    """WebSockets to one origin over HTTP/1.1, where each of them needs a connection."""
     max_redirects: int = 20
-    """Redirects that one request follows."""
+    """Redirects that one request may follow."""
     max_retries: int = 6
-    """How often one request that the server did not process is sent again."""
+    """Times that a request is sent again after the server did not process it."""
 
     def __post_init__(self) -> None:
-        _check(self, _POSITIVE)
+        _check_fields(self, _POSITIVE)
         if self.stream_window > 2**31 - 1 or not 65535 <= self.connection_window <= 2**31 - 1:
-            raise ValueError("stream_window must be 1 to 2**31-1 bytes, connection_window 65535 to 2**31-1")
+            raise ValueError(
+                "Limits.stream_window must be 1 to 2**31-1 bytes, Limits.connection_window 65535 to 2**31-1 bytes"
+            )
         if not self.stream_window <= self.max_stream_window <= 2**31 - 1:
-            raise ValueError("max_stream_window must be stream_window to 2**31-1 bytes")
+            raise ValueError("Limits.max_stream_window must be Limits.stream_window to 2**31-1 bytes")
 
 
-# With 0 of these nothing would ever move.
+# With any of these at 0, the client could not work at all.
 _POSITIVE = frozenset(
     (
         "max_queued_messages",

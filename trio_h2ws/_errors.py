@@ -1,40 +1,37 @@
-"""The errors a user can meet, one tree.
+"""Every exception that a user can meet, as one tree:
 
 H2WSError
-├─ ConnectFailed              nothing was sent: a retry is safe
-│   └─ HTTP2NotAvailable      the origin has no HTTP/2 (or no RFC 8441) for us
-├─ ConnectionLost             in _broken.py, because it is also a trio.BrokenResourceError
-│   ├─ ConnectionTimedOut
-│   └─ ConnectionTerminated
-├─ RequestNotProcessed        the peer promised that it did nothing: a retry is safe
-├─ StreamReset                the peer ended one stream
+├─ ConnectFailed              no connection was made and nothing was sent: a retry is safe
+│   └─ HTTP2NotAvailable      HTTP/2 was required, and the origin does not offer it
+├─ ConnectionLost             the connection ended during the call; also a trio.BrokenResourceError
+│   ├─ ConnectionTimedOut     the server did not answer a keepalive PING
+│   └─ ConnectionTerminated   the server sent GOAWAY
+├─ RequestNotProcessed        the server did nothing with the request: a retry is safe
+├─ StreamReset                the server ended one stream with RST_STREAM
 ├─ ProtocolError
-│   ├─ LocalProtocolError     we (or the caller) broke the protocol
-│   └─ RemoteProtocolError    the peer did
-├─ LimitExceeded              a named bound of Limits was passed
-├─ HTTPStatusError            only from Response.raise_for_status()
+│   ├─ LocalProtocolError     the call would break the protocol, and was not sent
+│   └─ RemoteProtocolError    the server broke the protocol
+├─ LimitExceeded              a field of Limits was exceeded
+├─ HTTPStatusError            a 4xx or 5xx; only from Response.raise_for_status()
 └─ WebSocketError
-    ├─ WebSocketRejected      the handshake got an answer other than yes
-    └─ WebSocketClosed        the WebSocket is over
+    ├─ WebSocketRejected      the server refused the opening handshake
+    └─ WebSocketClosed        the WebSocket is closed
 
-Misuse is not here: it raises Trio's and Python's own words (trio.ClosedResourceError, trio.BusyResourceError,
-ValueError, TypeError).
+Misuse is not part of the tree. It raises the exceptions of Trio and Python: trio.ClosedResourceError,
+trio.BusyResourceError, ValueError, TypeError.
 
-One failure may have many waiters. An exception object that is raised in two tasks collects both tracebacks, so
-every waiter gets a copy of its own, made by `fresh()`.
+This module imports trio for one exception class, and nothing else of trio.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import trio
 
+from ._http.headers import Headers
 from ._http.retry_after import retry_after
-
-if TYPE_CHECKING:
-    from ._http.headers import Headers
 
 _E = TypeVar("_E", bound=BaseException)
 
@@ -59,7 +56,7 @@ class ErrorCode(IntEnum):
 
 
 def code_name(code: int) -> str:
-    """`CANCEL` for 8; the bare number for a code that no RFC knows (some servers send them)."""
+    """`CANCEL` for 8; for a code that RFC 9113 does not define, the number (some servers send such codes)."""
     try:
         return ErrorCode(code).name
     except ValueError:
@@ -67,9 +64,11 @@ def code_name(code: int) -> str:
 
 
 def fresh(error: _E) -> _E:
-    """A new exception object that says the same, with the first one as its cause.
+    """A copy of `error`, with the original as its cause.
 
-    `__init__` is not called again: the copy takes the arguments and the attributes as they are.
+    One failure may end many waiting tasks, and an exception object that is raised in two tasks collects the
+    tracebacks of both: so each task raises a copy. `__init__` is not called again; arguments and attributes are taken
+    as they are.
     """
     kind = type(error)
     copy = kind.__new__(kind, *error.args)
@@ -80,23 +79,27 @@ def fresh(error: _E) -> _E:
 
 
 class H2WSError(Exception):
-    """The root of every error that trio_h2ws raises about the network or the peer."""
+    """The base class of every error that trio_h2ws raises about the network or the server."""
 
 
 class ConnectFailed(H2WSError):
-    """No connection to the origin: DNS, TCP, proxy, TLS, ALPN, or no first SETTINGS in time.
+    """No connection to the origin could be made: DNS, TCP, proxy, TLS, ALPN, or no first SETTINGS in time.
 
-    Whose fault: the network's or the server's. Nothing was sent, so a retry is always safe.
+    The fault is the network's or the server's, or the configuration is wrong. No request was sent, so a retry is
+    always safe.
     """
 
 
 class HTTP2NotAvailable(ConnectFailed):
-    """HTTP/2 was needed, and the origin does not offer it. Nothing was sent: a retry (over HTTP/1.1) is safe.
+    """HTTP/2 was required, and the origin does not offer it. A retry over HTTP/1.1 is safe.
 
-    `reason` is "alpn" (the origin did not choose h2 in the TLS handshake), "setting-absent" (it speaks HTTP/2
-    but did not send SETTINGS_ENABLE_CONNECT_PROTOCOL = 1, RFC 8441 section 3, so it takes no WebSockets there),
-    or "refused" (it sent the setting, and then would not open a WebSocket; it said HTTP_1_1_REQUIRED, RFC 9113
-    section 7; or it answered HTTP/2 with prior knowledge in HTTP/1.1).
+    `reason` is one of:
+
+    - "alpn": the origin did not choose h2 in the TLS handshake.
+    - "setting-absent": it speaks HTTP/2, but did not send SETTINGS_ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441, section 3),
+      so it does not accept WebSockets over HTTP/2.
+    - "refused": it sent that setting and then refused a WebSocket, or answered with HTTP_1_1_REQUIRED (RFC 9113,
+      section 7), or answered HTTP/2 with prior knowledge in HTTP/1.1.
     """
 
     def __init__(self, reason: str, message: str = "") -> None:
@@ -109,24 +112,24 @@ class HTTP2NotAvailable(ConnectFailed):
 
 
 class ConnectionLost(H2WSError, trio.BrokenResourceError):
-    """The connection died while you were using it.
+    """The connection ended while it was in use. It is also a `trio.BrokenResourceError`.
 
-    Whose fault: the network's or the server's. The request may have been processed: retry what is idempotent.
+    The fault is the network's or the server's. The request may have been processed: retry only what is idempotent.
     """
 
 
 class ConnectionTimedOut(ConnectionLost):
     """The server did not answer a keepalive PING (RFC 9113, section 6.7) within `Timeouts.ping_timeout` seconds, and
-    nothing else came from it.
+    sent nothing else in that time.
 
     The request may have been processed: retry only what is idempotent.
     """
 
 
 class ConnectionTerminated(ConnectionLost):
-    """The server said GOAWAY (RFC 9113, section 6.8), and ended the connection before this stream was done.
+    """The server sent GOAWAY (RFC 9113, section 6.8) and ended the connection before this stream was complete.
 
-    `error_code` is the number in the GOAWAY, `debug_data` the bytes that came with it. The request may have been
+    `error_code` is the error code of the GOAWAY, `debug_data` the bytes that it carried. The request may have been
     processed: retry only what is idempotent.
     """
 
@@ -142,24 +145,26 @@ class ConnectionTerminated(ConnectionLost):
 
 
 class RequestNotProcessed(H2WSError):
-    """The server says that it did nothing with this request (RFC 9113, section 8.7).
+    """The server did not process this request (RFC 9113, section 8.7): a retry is safe.
 
-    It came with GOAWAY below this stream, or as REFUSED_STREAM, and the client could not send it again by
-    itself: the body can't be replayed, or every try ended like this. A retry is safe.
+    It refused the stream (with REFUSED_STREAM, or a GOAWAY whose last stream is below this one), or it closed the
+    connection before the request could be sent. The client sends such a request again by itself, and raises this
+    error only when the body can't be replayed, or when all `Limits.max_retries` retries ended like this.
     """
 
 
 class HTTP1Required(RequestNotProcessed):
-    """The same, and the server wants HTTP/1.1 for it (HTTP_1_1_REQUIRED, RFC 9113, section 7).
+    """The server did not process this request, and requires HTTP/1.1 for it (HTTP_1_1_REQUIRED, RFC 9113, section 7).
 
-    Not public: what can be sent again goes there by itself.
+    Private: the client sends the request again over HTTP/1.1 if it can, and otherwise the caller gets this error as a
+    `RequestNotProcessed`.
     """
 
 
 class StreamReset(H2WSError):
-    """The server ended this one stream with RST_STREAM (RFC 9113, section 6.4). The connection is well.
+    """The server ended this stream with RST_STREAM (RFC 9113, section 6.4). The connection is still usable.
 
-    `error_code` is the number it sent. The request may have been processed: retry only what is idempotent.
+    `error_code` is the error code that it sent. The request may have been processed: retry only what is idempotent.
     """
 
     def __init__(self, error_code: int, message: str = "") -> None:
@@ -174,7 +179,7 @@ class StreamReset(H2WSError):
 
 
 class ProtocolError(H2WSError):
-    """Somebody broke HTTP/2, HTTP/1.1 or WebSocket. `error_code` is the HTTP/2 code that was sent for it."""
+    """The rules of HTTP/2, HTTP/1.1 or WebSocket were broken. `error_code` is the HTTP/2 error code for it."""
 
     def __init__(self, message: str, error_code: int = ErrorCode.PROTOCOL_ERROR) -> None:
         super().__init__(message, error_code)
@@ -186,7 +191,7 @@ class ProtocolError(H2WSError):
 
 
 class LocalProtocolError(ProtocolError):
-    """What was asked for would break the protocol; it was not sent. A retry of the same fails again."""
+    """The call would break the protocol, so it was not sent. The same call fails again."""
 
 
 class RemoteProtocolError(ProtocolError):
@@ -194,9 +199,9 @@ class RemoteProtocolError(ProtocolError):
 
 
 class LimitExceeded(H2WSError):
-    """A bound was passed. `bound` is its name in `Limits`, `limit` its value.
+    """A bound of `Limits` was exceeded. `bound` is the name of the field, `limit` its value.
 
-    Raise the bound if the peer may be trusted with more; the message says which one it is.
+    Raise the bound if you trust the server with more. The message names the field.
     """
 
     def __init__(self, bound: str, limit: float, message: str = "") -> None:
@@ -210,7 +215,7 @@ class LimitExceeded(H2WSError):
 
 
 class HTTPStatusError(H2WSError):
-    """`Response.raise_for_status()` met a 4xx or 5xx. `response` is that response."""
+    """`Response.raise_for_status()` was called on a 4xx or 5xx response. `response` is that response."""
 
     def __init__(self, response: Any) -> None:
         super().__init__(response)
@@ -222,16 +227,16 @@ class HTTPStatusError(H2WSError):
 
 
 class WebSocketError(H2WSError):
-    """Something that concerns one WebSocket only: no answer to its handshake (a retry is safe), an unanswered Ping,
-    or the next message is of the other kind than was asked for."""
+    """An error that concerns one WebSocket only: the server did not answer the opening handshake in time (a retry is
+    safe) or did not answer a Ping, or the next message is text where bytes were expected, or the reverse."""
 
 
 class WebSocketRejected(WebSocketError):
-    """The server answered the WebSocket handshake with something other than yes.
+    """The server answered the opening handshake with a status that refuses it.
 
-    `status`, `headers` and `body` are its answer; the body is cut at `Limits.max_rejection_body` bytes. With a 503 or
-    429, `retry_after` may say when to come back. A retry is safe; whether it helps depends on the status (a 401, 403
-    or 404 will be the same again).
+    `status`, `headers` and `body` are its response; the body is cut after `Limits.max_rejection_body` bytes. With a
+    503 or 429, `retry_after` may say when to try again. A retry is safe. Whether it helps depends on the status: a
+    401, 403 or 404 will most likely be the same again.
     """
 
     def __init__(self, status: int, headers: Headers, body: bytes = b"", message: str = "") -> None:
@@ -243,7 +248,7 @@ class WebSocketRejected(WebSocketError):
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that Retry-After asks to wait (RFC 9110, section 10.2.3); None without one. It is not obeyed."""
+        """The seconds that Retry-After asks to wait (RFC 9110, section 10.2.3), or None. The client does not wait."""
         return retry_after(self.headers)
 
     def __str__(self) -> str:
@@ -253,11 +258,11 @@ class WebSocketRejected(WebSocketError):
 
 
 class WebSocketClosed(WebSocketError):
-    """The WebSocket is over (RFC 6455, section 7).
+    """The WebSocket is closed (RFC 6455, section 7).
 
-    `code` and `reason` are those of the Close frame, 1005 when it had none, 1006 when there was no Close frame.
-    `clean` is true when both sides said Close, or when the transport ended right after the peer's Close.
-    `initiator` is "local", "remote" or None: who closed first.
+    `code` and `reason` are those of the Close frame; the code is 1005 if the frame had none, and 1006 if no Close
+    frame was received. `clean` is true if both sides sent Close, or if the transport ended right after the server's
+    Close. `initiator` is the side that closed first: "local", "remote", or None if neither did.
     """
 
     def __init__(self, code: int, reason: str = "", clean: bool = False, initiator: str | None = None) -> None:

@@ -1,13 +1,14 @@
-"""One request of httpx or httpx2 on its way: its deadlines, its body, its errors.
+"""One request of httpx or httpx2: its deadlines, its body and its errors.
 
-Deadlines. The libraries have four, each for the time between two steps. The wait for a response's head is one call
-here, so a scope with a moving deadline is around it (`Patience`): what the request waits for sets the deadline, and
-names the exception. A body that goes in parts tells when it moves on. Whether the connection is there can only be
-looked at, in `client.connections`; whether a stream has come free can't be seen, so where all are taken `pool` and
-`read` count together.
+Deadlines. The libraries have four timeouts, each for one step. Here a single call waits for the head of a response,
+so it runs in a cancel scope whose deadline moves (`HeadDeadline`): the step in progress sets the deadline and names
+the exception. A body that is sent in parts moves the deadline with each part. Only polling `client.connections` shows
+whether a connection has been made. Nothing shows whether a stream has become free, so when all are in use, the
+timeouts `pool` and `read` are added up.
 
-Bodies. Bytes go as bytes, and the client itself sends them again when the server did nothing with them. Many bytes
-take time, and `read` must not run in that time: they go in parts, and are sent again by the transport.
+Bodies. A short body is passed on as bytes, and the client itself sends it again if the server did not process it. A
+long one takes time to send, and `read` must not run in that time: it is sent in parts, and this transport sends it
+again in that case.
 """
 
 from __future__ import annotations
@@ -28,27 +29,27 @@ if TYPE_CHECKING:
     from typing import Self
 
 _PART = 64 * 1024
-_LOOK = 0.01  # seconds between two looks whether the connection is there
+_POLL_INTERVAL = 0.01  # seconds between two checks whether the connection has been made
 
 _TIMEOUTS = {
     "connect": ("ConnectTimeout", "no connection to {}"),
-    "pool": ("PoolTimeout", "no stream to {} came free"),
-    "write": ("WriteTimeout", "{} took no more of the request"),
+    "pool": ("PoolTimeout", "no stream to {} became free"),
+    "write": ("WriteTimeout", "{} accepted no more of the request"),
     "read": ("ReadTimeout", "{} sent nothing"),
 }
-# The first that fits.
+# The first match counts.
 _ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (trio_h2ws.ConnectFailed, "ConnectError"),
     (trio_h2ws.ConnectionTerminated, "RemoteProtocolError"),
     (trio_h2ws.ConnectionLost, "ReadError"),
     (trio_h2ws.LocalProtocolError, "LocalProtocolError"),
-    (trio_h2ws.H2WSError, "RemoteProtocolError"),  # resets, refusals, broken rules, passed bounds
-    (Exception, "LocalProtocolError"),  # ValueError and TypeError: what can't be sent
+    (trio_h2ws.H2WSError, "RemoteProtocolError"),  # resets, refusals, protocol errors, exceeded limits
+    (Exception, "LocalProtocolError"),  # ValueError and TypeError: the request can't be sent
 )
 
 
-class Outgoing:
-    """A request, and what it needs of the library that made it."""
+class OutgoingRequest:
+    """A request, with the library that made it."""
 
     def __init__(self, library: Any, request: Any) -> None:
         self.library = library
@@ -61,37 +62,37 @@ class Outgoing:
         except library.RequestNotRead:
             self.data = None
         self.in_parts = self.data is None or len(self.data) > _PART
-        self._body_error: Exception | None = None  # what the user's own stream raised: it is not ours to translate
+        self._body_error: Exception | None = None  # raised by the user's stream: not to be translated
 
-    def content(self, patience: Patience) -> bytes | AsyncGenerator[bytes, None] | None:
-        """The body as the client wants it. It moves the deadline when it moves on."""
-        return self._parts(patience) if self.in_parts else self.data or None
+    def content(self, deadline: HeadDeadline) -> bytes | AsyncGenerator[bytes, None] | None:
+        """The body for `Client.stream`. Sent in parts, it moves the deadline with each of them."""
+        return self._parts(deadline) if self.in_parts else self.data or None
 
-    async def _parts(self, patience: Patience) -> AsyncGenerator[bytes, None]:
+    async def _parts(self, deadline: HeadDeadline) -> AsyncGenerator[bytes, None]:
         if self.data is not None:
             for start in range(0, len(self.data), _PART):
-                patience.expect("write")
+                deadline.expect("write")
                 yield self.data[start : start + _PART]
-            patience.expect("read")
+            deadline.expect("read")
             return
-        patience.expect()
+        deadline.expect()
         parts = aiter(self.request.stream)
         try:
             async for part in parts:
-                patience.expect("write")
+                deadline.expect("write")
                 yield part
-                patience.expect()
+                deadline.expect()
         except Exception as error:
             self._body_error = error
             raise
         finally:
             if isinstance(parts, AsyncGenerator):
                 await parts.aclose()
-        patience.expect("read")
+        deadline.expect("read")
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Our errors as the library's, with ours as the cause."""
+    def translated_errors(self) -> Iterator[None]:
+        """Raise errors of trio_h2ws as errors of the library, with the original as the cause."""
         try:
             yield
         except (trio_h2ws.H2WSError, ValueError, TypeError) as error:
@@ -105,46 +106,46 @@ class Outgoing:
             raise getattr(self.library, name)(str(error), request=self.request) from error
 
     def timeout(self, kind: str, seconds: float) -> Exception:
-        """The library's exception for a wait that was too long."""
+        """The library's exception for a timeout."""
         name, words = _TIMEOUTS[kind]
         message = f"{words.format(self.origin)} within {seconds:g} s"
         error: Exception = getattr(self.library, name)(message, request=self.request)
         return error
 
 
-class Patience:
-    """How long the head of one response is waited for."""
+class HeadDeadline:
+    """The moving deadline for the head of one response."""
 
-    def __init__(self, outgoing: Outgoing, client: trio_h2ws.Client) -> None:
+    def __init__(self, outgoing: OutgoingRequest, client: trio_h2ws.Client) -> None:
         self._outgoing = outgoing
         self._client = client
-        # As connections say it: without the dot that may end a host name.
-        self._site = re.sub(r"\.(?=$|:[0-9]+$)", "", outgoing.origin)
+        # In the form of `ConnectionInfo.origin`: without a dot at the end of the host name.
+        self._origin = re.sub(r"\.(?=$|:[0-9]+$)", "", outgoing.origin)
         self._kind = "read"
         self._seconds = math.inf
         self._scope = trio.CancelScope()
-        self._keepalive = trio.CancelScope()
+        self._polling = trio.CancelScope()
 
     def expect(self, *kinds: str) -> None:
-        """The next step must come within the time of these together. None: it is the caller's own, and may last."""
+        """The next step must come within the sum of these timeouts. Without any, it may take as long as it likes."""
         limits = [self._outgoing.timeouts.get(kind) for kind in kinds] or [None]
         self._kind = kinds[0] if kinds else "read"
         self._seconds = sum(math.inf if limit is None else limit for limit in limits)
         self._scope.deadline = trio.current_time() + self._seconds
 
-    async def wait_head(self, call: AbstractAsyncContextManager[trio_h2ws.Response]) -> trio_h2ws.Response:
-        """The response, as soon as its head is here. Raises the library's own word for a wait that was too long."""
+    async def wait_for_head(self, call: AbstractAsyncContextManager[trio_h2ws.Response]) -> trio_h2ws.Response:
+        """The response, as soon as its head has arrived. Raises the library's exception for a timeout."""
         if all(limit is None for limit in self._outgoing.timeouts.values()):
             return await call.__aenter__()
         connections = self._connections()
         if not connections:
             self.expect("connect")
-            # No nursery: it would put the caller's Cancelled, or our error, into a group.
+            # Not a nursery: it would wrap the caller's Cancelled, or our error, in a group.
             trio.lowlevel.spawn_system_task(self._until_connected)
         elif all(connection.streams_in_use >= connection.streams_allowed for connection in connections):
             self.expect("pool", "read")
             if not self._outgoing.in_parts:
-                # It can't be known which of the two it waits for, and PoolTimeout would say that nothing was sent.
+                # It is not known which of the two steps is slow, and PoolTimeout would mean that nothing was sent.
                 self._kind = "read"
         else:
             self.expect("read")
@@ -152,26 +153,26 @@ class Patience:
             with self._scope:
                 return await call.__aenter__()
         finally:
-            self._keepalive.cancel()
+            self._polling.cancel()
         raise self._outgoing.timeout(self._kind, self._seconds)
 
     def _connections(self) -> list[trio_h2ws.ConnectionInfo]:
-        return [info for info in self._client.connections if info.origin == self._site and not info.draining]
+        return [info for info in self._client.connections if info.origin == self._origin and not info.draining]
 
     async def _until_connected(self) -> None:
-        with self._keepalive:
-            while not self._connections():  # noqa: ASYNC110  # there is no event for it
-                await trio.sleep(_LOOK)
-            if self._kind == "connect":  # a body in parts may have moved it on already
+        with self._polling:
+            while not self._connections():  # noqa: ASYNC110  # no event announces it
+                await trio.sleep(_POLL_INTERVAL)
+            if self._kind == "connect":  # else a body in parts has moved the deadline already
                 self.expect("read")
 
 
-class IncomingStream:
-    """The body of a response, to be joined with a library's AsyncByteStream by `stream_class`."""
+class ResponseBody:
+    """The body of a response. `response_body_class` derives it from a library's AsyncByteStream."""
 
     def __init__(
         self,
-        outgoing: Outgoing,
+        outgoing: OutgoingRequest,
         call: AbstractAsyncContextManager[trio_h2ws.Response],
         response: trio_h2ws.Response,
         trailers: Any,
@@ -188,7 +189,7 @@ class IncomingStream:
         return self
 
     async def __anext__(self) -> bytes:
-        with self._outgoing.translated(), trio.move_on_after(self._seconds):
+        with self._outgoing.translated_errors(), trio.move_on_after(self._seconds):
             try:
                 return await anext(self._response)
             except StopAsyncIteration:
@@ -197,13 +198,13 @@ class IncomingStream:
         raise self._outgoing.timeout("read", self._seconds)
 
     async def aclose(self) -> None:
-        """Before the end of the body, this resets the stream. No checkpoint: it works in a cancelled task, too."""
+        """Before the end of the body, reset the stream. Not a checkpoint, so it also works in a cancelled task."""
         if not self._closed:
             self._closed = True
             await self._call.__aexit__(None, None, None)
 
 
 @cache
-def stream_class(library: Any) -> Any:
-    """An `IncomingStream` that the library accepts as a stream of its own."""
-    return type("IncomingStream", (IncomingStream, library.AsyncByteStream), {"__module__": __name__})
+def response_body_class(library: Any) -> Any:
+    """A subclass of `ResponseBody` that the library accepts as a stream."""
+    return type("ResponseBody", (ResponseBody, library.AsyncByteStream), {"__module__": __name__})

@@ -69,12 +69,12 @@ def answering(answer: bytes, then: Callable[[trio.abc.Stream, str | None], Await
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_silent_proxy_is_named(scheme: str) -> None:
     async with proxy(silent, scheme) as (url, name):
-        assert (await fails(url)).endswith(f"it waited for the answer of proxy {name} to CONNECT")
+        assert (await fails(url)).endswith(f"it waited for proxy {name} to answer CONNECT")
 
 
 async def test_a_silent_socks_proxy_is_named() -> None:
     async with proxy(silent, "socks5") as (url, name):
-        assert (await fails(url)).endswith(f"it waited for proxy {name}, or the way behind it")
+        assert (await fails(url)).endswith(f"it waited for proxy {name} to connect to https://a.test")
 
 
 async def test_an_https_proxy_silent_in_tls_is_named() -> None:
@@ -182,13 +182,13 @@ async def test_an_unknown_name_of_a_proxy_is_reported() -> None:
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_proxy_that_closes_without_an_answer_is_named(scheme: str) -> None:
     async with proxy(hang_up, scheme) as (url, name):
-        assert await fails(url) == f"proxy {name} closed the connection before it had answered"
+        assert await fails(url) == f"proxy {name} closed the connection before it answered CONNECT"
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\nx: y\r\n", b"HTTP/1.1 100 Go on\r\n\r\n"])
 async def test_a_proxy_that_closes_in_its_answer_is_named(answer: bytes) -> None:
     async with proxy(answering(answer, hang_up_at_once)) as (url, name):
-        assert await fails(url) == f"proxy {name} closed the connection before it had answered"
+        assert await fails(url) == f"proxy {name} closed the connection before it answered CONNECT"
 
 
 async def hang_up_at_once(stream: trio.abc.Stream, alpn: str | None) -> None:
@@ -217,7 +217,7 @@ async def test_endless_1xx_before_the_tunnel_meet_their_bound() -> None:
     limits = trio_h2ws.Limits(max_informational=3)
     async with proxy(endless) as (url, name):
         said = await fails(url, limits=limits, timeouts=trio_h2ws.Timeouts(connect=None))
-    assert said == f"proxy {name} sent too many 1xx responses before its answer (max_informational: 3)"
+    assert said == f"proxy {name} sent too many 1xx responses to CONNECT (Limits.max_informational = 3)"
 
 
 async def test_as_many_1xx_as_allowed_are_skipped() -> None:
@@ -270,7 +270,8 @@ async def http2_at_once(stream: trio.abc.Stream, alpn: str | None) -> None:
 async def test_no_other_bytes_may_come_with_the_200(url: str) -> None:
     async with proxy(answering(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")) as (proxy_url, name):
         async with trio_h2ws.open_client(proxy=proxy_url, ssl_context=client_context()) as client:
-            with pytest.raises(trio_h2ws.ConnectFailed, match=f"proxy {name} sent bytes before the origin could"):
+            message = f"proxy {name} sent unexpected bytes after its answer to CONNECT"
+            with pytest.raises(trio_h2ws.ConnectFailed, match=message):
                 await client.connect_websocket(url.replace("http", "ws", 1))
 
 

@@ -108,7 +108,7 @@ async def test_the_name_is_sent_unresolved(scheme: str, url: str, asked: bytes) 
 async def test_a_refusal_is_an_error_that_names_the_proxy(answers: Sequence[bytes]) -> None:
     async with script(*answers) as (place, _):
         said = await fails(f"socks5://us:secret@{place}")
-        assert said.startswith(f"proxy socks5://{place} gave no way to http://a.test: ")
+        assert said.startswith(f"proxy socks5://{place} could not connect to http://a.test: ")
         assert "secret" not in said
 
 

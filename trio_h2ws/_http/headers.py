@@ -1,4 +1,4 @@
-"""Header fields: what the user reads (`Headers`), and the check of what the user wants sent (`prepare`)."""
+"""Header fields: `Headers` for those received, and `prepare`, which checks those to be sent."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .host import check_host_field
 RawFields: TypeAlias = list[tuple[bytes, bytes]]
 HeaderTypes: TypeAlias = "Headers | Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]] | None"
 
-# RFC 9110, section 5.1 (token) and 5.5 (field-value): no controls but TAB, so no CR and LF can be smuggled in.
+# RFC 9110, sections 5.1 (token) and 5.5 (field-value): no control characters but TAB, so CR and LF can't be injected.
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-# RFC 9113, section 8.2.2: they speak about a connection, and the connection is ours.
+# RFC 9113, section 8.2.2: they describe the connection, which the library manages.
 _CONNECTION_SPECIFIC = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings")
 )
-# RFC 9110, section 6.5.1: framing, routing, modifiers, authentication, and what tells how to read the content. Who
-# meets them behind the body has acted without them already.
+# RFC 9110, section 6.5.1: framing, routing, modifiers, authentication and content format. After the body they come
+# too late: the recipient has already acted without them.
 _NOT_IN_TRAILERS = re.compile(
     rb"content-(length|type|encoding|range|language|location)|host|trailer|te|expect|range|max-forwards|if-.*"
     rb"|cache-control|pragma|authorization|proxy-authorization|cookie"
@@ -34,10 +34,11 @@ def _text(value: bytes) -> str:
 
 
 class Headers:
-    """Received header fields: case-insensitive, in order, and a name may come more than once.
+    """Received header fields, in order. Names are case-insensitive, and a name may occur more than once. Read-only.
 
-    `headers["name"]` is the value, joined with ", " if the name came several times (RFC 9110, section 5.3);
-    `get_all` keeps them apart (as Set-Cookie needs). `raw` are the pairs of bytes as received. Read-only.
+    `headers["name"]` is the value as str; several values of one name are joined with ", " (RFC 9110, section 5.3).
+    `get_all` returns them as a list, as Set-Cookie requires. `raw` is the list of (name, value) pairs of bytes, as
+    received.
     """
 
     __slots__ = ("raw",)
@@ -46,7 +47,7 @@ class Headers:
         self.raw: RawFields = list(raw)
 
     def get_all(self, name: str) -> list[str]:
-        """Every value of that name, in order; an empty list if there is none."""
+        """Every value of the name, in order; an empty list if the name does not occur."""
         key = name.lower().encode("latin-1", "replace")
         size = len(key)
         return [_text(v) for n, v in self.raw if len(n) == size and (n == key or n.lower() == key)]
@@ -56,7 +57,7 @@ class Headers:
     @overload
     def get(self, name: str, default: str) -> str: ...
     def get(self, name: str, default: str | None = None) -> str | None:
-        """The value, joined with ", " if the name came several times; `default` if it did not come."""
+        """The value, or several values joined with ", "; `default` if the name does not occur."""
         values = self.get_all(name)
         return ", ".join(values) if values else default
 
@@ -70,11 +71,11 @@ class Headers:
         return isinstance(name, str) and bool(self.get_all(name))
 
     def items(self) -> list[tuple[str, str]]:
-        """Every pair, in order, repeated names too."""
+        """Every (name, value) pair, in order, including repeated names. Names are in lower case."""
         return [(_text(n).lower(), _text(v)) for n, v in self.raw]
 
     def keys(self) -> list[str]:
-        """Every name once, in order."""
+        """Every name, once each, in order and in lower case."""
         return list(dict.fromkeys(n for n, _ in self.items()))
 
     def values(self) -> list[str]:
@@ -99,10 +100,10 @@ class Headers:
 
 
 def prepare(headers: HeaderTypes) -> RawFields:
-    """The user's headers as pairs of bytes with lower-case names, checked.
+    """Check the user's headers, and return them as pairs of bytes with lower-case names.
 
-    Raises ValueError for what may not be sent: a bad name, a control character, a header that is the
-    connection's own business. Raises TypeError for what is not a header at all.
+    Raises ValueError for a header that must not be sent (an invalid name, a control character, a header about the
+    connection), and TypeError for anything that is not a header.
     """
     if headers is None:
         return []
@@ -112,7 +113,7 @@ def prepare(headers: HeaderTypes) -> RawFields:
     elif isinstance(headers, Mapping):
         pairs = cast("Mapping[str, str]", headers).items()
     elif isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):
-        raise TypeError(f"headers must be a mapping or pairs of (name, value), not {type(headers).__name__}")
+        raise TypeError(f"headers must be a mapping or (name, value) pairs, not {type(headers).__name__}")
     else:
         pairs = headers
     fields: RawFields = []
@@ -121,11 +122,11 @@ def prepare(headers: HeaderTypes) -> RawFields:
         try:
             name, value = pair
         except (TypeError, ValueError):
-            raise TypeError(f"a header must be a pair (name, value), not {pair!r}") from None
+            raise TypeError(f"a header must be a (name, value) pair, not {pair!r}") from None
         lowered = _name(name)
         raw = _value(name, value)
         if lowered == b"te" and raw.lower() != b"trailers":  # RFC 9113, section 8.2.2
-            raise ValueError('header "te" may only say "trailers" in HTTP/2')
+            raise ValueError("header 'te' must be 'trailers' in HTTP/2 (RFC 9113, section 8.2.2): leave out the rest")
         if lowered == b"host":
             hosts += 1
             _check_host(name, raw, hosts)
@@ -134,19 +135,19 @@ def prepare(headers: HeaderTypes) -> RawFields:
 
 
 def prepare_trailers(trailers: HeaderTypes) -> RawFields:
-    """`prepare` for the fields that follow a body. Raises ValueError also for those that only work in front of it."""
+    """`prepare` for trailers. Also raises ValueError for a field that is only allowed before the body."""
     fields = prepare(trailers)
     for name, _ in fields:
         if _NOT_IN_TRAILERS.fullmatch(name):
             raise ValueError(
-                f"{name.decode()!r} can't be among the trailers: it is a header (RFC 9110, section 6.5.1)"
+                f"{name.decode()!r} is not allowed in trailers (RFC 9110, section 6.5.1): send it as a header"
             )
     return fields
 
 
 def _check_host(name: object, value: bytes, number: int) -> None:
     if number > 1:
-        raise ValueError(f"header {name!r} is the second Host: a request has one (RFC 9112, section 3.2)")
+        raise ValueError(f"header {name!r} is given twice: a request has one Host (RFC 9112, section 3.2)")
     try:
         check_host_field(value)
     except ValueError as error:
@@ -158,11 +159,11 @@ def _name(name: str | bytes) -> bytes:
         raise TypeError(f"a header name must be str or bytes, not {type(name).__name__}")
     raw = _encoded(name, name).lower()
     if raw.startswith(b":"):
-        raise ValueError(f"header {name!r}: pseudo-headers are made from the method and the URL")
+        raise ValueError(f"header {name!r} is made by trio_h2ws, from the method and the URL: leave it out")
     if not _TOKEN.fullmatch(raw):
-        raise ValueError(f"header name {name!r} has a character that RFC 9110 does not allow")
+        raise ValueError(f"header name {name!r} contains a character that RFC 9110, section 5.1, does not allow")
     if raw in _CONNECTION_SPECIFIC:
-        raise ValueError(f"header {name!r} is about the connection, which trio_h2ws manages itself: leave it out")
+        raise ValueError(f"header {name!r} is about the connection, which trio_h2ws manages: leave it out")
     return raw
 
 
@@ -170,7 +171,7 @@ def _encoded(name: object, text: str | bytes) -> bytes:
     try:
         return text.encode() if isinstance(text, str) else text
     except UnicodeEncodeError:
-        raise ValueError(f"header {name!r} has half a character in it (a surrogate)") from None
+        raise ValueError(f"header {name!r} contains a lone surrogate, which can't be encoded as UTF-8") from None
 
 
 def _value(name: object, value: str | bytes) -> bytes:
@@ -178,5 +179,5 @@ def _value(name: object, value: str | bytes) -> bytes:
         raise TypeError(f"the value of header {name!r} must be str or bytes, not {type(value).__name__}")
     raw = _encoded(name, value).strip(b" \t")
     if not _VALUE.fullmatch(raw):
-        raise ValueError(f"the value of header {name!r} has a control character (a line break?): not sent")
+        raise ValueError(f"the value of header {name!r} contains a control character, such as a line break")
     return raw

@@ -1,20 +1,18 @@
-"""Retry-After (RFC 9110, section 10.2.3), of a response and of a refused handshake."""
+"""The Retry-After header (RFC 9110, section 10.2.3) of a response or of a refused handshake."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .headers import Headers
+from .headers import Headers
 
-_MOST_DIGITS = 15  # of seconds: nobody waits for thirty million years
+_MAX_DIGITS = 15  # a bound for float(): 15 digits of seconds are thirty million years
 
 
 def retry_after(headers: Headers) -> float | None:
-    """Seconds from now that the server asks to wait; None if it does not say, or says what nobody understands."""
+    """The seconds to wait, counted from now; None if the header is missing or can't be parsed."""
     value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS:
+    if value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
         return float(value)
     if not value:
         return None
@@ -26,5 +24,5 @@ def retry_after(headers: Headers) -> float | None:
     except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)  # every form of a date is in UTC (section 5.6.7), and asctime does not say so
+        date = date.replace(tzinfo=UTC)  # every date is in UTC (section 5.6.7), but the asctime form does not say so
     return max(0.0, date.timestamp() - time.time())

@@ -1,4 +1,4 @@
-"""URLs: http, https, ws, wss. Parsed and checked once, before anything is dialled."""
+"""URLs with the schemes http, https, ws and wss. They are parsed and checked before anything is dialled."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 from .host import in_authority, split_authority
 
 _DEFAULT_PORT = {"http": 80, "https": 443}
-_HTTP_OF = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_HTTP_SCHEME = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
-# Everything that RFC 3986 allows in a path or query stays as written, "%" included: never encode twice.
+# Everything that RFC 3986 allows in a path or query is kept as written, including "%": nothing is encoded twice.
 _SAFE = "/?%:@!$&'()*+,;=-._~[]|"
 
 
 class Origin(NamedTuple):
-    """Scheme, host and port: what shares one connection. A `ws` URL has the origin of its `http` twin."""
+    """Scheme, host and port. URLs of one origin share connections; `ws` has the same origin as `http`."""
 
     scheme: str
     host: str
@@ -30,13 +30,13 @@ class Origin(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """As it is sent."""
+        """The host, and the port unless it is the default, as they are sent."""
         host = in_authority(self.host)
         return host if self.port == _DEFAULT_PORT[self.scheme] else f"{host}:{self.port}"
 
 
 class URL(NamedTuple):
-    """A checked URL. `authority` and `target` are the bytes that go on the wire."""
+    """A checked URL. `authority` and `target` are the bytes that are sent."""
 
     text: str
     scheme: str
@@ -44,16 +44,15 @@ class URL(NamedTuple):
     authority: bytes
     target: bytes
     authorization: bytes | None
-    """`Basic …` when the URL carried `user:password@`."""
+    """`Basic …` if the URL contained `user:password@`."""
 
 
-# Most URLs have nothing in them that must be looked at twice: an origin that was seen before, and a target that is
-# sent as it stands.
+# The fast path: most URLs have an origin that is in the cache of `_parse`, and a target that is sent as written.
 _PLAIN = re.compile(r"((?:https?|wss?)://[a-z0-9.-]+(?::[0-9]+)?)(/[A-Za-z0-9/?%:@!$&'()*+,;=._~\[\]|-]*)")
 
 
 def parse_url(url: str, base_url: str | None = None) -> URL:
-    """Parse `url`, relative to `base_url` if there is one. Raises ValueError with what to do about it."""
+    """Parse `url`, relative to `base_url` if there is one. Raises TypeError or ValueError."""
     if not isinstance(url, str):
         raise TypeError(f"a URL must be str, not {type(url).__name__}")
     plain = _PLAIN.fullmatch(url)
@@ -66,7 +65,7 @@ def parse_url(url: str, base_url: str | None = None) -> URL:
 @lru_cache(maxsize=1024)
 def _parse(url: str, base_url: str | None) -> URL:
     if _FORBIDDEN.search(url):
-        raise ValueError(f"URL {url!r} has a control character in it")
+        raise ValueError(f"URL {url!r} contains a control character")
     if base_url is not None:
         url = _join(base_url, url)
     url = url.strip(" ")
@@ -74,24 +73,25 @@ def _parse(url: str, base_url: str | None) -> URL:
         url.encode()
         parts = urlsplit(url)
     except UnicodeEncodeError:
-        raise ValueError(f"URL {url!r} has half a character in it (a surrogate)") from None
+        raise ValueError(f"URL {url!r} contains a lone surrogate, which can't be encoded as UTF-8") from None
     except ValueError as error:
         raise ValueError(f"URL {url!r}: {error}") from None
     scheme = parts.scheme.lower()
-    if scheme not in _HTTP_OF:
-        hint = "give an absolute URL, or base_url to open_client" if not scheme else "use http, https, ws or wss"
-        raise ValueError(f"URL {url!r}: scheme {scheme!r} is not supported; {hint}")
+    if scheme not in _HTTP_SCHEME:
+        if not scheme:
+            raise ValueError(f"URL {url!r} is not absolute: add the scheme, or pass base_url to open_client")
+        raise ValueError(f"URL {url!r}: scheme {scheme!r} is not supported; use http, https, ws or wss")
     if not parts.hostname:
         raise ValueError(f"URL {url!r} has no host")
-    if "\\" in parts.netloc:  # for a browser it ends the host
-        raise ValueError(f"URL {url!r} has a backslash before its path")
+    if "\\" in parts.netloc:  # browsers end the host there
+        raise ValueError(f"URL {url!r} contains a backslash before the path")
     try:
         host, port = split_authority(parts.netloc.rpartition("@")[2])
     except ValueError as error:
         raise ValueError(f"URL {url!r}: {error}") from None
     if port == 0:
-        raise ValueError(f"URL {url!r}: port 0 can't be connected to")
-    http = _HTTP_OF[scheme]
+        raise ValueError(f"URL {url!r}: the port must not be 0")
+    http = _HTTP_SCHEME[scheme]
     origin = Origin(http, host, port or _DEFAULT_PORT[http])
     path = quote(parts.path, safe=_SAFE) or "/"
     if not path.startswith("/"):
@@ -103,7 +103,7 @@ def _parse(url: str, base_url: str | None) -> URL:
 
 
 def _without_dots(path: str) -> str:
-    """RFC 3986, section 5.2.4."""
+    """Remove dot segments (RFC 3986, section 5.2.4)."""
     segments = path.split("/")[1:]
     kept: list[str] = []
     for segment in segments:
@@ -117,7 +117,7 @@ def _without_dots(path: str) -> str:
 
 
 def _join(base_url: str, url: str) -> str:
-    # urljoin knows relative paths for http only: borrow the scheme, and give it back.
+    # urljoin does not join relative paths for ws and wss: use http, and put the scheme back.
     scheme, colon, rest = base_url.partition("://")
     if not colon or "://" in url.partition("?")[0]:
         return url
@@ -132,5 +132,5 @@ def _authorization(parts: SplitResult) -> bytes | None:
 
 
 def basic_authorization(user: bytes, password: bytes) -> bytes:
-    """RFC 7617."""
+    """Basic credentials (RFC 7617)."""
     return b"Basic " + base64.b64encode(user + b":" + password)

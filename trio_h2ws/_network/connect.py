@@ -1,7 +1,8 @@
-"""The steps of a dial that the ways to an origin and to a proxy share: the connection, and TLS on it.
+"""The two steps that a dial to an origin and a dial to a proxy share: a TCP connection, and TLS on it.
 
-Each failure is a ConnectFailed that begins with whom it was about. A dial that takes too long is ended from outside,
-and nothing is raised here that could tell where it was: so every step says first what it waits for.
+Each failure is a ConnectFailed whose message begins with the name of the origin or proxy. A dial that takes too long
+is cancelled from outside, so no exception raised here could say how far it got: each step first records what it will
+wait for.
 """
 
 from __future__ import annotations
@@ -18,36 +19,37 @@ from .tls import TLSTransport
 from .transport import BROKEN, Transport, transport_for
 
 
-class Step:
-    """Where one dial stands."""
+class DialProgress:
+    """What a dial is waiting for now, for the message of a timeout."""
 
-    __slots__ = ("waits_for",)
+    __slots__ = ("waiting_for",)
 
     def __init__(self) -> None:
-        self.waits_for = "its first step"
+        self.waiting_for = "the first step of the dial"
 
 
 @contextmanager
 def connecting(name: str) -> Iterator[None]:
-    """What fails to connect in this block is a ConnectFailed."""
+    """Turn a failure to connect into a ConnectFailed."""
     try:
         yield
-    except (OSError, trio.BrokenResourceError, UnicodeError) as error:  # UnicodeError: no name of a host
+    except (OSError, trio.BrokenResourceError, UnicodeError) as error:  # UnicodeError: not a valid host name
         cause = root_cause(error)
         raise ConnectFailed(f"{name}: could not connect: {cause}") from cause
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Trio makes one attempt an address, and a group of what they raised: the first says enough."""
+    """Trio tries each address and groups the errors of all attempts: the first of them says enough."""
     while isinstance(error.__cause__, BaseExceptionGroup):
         error = error.__cause__.exceptions[0]
     return error
 
 
-async def connect_tcp(name: str, host: str, port: int, step: Step) -> Transport:
-    # Trio looks the name up and connects in one call, so of a name it can't be told which of the two is slow.
+async def connect_tcp(name: str, host: str, port: int, progress: DialProgress) -> Transport:
+    """A TCP connection to the host. Raises ConnectFailed."""
+    # Trio looks up the name and connects in one call, so it is not known which of the two is slow.
     lookup = "" if _is_address(host) else ", or the lookup of its name"
-    step.waits_for = f"a TCP connection to {name}{lookup}"
+    progress.waiting_for = f"a TCP connection to {name}{lookup}"
     with connecting(name):
         return transport_for(await trio.open_tcp_stream(host, port))
 
@@ -60,18 +62,18 @@ def _is_address(host: str) -> bool:
     return True
 
 
-async def secure(
-    name: str, transport: Transport, context: ssl.SSLContext, host: str, alpn: list[str], step: Step
+async def start_tls(
+    name: str, transport: Transport, context: ssl.SSLContext, host: str, alpn: list[str], progress: DialProgress
 ) -> TLSTransport:
-    """TLS on the transport, which stays the caller's to close when this fails."""
-    step.waits_for = f"the TLS handshake with {name}"
+    """TLS on the transport. Raises ConnectFailed, and then the caller has to close the transport."""
+    progress.waiting_for = f"the TLS handshake with {name}"
     try:
         tls = TLSTransport(transport, context, host, alpn)
         await tls.handshake()
     except ssl.SSLCertVerificationError as error:
         raise ConnectFailed(
-            f"{name}: its certificate was not accepted: {error.verify_message.rstrip('.')}. If it is your own, "
-            f"give open_client an ssl_context that trusts it."
+            f"{name}: its certificate was not accepted: {error.verify_message.rstrip('.')}. If you trust this "
+            f"certificate, pass open_client an ssl_context that trusts it."
         ) from error
     except (*BROKEN, ValueError) as error:
         raise ConnectFailed(f"{name}: TLS handshake failed: {error}") from error
@@ -79,6 +81,6 @@ async def secure(
 
 
 async def close(transport: Transport) -> None:
-    """Close it, whatever ends the dial."""
+    """Close the transport of a failed dial, even if the dial was cancelled."""
     with trio.CancelScope(shield=True):
         await transport.aclose()

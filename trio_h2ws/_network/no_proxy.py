@@ -1,8 +1,8 @@
-"""NO_PROXY: which hosts are reached without the environment's proxy.
+"""NO_PROXY: the hosts that are reached without the environment's proxy.
 
-No standard says what may stand in it, so this takes what curl, Go and requests agree on, and where they do not, the
-form that says more (docs/how-to/proxies.md lists them). A host that is an address is never matched by a name: in
-`NO_PROXY=1` nobody means `127.0.0.1`.
+No standard defines its syntax. This module accepts the forms on which curl, Go and requests agree, and where they
+differ, the more expressive one (docs/how-to/proxies.md lists them all). A name never matches a host that is an
+address: `NO_PROXY=1` is not meant to match `127.0.0.1`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from .._http.host import as_dialled
+from .._http.host import normalize_host
 
-_WITH_PORT = re.compile(r"(\[.*\]|[^:]*)(?::([0-9]+))?")
+_PATTERN_AND_PORT = re.compile(r"(\[.*\]|[^:]*)(?::([0-9]+))?")
 
 
 def bypasses(no_proxy: str, host: str, port: int) -> bool:
-    """Whether the list names this host, which is lower-case ASCII like that of every origin."""
+    """Whether the list contains this host. The host is in lower-case ASCII, like that of every origin."""
     entries = re.split(r"[\s,]+", no_proxy.lower())
     return any(_matches(entry, host, port) for entry in entries)
 
@@ -24,37 +24,37 @@ def bypasses(no_proxy: str, host: str, port: int) -> bool:
 def _matches(entry: str, host: str, port: int) -> bool:
     if entry == "*":
         return True
-    found = _WITH_PORT.fullmatch(entry)  # it does not match an IPv6 address that stands without brackets
-    place, its_port = found.groups() if found is not None else (entry, None)
-    if its_port is not None and its_port != str(port):
+    found = _PATTERN_AND_PORT.fullmatch(entry)  # no match: an IPv6 address without brackets
+    pattern, pattern_port = found.groups() if found is not None else (entry, None)
+    if pattern_port is not None and pattern_port != str(port):
         return False
-    network = _network(place.strip("[]"))
-    address = _address(host)
+    network = _parse_network(pattern.strip("[]"))
+    address = _parse_address(host)
     if network is not None or address is not None:
         return network is not None and address is not None and address in network
-    return _names(place, host)
+    return _matches_name(pattern, host)
 
 
-def _names(name: str, host: str) -> bool:
-    """`example.com` and `.example.com` are that host and all below it, `*.example.com` only what is below."""
-    below_only = name.startswith("*.")
+def _matches_name(name: str, host: str) -> bool:
+    """`example.com` and `.example.com` match that host and all subdomains, `*.example.com` only subdomains."""
+    subdomains_only = name.startswith("*.")
     name = name.removeprefix("*").strip(".")
     try:
-        name = as_dialled(name)
+        name = normalize_host(name)
     except ValueError:
-        return False  # no host has such a name
-    return host.endswith(f".{name}") or (host == name and not below_only)
+        return False  # not a valid host name
+    return host.endswith(f".{name}") or (host == name and not subdomains_only)
 
 
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    """`10.0.0.0/8`, or one address; bits behind the prefix do not matter."""
+def _parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """`10.0.0.0/8`, or one address. Bits after the prefix are ignored."""
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:
         return None
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(host)
     except ValueError:

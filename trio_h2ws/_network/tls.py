@@ -1,11 +1,11 @@
-"""TLS over any transport: a record pump on memory BIOs.
+"""TLS over any transport, with OpenSSL reading from and writing to memory BIOs.
 
-trio.SSLStream gives one TLS record a call, and a busy server sends one record a message: with a hundred busy
-WebSockets most of the time goes into asking. Here one read of the socket takes every record that has arrived, and
-the engine gets them as one piece.
+trio.SSLStream returns one TLS record a call, and a busy server sends one record a message: with a hundred busy
+WebSockets, most of the time would be spent on calls. Here one read of the socket takes every record that has arrived,
+and the engine gets their contents in one piece.
 
-Writing never waits: OpenSSL encrypts into a memory BIO, and the transport below takes what is in it. Bytes that
-OpenSSL wants to send by itself while we read (a KeyUpdate) leave the same way.
+Writing never waits: OpenSSL encrypts into a memory BIO, and the transport below accepts what is in it. Bytes that
+OpenSSL produces by itself while reading (a KeyUpdate) leave the same way.
 """
 
 from __future__ import annotations
@@ -20,28 +20,29 @@ import trio
 from .transport import Transport
 
 _TOO_OLD_FOR_HTTP2 = ("SSLv3", "TLSv1", "TLSv1.1")  # RFC 9113, section 9.2
-_RECORD = 16384  # RFC 8446, section 5.1: the most that one record carries
+_MAX_RECORD = 16384  # RFC 8446, section 5.1: the bytes that one record carries at most
 
 
-def _has_system_store() -> bool:
+def _has_system_certificates() -> bool:
     paths = ssl.get_default_verify_paths()
     return paths.cafile is not None or (paths.capath is not None and bool(os.listdir(paths.capath)))
 
 
 def default_context() -> ssl.SSLContext:
-    """The system's trust, TLS 1.2 or newer (RFC 9113, section 9.2), SSLKEYLOGFILE heeded.
+    """A context that trusts what the system trusts, requires TLS 1.2 (RFC 9113, section 9.2) and honours
+    SSLKEYLOGFILE.
 
-    On Windows and macOS the system's own verifier is asked (truststore); elsewhere OpenSSL's store, and where that
-    is empty (a slim container, a Python that was built elsewhere) certifi's.
+    On Windows and macOS, the system verifies certificates (by truststore). Elsewhere OpenSSL does, with its default
+    store, or with the one of certifi if that is empty (a slim container, a Python built on another machine).
     """
     context = ssl.create_default_context()
-    if sys.platform == "win32" or sys.platform == "darwin":  # type checkers know only this form
+    if sys.platform == "win32" or sys.platform == "darwin":  # the only form that type checkers understand
         import truststore
 
         context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if (keys := os.environ.get("SSLKEYLOGFILE")) and not sys.flags.ignore_environment:
             context.keylog_filename = keys
-    elif not _has_system_store():
+    elif not _has_system_certificates():
         import certifi
 
         context.load_verify_locations(cafile=certifi.where())
@@ -49,15 +50,15 @@ def default_context() -> ssl.SSLContext:
     return context
 
 
-def _forget_alpn(context: ssl.SSLContext) -> None:
+def _clear_alpn(context: ssl.SSLContext) -> None:
     try:
         context.set_alpn_protocols([])
     except MemoryError:
-        pass  # OpenSSL 1.1.1 has dropped the list, too, and then takes an empty one for a lack of memory
+        pass  # OpenSSL 1.1.1 has cleared the list, but reports an empty one as a lack of memory
 
 
 class TLSTransport:
-    """A client's TLS session. `await handshake()` first; after it, a transport like any other."""
+    """The client side of TLS. Call `await handshake()` first; after that, it is a transport like any other."""
 
     __slots__ = ("_broken", "_ended", "_incoming", "_inner", "_outgoing", "_tls", "truncated")
 
@@ -67,14 +68,14 @@ class TLSTransport:
         self._outgoing = ssl.MemoryBIO()
         self._ended = False
         self._broken: ssl.SSLError | None = None
-        self.truncated = False  # the peer ended TCP without a close_notify (RFC 8446, section 6.1)
-        # ALPN belongs to the context, but counts when an object is made of it: nothing may await in between. Then it
-        # is taken out again: who shares the context with us may not speak what we offer.
+        self.truncated = False  # TCP ended without a close_notify from the peer (RFC 8446, section 6.1)
+        # ALPN is set on the context and read when an SSLObject is made from it, so nothing may await in between.
+        # It is cleared again because others may use the same context, and may not speak what we offer.
         context.set_alpn_protocols(alpn)
         try:
             self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         finally:
-            _forget_alpn(context)
+            _clear_alpn(context)
 
     @property
     def blocked(self) -> bool:
@@ -86,7 +87,7 @@ class TLSTransport:
 
     @property
     def alpn(self) -> str | None:
-        """What the server chose (RFC 7301); None if it chose nothing."""
+        """The protocol that the server chose (RFC 7301), or None."""
         return self._tls.selected_alpn_protocol()
 
     @property
@@ -95,12 +96,12 @@ class TLSTransport:
 
     @property
     def certificate(self) -> dict[str, Any] | None:
-        """The server's certificate as `getpeercert` gives it; None if it was not verified."""
+        """The server's certificate as `getpeercert` returns it; None if it was not verified."""
         certificate = self._tls.getpeercert()
         return dict(certificate) if certificate else None
 
     async def handshake(self) -> None:
-        """Shake hands. Raises ssl.SSLError, ssl.CertificateError or OSError."""
+        """The TLS handshake. Raises ssl.SSLError, ssl.CertificateError or OSError."""
         while True:
             try:
                 self._tls.do_handshake()
@@ -112,7 +113,7 @@ class TLSTransport:
                 else:
                     self._incoming.write_eof()
             except ssl.SSLError:
-                await self._send_pending()  # the alert tells the server why
+                await self._send_pending()  # the alert that says why
                 raise
             else:
                 await self._send_pending()
@@ -140,20 +141,20 @@ class TLSTransport:
         return b""
 
     def _decrypt(self) -> bytes:
-        """Every whole record that has arrived."""
+        """The contents of every complete record that has arrived."""
         if self._broken is not None:
             raise self._broken
         records: list[bytes] = []
         read, incoming, tls = self._tls.read, self._incoming, self._tls
         try:
             while incoming.pending or incoming.eof or tls.pending():
-                record = read(_RECORD)
+                record = read(_MAX_RECORD)
                 if not record:
                     self._ended = True
                     break
                 records.append(record)
         except ssl.SSLWantReadError:
-            pass  # the rest of a record is still under way
+            pass  # the rest of a record has not arrived yet
         except ssl.SSLZeroReturnError:
             self._ended = True
         except ssl.SSLEOFError:
@@ -161,7 +162,7 @@ class TLSTransport:
         except ssl.SSLError as error:
             if not records:
                 raise
-            self._broken = error  # what came before the broken record counts; the next read raises
+            self._broken = error  # first return what came before the broken record; the next read raises
         if self._outgoing.pending and not self._inner.blocked:
             self._inner.write(self._outgoing.read())
         return records[0] if len(records) == 1 else b"".join(records)
@@ -175,11 +176,11 @@ class TLSTransport:
         await self._send_pending()
 
     def send_close_notify(self) -> None:
-        """Queue the close_notify (RFC 8446, section 6.1), so that the peer knows our end from a cut."""
+        """Queue a close_notify (RFC 8446, section 6.1), which distinguishes a proper end from a cut connection."""
         try:
             self._tls.unwrap()
         except ssl.SSLError:
-            pass  # it wants the peer's answer, which we do not wait for; ours is in the BIO already
+            pass  # our close_notify is in the BIO; `unwrap` then waits for the peer's, which is not needed
         if self._outgoing.pending and not self._inner.blocked:
             self._inner.write(self._outgoing.read())
 

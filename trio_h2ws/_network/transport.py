@@ -1,12 +1,12 @@
 """What a connection reads from and writes to: a socket of the operating system, or any Trio stream.
 
 A transport has two halves that never wait for each other:
-- `await receive()`: whatever has arrived, as much of it as there is; b"" at the end. One task at a time.
-- `write(data)`: takes all of it at once and never waits. What could be sent was sent; the rest is kept, and
-  `blocked` is true until `await drain()` has sent that, too. Nobody writes to a blocked transport.
+- `await receive()` returns the bytes that have arrived, b"" at the end. Only one task may call it at a time.
+- `write(data)` accepts all of `data` and never waits. It sends what it can and keeps the rest; `blocked` is then true
+  until `await drain()` has sent the rest. A blocked transport must not be written to.
 
-The socket is used directly, without trio.SocketStream: a synchronous, non-blocking send is what lets a lone message
-leave without a hop to the writer task, and there is no `await` in it, so there is nothing to cancel.
+The socket is used directly, without trio.SocketStream. With a synchronous, non-blocking send a single message leaves
+without a switch to the writer task, and because the send contains no `await`, it can't be cancelled halfway.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import Protocol
 
 import trio
 
-_RECEIVE = 128 * 1024
+_RECEIVE_SIZE = 128 * 1024
 BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
-"""What a transport raises when it is broken (ssl.SSLError is an OSError)."""
+"""The exceptions of a broken transport (ssl.SSLError is an OSError)."""
 
 
 class Transport(Protocol):
+    """What a connection needs of a transport."""
+
     @property
     def blocked(self) -> bool:
         """Whether `write` has kept bytes that only `drain` can send."""
@@ -29,43 +31,44 @@ class Transport(Protocol):
 
     @property
     def has_pending_input(self) -> bool:
-        """Whether bytes, or the end, are here that `receive` has not given yet, as far as can be seen at once."""
+        """Whether bytes, or the end, have arrived that `receive` has not returned yet. False if that is not known."""
         ...
 
     async def receive(self) -> bytes:
-        """Bytes that have arrived, b"" at the end. Raises OSError or trio.BrokenResourceError if it is broken."""
+        """The bytes that have arrived, b"" at the end. Raises OSError or trio.BrokenResourceError if broken."""
         ...
 
     def write(self, data: bytes) -> None:
-        """Take `data`; send what can be sent now. Raises OSError or trio.BrokenResourceError if it is broken."""
+        """Send as much of `data` as possible, and keep the rest. Raises OSError or trio.BrokenResourceError."""
         ...
 
     async def drain(self) -> None:
-        """Send what `write` could not. Only who is about to close the transport may cancel it."""
+        """Send what `write` has kept. A task that cancels this must close the transport next."""
         ...
 
     async def aclose(self) -> None:
-        """Close at once, without a goodbye. Who waits in `receive` or `drain` gets trio.ClosedResourceError."""
+        """Close at once, without close_notify. A task waiting in `receive` or `drain` gets
+        trio.ClosedResourceError."""
         ...
 
 
 class SocketTransport:
     """A connected, non-blocking socket."""
 
-    __slots__ = ("_buffer", "_full", "_rest", "_socket", "_view", "blocked")
+    __slots__ = ("_buffer", "_filled", "_socket", "_unsent", "_view", "blocked")
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._buffer = bytearray(_RECEIVE)
+        self._buffer = bytearray(_RECEIVE_SIZE)
         self._view = memoryview(self._buffer)
-        self._full = False
-        self._rest = b""
+        self._filled = False
+        self._unsent = b""
         self.blocked = False
 
     @property
     def peer(self) -> tuple[str, int] | None:
-        """The address and port at the other end; None for a Unix socket, and for a connection that is reset."""
+        """The address and port of the peer; None for a Unix socket, or if the connection has been reset."""
         try:
             name = self._socket.getpeername()
         except OSError:
@@ -79,22 +82,22 @@ class SocketTransport:
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
-            pass  # broken, and that is news, too
+            pass  # `receive` will raise this error at once
         return True
 
     async def receive(self) -> bytes:
         while True:
-            # After a read that filled the buffer there is probably more; else asking the kernel first costs a call.
-            if self._full:
+            # A read that filled the buffer has probably left more, so it is worth trying again without polling first.
+            if self._filled:
                 await trio.lowlevel.checkpoint()
-                self._full = False
+                self._filled = False
             else:
                 await trio.lowlevel.wait_readable(self._socket)
             try:
                 n = self._socket.recv_into(self._buffer)
             except (BlockingIOError, InterruptedError):
                 continue
-            self._full = n == _RECEIVE
+            self._filled = n == _RECEIVE_SIZE
             return bytes(self._view[:n])
 
     def write(self, data: bytes) -> None:
@@ -103,14 +106,14 @@ class SocketTransport:
         except (BlockingIOError, InterruptedError):
             sent = 0
         if sent < len(data):
-            self._rest = data[sent:]
+            self._unsent = data[sent:]
             self.blocked = True
 
     async def drain(self) -> None:
-        while self._rest:
+        while self._unsent:
             await trio.lowlevel.wait_writable(self._socket)
             try:
-                self._rest = self._rest[self._socket.send(self._rest) :]
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
             except (BlockingIOError, InterruptedError):
                 continue
         self.blocked = False
@@ -123,38 +126,38 @@ class SocketTransport:
 
 
 class StreamTransport:
-    """Any trio.abc.Stream: memory streams in tests, or a tunnel that somebody else made."""
+    """Any trio.abc.Stream: a memory stream in a test, or what the user's `open_stream` returned."""
 
-    __slots__ = ("_rest", "_stream", "blocked")
+    __slots__ = ("_stream", "_unsent", "blocked")
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
-        self._rest = b""
+        self._unsent = b""
         self.blocked = False
 
     @property
     def has_pending_input(self) -> bool:
-        return False  # no Trio stream can tell
+        return False  # a trio.abc.Stream does not show it
 
     async def receive(self) -> bytes:
-        return bytes(await self._stream.receive_some(_RECEIVE))
+        return bytes(await self._stream.receive_some(_RECEIVE_SIZE))
 
     def write(self, data: bytes) -> None:
-        # A Trio stream can only be written with an await, so all of it is the writer task's.
-        self._rest += data
-        self.blocked = bool(self._rest)
+        # Sending on a Trio stream needs an await, so the writer task sends everything, in `drain`.
+        self._unsent += data
+        self.blocked = bool(self._unsent)
 
     async def drain(self) -> None:
-        data, self._rest = self._rest, b""
+        data, self._unsent = self._unsent, b""
         await self._stream.send_all(data)
-        self.blocked = bool(self._rest)
+        self.blocked = bool(self._unsent)
 
     async def aclose(self) -> None:
         await trio.aclose_forcefully(self._stream)
 
 
 class EarlyBytes:
-    """A transport of which a piece was read too far: that piece comes first."""
+    """A transport from which too much was read: `receive` returns those bytes first."""
 
     __slots__ = ("_early", "_inner")
 
@@ -188,7 +191,7 @@ class EarlyBytes:
 
 
 def transport_for(stream: trio.abc.Stream) -> Transport:
-    """The transport for a stream that was just opened. The stream must not be used any more."""
+    """The transport for a newly opened stream, which must not be used directly any more."""
     if isinstance(stream, trio.SocketStream):
         return SocketTransport(socket.socket(fileno=stream.socket.detach()))
     return StreamTransport(stream)

@@ -1,11 +1,12 @@
-"""The way through a proxy.
+"""Connecting through a proxy.
 
-A tunnel (HTTP CONNECT, RFC 9110 section 9.3.6, or SOCKS5, RFC 1928) gives a transport to the origin itself: TLS and
-HTTP/2 go on top, and one connection through a proxy multiplexes as always. Only plain `http://` requests over
-HTTP/1.1 go without a tunnel, in absolute form (RFC 9112, section 3.2.2): many proxies allow CONNECT to few ports.
+A tunnel (HTTP CONNECT, RFC 9110 section 9.3.6, or SOCKS5, RFC 1928) gives a transport to the origin itself. TLS and
+HTTP/2 run over it, and one connection through a proxy is multiplexed like any other. Only plain `http://` requests
+over HTTP/1.1 do without: they use the absolute form (RFC 9112, section 3.2.2), because many proxies allow CONNECT to
+few ports only.
 
-What comes behind the proxy's answer is the origin's. Only a server of HTTP/2 in clear may speak first (RFC 9113,
-section 3.4); from any other such bytes are the proxy's own, or answer what nobody has asked.
+Bytes that follow the proxy's response come from the origin. Only a server that speaks HTTP/2 in clear may send first
+(RFC 9113, section 3.4). In any other case such bytes come from the proxy, or answer a request that was never sent.
 """
 
 from __future__ import annotations
@@ -20,103 +21,103 @@ import trio
 from .._errors import ConnectFailed
 from .._http.host import in_authority
 from .._http.url import Origin
-from .connect import Step, close, connect_tcp, root_cause, secure
+from .connect import DialProgress, close, connect_tcp, root_cause, start_tls
 from .proxies import Proxy
 from .transport import BROKEN, EarlyBytes, Transport, transport_for
 
-_MAX_ANSWER = 64 * 1024
+_MAX_RESPONSE_HEAD = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """One dial's way through one proxy."""
+    """Connects one dial through one proxy."""
 
     proxy: Proxy
     context: Callable[[], ssl.SSLContext]
     max_informational: int
-    step: Step
+    progress: DialProgress
 
-    async def to_proxy(self) -> Transport:
-        """A transport to the proxy itself, inside TLS if it is an https:// one. Raises ConnectFailed."""
-        proxy, step, name = self.proxy, self.step, f"proxy {self.proxy}"
-        transport = await connect_tcp(name, proxy.host, proxy.port, step)
+    async def connect_to_proxy(self) -> Transport:
+        """A transport to the proxy itself, over TLS for an https:// proxy. Raises ConnectFailed."""
+        proxy, progress, name = self.proxy, self.progress, f"proxy {self.proxy}"
+        transport = await connect_tcp(name, proxy.host, proxy.port, progress)
         if proxy.scheme != "https":
             return transport
         try:
-            return await secure(name, transport, self.context(), proxy.host, ["http/1.1"], step)
+            return await start_tls(name, transport, self.context(), proxy.host, ["http/1.1"], progress)
         except BaseException:
             await close(transport)
             raise
 
-    async def to_origin(self, origin: Origin, *, may_speak_first: bool) -> Transport:
-        """A transport to the origin. Raises ConnectFailed."""
-        if self.proxy.speaks_socks:
-            return await self._socks(origin)
-        transport = await self.to_proxy()
+    async def connect_to_origin(self, origin: Origin, *, origin_may_speak_first: bool) -> Transport:
+        """A transport to the origin, through a tunnel. Raises ConnectFailed."""
+        if self.proxy.is_socks:
+            return await self._connect_socks5(origin)
+        transport = await self.connect_to_proxy()
         try:
             try:
-                early = await self._connect(transport, origin)
+                early = await self._connect_http(transport, origin)
             except BROKEN as error:
-                raise ConnectFailed(f"proxy {self.proxy} broke the connection: {error}") from error
+                raise ConnectFailed(f"proxy {self.proxy}: the connection broke: {error}") from error
             if early:
-                if not may_speak_first:
-                    raise ConnectFailed(f"proxy {self.proxy} sent bytes before the origin could")
+                if not origin_may_speak_first:
+                    raise ConnectFailed(f"proxy {self.proxy} sent unexpected bytes after its answer to CONNECT")
                 transport = EarlyBytes(transport, early)
         except BaseException:
             await close(transport)
             raise
         return transport
 
-    async def _connect(self, transport: Transport, origin: Origin) -> bytes:
-        """CONNECT. Gives what came behind the answer."""
+    async def _connect_http(self, transport: Transport, origin: Origin) -> bytes:
+        """Send CONNECT and read the response. Returns the bytes that followed it."""
         proxy = self.proxy
-        self.step.waits_for = f"the answer of proxy {proxy} to CONNECT"
+        self.progress.waiting_for = f"proxy {proxy} to answer CONNECT"
         target = f"{in_authority(origin.host)}:{origin.port}".encode()
-        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_ANSWER)
+        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_RESPONSE_HEAD)
         request = h11.Request(method=b"CONNECT", target=target, headers=[(b"Host", target), *proxy.authorization])
         await _send(transport, (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
         informational = 0
         try:
             while not isinstance(event := connection.next_event(), h11.Response):
                 if event is h11.NEED_DATA:
-                    connection.receive_data(await self._receive(transport))
+                    connection.receive_data(await self._receive_some(transport))
                     continue
-                informational += 1  # nothing else comes before the answer
+                informational += 1  # any other event before the response is a 1xx response
                 if informational > self.max_informational:
-                    bound = f"max_informational: {self.max_informational}"
-                    raise ConnectFailed(f"proxy {proxy} sent too many 1xx responses before its answer ({bound})")
+                    bound = f"Limits.max_informational = {self.max_informational}"
+                    raise ConnectFailed(f"proxy {proxy} sent too many 1xx responses to CONNECT ({bound})")
         except h11.RemoteProtocolError as error:
-            raise ConnectFailed(f"proxy {proxy} broke HTTP/1.1: {error}") from error
+            raise ConnectFailed(f"proxy {proxy} did not answer CONNECT in valid HTTP/1.1: {error}") from error
         if not 200 <= event.status_code < 300:
-            hint = "; it wants other credentials in the proxy URL" if event.status_code == 407 else ""
+            hint = "; check the user and password in the proxy URL" if event.status_code == 407 else ""
             raise ConnectFailed(f"proxy {proxy} refused a tunnel to {origin} with status {event.status_code}{hint}")
         return connection.trailing_data[0]
 
-    async def _socks(self, origin: Origin) -> Transport:
-        """SOCKS5, by python-socks."""
-        # Few programs need it, and it takes long to import.
+    async def _connect_socks5(self, origin: Origin) -> Transport:
+        """Connect to the origin by SOCKS5, with python-socks."""
+        # Imported here because few programs need it, and it takes long to import.
         from python_socks import ProxyConnectionError, ProxyError, ProxyType
         from python_socks.async_.trio import Proxy as SocksProxy
 
         proxy = self.proxy
-        self.step.waits_for = f"proxy {proxy}, or the way behind it"
+        self.progress.waiting_for = f"proxy {proxy} to connect to {origin}"
         user, password = (None, None) if proxy.user is None else (proxy.user.decode(), proxy.password.decode())
-        # socks5h leaves the name to the proxy, and so does socks5 here: names that only the proxy knows then work.
+        # The proxy looks up the name, for socks5 as well as for socks5h: names that only the proxy knows then work.
         socks = SocksProxy(ProxyType.SOCKS5, proxy.host, proxy.port, user, password, rdns=True)
         try:
-            sock = await socks.connect(origin.host, origin.port, timeout=float("inf"))  # the dial has its own time
+            sock = await socks.connect(origin.host, origin.port, timeout=float("inf"))  # Timeouts.connect covers it
         except ProxyConnectionError as error:
             raise ConnectFailed(
                 f"proxy {proxy}: could not connect: {root_cause(error.__cause__ or error)}"
             ) from error
         except (ProxyError, OSError, ValueError) as error:
-            raise ConnectFailed(f"proxy {proxy} gave no way to {origin}: {error}") from error
+            raise ConnectFailed(f"proxy {proxy} could not connect to {origin}: {error}") from error
         return transport_for(trio.SocketStream(sock))
 
-    async def _receive(self, transport: Transport) -> bytes:
+    async def _receive_some(self, transport: Transport) -> bytes:
         data = await transport.receive()
         if not data:
-            raise ConnectFailed(f"proxy {self.proxy} closed the connection before it had answered")
+            raise ConnectFailed(f"proxy {self.proxy} closed the connection before it answered CONNECT")
         return data
 
 

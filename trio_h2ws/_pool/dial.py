@@ -22,9 +22,9 @@ import trio
 from .._config import Limits, Timeouts
 from .._connection.connection import Connection
 from .._errors import ConnectFailed, HTTP2NotAvailable
-from .._http.host import as_dialled
+from .._http.host import normalize_host
 from .._http.url import Origin
-from .._network.connect import Step, close, connect_tcp, connecting, secure
+from .._network.connect import DialProgress, close, connect_tcp, connecting, start_tls
 from .._network.proxies import ProxyChoice
 from .._network.tls import default_context
 from .._network.transport import SocketTransport, Transport, transport_for
@@ -57,24 +57,24 @@ class DialConfig:
     timeouts: Timeouts
 
     def __post_init__(self) -> None:
-        """Raises TypeError or ValueError for what no dial could use."""
+        """Raises TypeError or ValueError for a value that no dial could use."""
         if self.ssl_context is not None and self.ssl_context.protocol is ssl.PROTOCOL_TLS_SERVER:
-            raise ValueError("ssl_context is a server's; make a client's with ssl.create_default_context()")
+            raise ValueError("ssl_context is for servers (PROTOCOL_TLS_SERVER): use ssl.create_default_context()")
         if self.open_stream is not None and not callable(self.open_stream):
-            raise TypeError(f"open_stream must be a function, not {type(self.open_stream).__name__}")
+            raise TypeError(f"open_stream must be an async function, not {type(self.open_stream).__name__}")
         if self.uds is not None:
             if not isinstance(self.uds, (str, bytes, os.PathLike)):
-                raise TypeError(f"uds must be a path, not {type(self.uds).__name__}")
+                raise TypeError(f"uds must be the path of a Unix socket, not {type(self.uds).__name__}")
             if not os.fspath(self.uds):
-                raise ValueError("uds must be the path of a Unix socket, not empty")
+                raise ValueError("uds must be the path of a Unix socket, not an empty string")
         if self.server_hostname is not None:
             if not isinstance(self.server_hostname, str):
-                raise TypeError(f"server_hostname must be a str, not {type(self.server_hostname).__name__}")
+                raise TypeError(f"server_hostname must be str, not {type(self.server_hostname).__name__}")
             try:
-                name = as_dialled(self.server_hostname)
+                name = normalize_host(self.server_hostname)
             except ValueError as error:
                 raise ValueError(f"server_hostname: {error}") from None
-            object.__setattr__(self, "server_hostname", name)  # as it is sent and compared
+            object.__setattr__(self, "server_hostname", name)  # in the form that is sent and compared
 
 
 class Dialer:
@@ -92,15 +92,19 @@ class Dialer:
         Raises ConnectFailed. Cancelled, it leaves nothing open.
         """
         seconds = self._config.timeouts.connect
-        step = Step()
+        progress = DialProgress()
         try:
             with trio.fail_after(seconds if seconds is not None else float("inf")):
-                return await self._dial(origin, protocol, tunnel_only, step)
+                return await self._dial(origin, protocol, tunnel_only, progress)
         except trio.TooSlowError:
-            message = f"{origin}: no connection within {seconds} s (Timeouts.connect); it waited for {step.waits_for}"
+            message = (
+                f"{origin}: no connection within {seconds} s (Timeouts.connect); it waited for {progress.waiting_for}"
+            )
             raise ConnectFailed(message) from None
 
-    async def _dial(self, origin: Origin, protocol: ProtocolChoice, tunnel_only: bool, step: Step) -> Connection:
+    async def _dial(
+        self, origin: Origin, protocol: ProtocolChoice, tunnel_only: bool, progress: DialProgress
+    ) -> Connection:
         config = self._config
         try:
             proxy = config.proxies.for_origin(origin) if config.open_stream is None and config.uds is None else None
@@ -109,19 +113,21 @@ class Dialer:
         name = str(origin) if proxy is None else f"{origin} through proxy {proxy}"
         forward = None
         if proxy is None:
-            transport = await self._open(origin, step)
+            transport = await self._open(origin, progress)
         else:
-            tunnel = Tunnel(proxy, self._default_context, config.limits.max_informational, step)
+            tunnel = Tunnel(proxy, self._default_context, config.limits.max_informational, progress)
             if (
                 origin.scheme == "http"
                 and protocol is ProtocolChoice.HTTP1
                 and not tunnel_only
-                and not proxy.speaks_socks
+                and not proxy.is_socks
             ):
-                transport = await tunnel.to_proxy()
+                transport = await tunnel.connect_to_proxy()
                 forward = Forward(f"{origin.scheme}://{origin.authority}".encode(), proxy.authorization)
             else:
-                transport = await tunnel.to_origin(origin, may_speak_first=protocol is ProtocolChoice.HTTP2)
+                transport = await tunnel.connect_to_origin(
+                    origin, origin_may_speak_first=protocol is ProtocolChoice.HTTP2
+                )
         http2 = protocol is ProtocolChoice.HTTP2
         peer = transport.peer if isinstance(transport, SocketTransport) and proxy is None else None
         certificate = None
@@ -129,7 +135,7 @@ class Dialer:
             alpn = ["http/1.1"] if protocol is ProtocolChoice.HTTP1 else ["h2", "http/1.1"]
             host = config.server_hostname or origin.host
             try:
-                tls = await secure(name, transport, self._default_context(), host, alpn, step)
+                tls = await start_tls(name, transport, self._default_context(), host, alpn, progress)
             except BaseException:
                 await close(transport)
                 raise
@@ -139,8 +145,8 @@ class Dialer:
             if http2 and tls.too_old_for_http2:
                 # Only a context of the user's allows TLS this old. HTTP/1.1 may use it, but must be negotiated anew.
                 await close(transport)
-                return await self._dial(origin, ProtocolChoice.HTTP1, tunnel_only, step)
-        step.waits_for = f"the first SETTINGS of {name}"
+                return await self._dial(origin, ProtocolChoice.HTTP1, tunnel_only, progress)
+        progress.waiting_for = f"the first SETTINGS of {name}"
 
         def make_engine(observer: Observer) -> Engine:
             if http2:
@@ -165,14 +171,14 @@ class Dialer:
             raise
         return connection
 
-    async def _open(self, origin: Origin, step: Step) -> Transport:
+    async def _open(self, origin: Origin, progress: DialProgress) -> Transport:
         config = self._config
         if config.uds is not None:
-            step.waits_for = f"the Unix socket {config.uds!r}"
-            with connecting(f"{origin} at {step.waits_for}"):
+            progress.waiting_for = f"the Unix socket {config.uds!r}"
+            with connecting(f"{origin} at {progress.waiting_for}"):
                 return transport_for(await trio.open_unix_socket(config.uds))
         if config.open_stream is not None:
-            step.waits_for = "open_stream"
+            progress.waiting_for = "open_stream"
             with connecting(str(origin)):
                 try:
                     return transport_for(await config.open_stream(origin.host, origin.port))
@@ -180,7 +186,7 @@ class Dialer:
                     raise
                 except Exception as error:
                     raise ConnectFailed(f"{origin}: open_stream failed: {error!r}") from error
-        return await connect_tcp(str(origin), origin.host, origin.port, step)
+        return await connect_tcp(str(origin), origin.host, origin.port, progress)
 
     def _default_context(self) -> ssl.SSLContext:
         if self._context is None:

@@ -84,12 +84,12 @@ def test_no_error_reveals_the_password(url: str, environment: bool, monkeypatch:
     ("url", "said"),
     [
         ("http://user:12/34@h.test:1", r"proxy 'http://h\.test:1': percent-encode / \? # and @"),
-        ("http://user:se", r"proxy 'http://user': its port is no number; percent-encode"),
-        ("http://h.test:99999", "proxy 'http://h.test:99999': there is no such port"),
+        ("http://user:se", r"proxy 'http://user': the port is not a number; percent-encode"),
+        ("http://h.test:99999", "proxy 'http://h.test:99999': the port must be 1 to 65535"),
         *(
             (
                 f"socks5://{login}@h.test:1",
-                "proxy 'socks5://h.test:1': SOCKS5 takes a user and a password, .*, or neither",
+                "proxy 'socks5://h.test:1': SOCKS5 needs a user and a password of .*, or neither",
             )
             for login in ("u" * 256 + ":p", "u:" + "p" * 256, "u", "u:", ":p", "ü:p", "u:%ff")
         ),
