@@ -1,6 +1,6 @@
 """`nox` runs what must pass: lint, types, the tests on the built wheel, the docs. `nox -s bench` measures,
-`nox -s autobahn` plays the Autobahn|Testsuite, `nox -s interop` meets every server that can be had, and `nox -s soak`
-lets a network fail for minutes."""
+`nox -s autobahn` runs the Autobahn|Testsuite, `nox -s interop` tries every server that can be installed, and
+`nox -s soak` runs for minutes over a network that keeps failing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 
 def install(session: nox.Session, *packages: str, group: str | None = None) -> None:
-    """pip, up to three times: an index that fails once is no failure of ours."""
+    """pip, up to three times: an index may fail once, through no fault of this project."""
     tools = nox.project.dependency_groups(PROJECT, group) if group else ()
     for attempt in range(3):
         try:
@@ -62,7 +62,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def autobahn(session: nox.Session) -> None:
-    """Every client case of the Autobahn|Testsuite. It needs HAProxy and Python 2.7: tests/autobahn says where."""
+    """Every client case of the Autobahn|Testsuite. It needs HAProxy and Python 2.7: see tests/autobahn."""
     install(session, f"{wheel(session)}[testing]", group="autobahn")
     arguments = session.posargs or ["--table", "docs/reference/autobahn.md"]
     session.run("python", "-m", "tests.autobahn", "--env", str(session.cache_dir / "autobahn"), *arguments)
@@ -70,9 +70,9 @@ def autobahn(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """The table of servers. Those of pip and npm are installed, the others are what apt has: `-- --list` tells.
+    """The table of servers. Those from pip and npm are installed here, the others come from apt: see `-- --list`.
 
-    `-- --write docs/reference/interop.md --accept` writes the page, and makes it what later runs are measured by.
+    `-- --write docs/reference/interop.md --accept` writes the page, and accepts it as what later runs must match.
     """
     install(session, f"{wheel(session)}[testing]", group="interop")
     if "--quick" not in session.posargs:
@@ -82,7 +82,7 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Requests and WebSockets for minutes, over a network that fails all the time: `-- --minutes 30 --seed 1`."""
+    """Requests and WebSockets for minutes, over a network that keeps failing: `-- --minutes 30 --seed 1`."""
     install(session, f"{wheel(session)}[testing]")
     session.run("python", "-m", "tests.soak", *session.posargs)
 

@@ -38,26 +38,26 @@ add_module_names = False
 default_role = "code"
 
 
-def _rooms(package: str, path: list[str]) -> list[ModuleAnalyzer]:
-    """The private modules in which the public classes of a package were written."""
-    rooms = []
+def _private_modules(package: str, path: list[str]) -> list[ModuleAnalyzer]:
+    """The private modules that define the public classes of a package, at any depth."""
+    modules = []
     for module in pkgutil.walk_packages(path, f"{package}."):
-        name = module.name.removeprefix(f"{package}.")
-        if name.startswith("_") and not module.ispkg and name != "__main__" and not name.startswith("_cli."):
-            room = ModuleAnalyzer.for_module(module.name)
-            room.analyze()
-            rooms.append(room)
-    return rooms
+        top = module.name.removeprefix(f"{package}.").partition(".")[0]
+        if top.startswith("_") and top not in ("__main__", "_cli"):
+            analyzer = ModuleAnalyzer.for_module(module.name)
+            analyzer.analyze()
+            modules.append(analyzer)
+    return modules
 
 
 def _find_field_docs(package: str, path: list[str]) -> ModuleAnalyzer:
-    """Let autodoc find the docstrings of fields, and the order of members. It looks in the file of the module that a
-    class says it is from, and our public classes say `trio_h2ws`, not the file that they were written in."""
+    """Let autodoc find the docstrings of fields, and the order of members. It reads the file of the module named in a
+    class's `__module__`, and for our public classes that is `trio_h2ws`, not the module that defines them."""
     public = ModuleAnalyzer.for_module(package)
     public.analyze()
-    for room in _rooms(package, path):
-        public.attr_docs.update(room.attr_docs)
-        public.tagorder.update(room.tagorder)
+    for module in _private_modules(package, path):
+        public.attr_docs.update(module.attr_docs)
+        public.tagorder.update(module.tagorder)
     return public
 
 
@@ -66,11 +66,11 @@ _find_field_docs("trio_h2ws.testing", list(trio_h2ws.testing.__path__))
 
 
 class Fields(SphinxDirective):
-    """A table of fields of a dataclass, each with its default and its docstring: `.. fields:: Limits`. A star at the
-    default: None is allowed.
+    """A table of a dataclass's fields, each with its default and its docstring: `.. fields:: Limits`. A star after
+    the default means that None is allowed.
 
-    The content names the fields, one a line; without it, all of them are shown. What no table of the page shows is
-    an error, so a new field can't be forgotten.
+    The content names the fields, one per line; without it, all of them are shown. A field that no table shows is an
+    error, so a new one can't be forgotten.
     """
 
     required_arguments = 1
