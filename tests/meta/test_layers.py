@@ -159,7 +159,6 @@ def test_libraries_stay_in_their_modules(file: str) -> None:
         assert not module.startswith(("trio._", "h2._", "wsproto._")), f"trio_h2ws/{file}: {module} is private"
 
 
-@pytest.mark.xfail(reason="the next steps of the redesign", strict=True)
 def test_there_is_no_circle_of_modules() -> None:
     found = circle({file: targets(file) for file in FILES})
     assert found is None, found
