@@ -18,13 +18,13 @@ import trio_h2ws
 from trio_h2ws.testing import H2ServerConnection, ServerWebSocket
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-OF_A_CLIENT = "Client _OpenClient Pool Memory Dialer DialConfig ProxyChoice Exchange Handshakes Defaults Limits"
-MAY_STAY = frozenset((*OF_A_CLIENT.split(), "Timeouts", "URL", "Origin", "DeflateOptions"))
+OF_A_CLIENT = "Client _OpenClient Pool KnownOrigins Facts Dialer DialConfig ProxyChoice Dispatcher Fallback Opening"
+MAY_STAY = frozenset((*OF_A_CLIENT.split(), "Defaults", "Limits", "Timeouts", "URL", "Origin", "DeflateOptions"))
 """Instances of these belong to a client, to the cache of URLs, which is bounded, or to a default. Instances of all
 our other classes belong to a call or a connection, and must disappear with it."""
 
 
-OF_A_WEBSOCKET = "Channel FrameReceiver FrameSender Deflate WebSocket WebSocketGroup"
+OF_A_WEBSOCKET = "Channel Closing Pings FrameReceiver MessageQueue FrameSender Deflate WebSocket WebSocketGroup"
 OF_A_CALL = frozenset(("Stream", "Collector", "Response", *OF_A_WEBSOCKET.split()))
 """While no call is under way, no instance of these may be left, even on a live connection."""
 

@@ -187,7 +187,7 @@ class Connection:
             # The slot was reserved under earlier SETTINGS than those that we have acknowledged since.
             self.release()
             raise RequestNotProcessed("the server lowered MAX_CONCURRENT_STREAMS before the request could be sent")
-        if self.engine.bytes_sent and not self.engine.can_ping and self._transport.has_pending_input:
+        if not self.engine.can_ping and self.engine.bytes_sent and self._transport.has_pending_input:
             # HTTP/1.1 has no GOAWAY: a server simply ends an idle connection, and that end may have arrived already.
             # Bytes that arrived instead answer nothing that was asked, and must not be taken for the next response.
             self.retire()

@@ -60,7 +60,7 @@ class Consumer(Protocol):
 
 
 class _Senders:
-    """The tasks that wait to send: one for room, the others in line for the lock. Most streams never need it."""
+    """The tasks that wait to send: one for room, the others in the queue of the lock. Most streams never need it."""
 
     __slots__ = ("first", "lock")
 

@@ -1,4 +1,4 @@
-"""One task parked until it is woken: the idiom behind every wait in this package, written once.
+"""One task parked until it is woken: the idiom of every wait in this package, written once.
 
 Parking is what Trio's own events and queues are made of: remember the current task, sleep, and forget the task in the
 same step in which it is cancelled, so a wakeup is never spent on a task that will not see it.

@@ -63,14 +63,15 @@ class Writer:
         engine = self._engine
         if self._direct and not self._transport.blocked:
             self._direct = False
-            if not engine.has_output:
+            data, more = engine.produce(_WRITE)
+            if not data:
                 return
             try:
-                self._transport.write(engine.produce(_WRITE))
+                self._transport.write(data)
             except BROKEN as error:
                 self._break(error)
                 return
-            if not (engine.has_output or self._transport.blocked):
+            if not (more or self._transport.blocked):
                 return
         self._wake()
 
@@ -96,7 +97,7 @@ class Writer:
         """Until `close`, and until everything is sent; or until a write fails."""
         transport, engine = self._transport, self._engine
         try:
-            while not self._closing or self._kept or engine.has_output or transport.blocked:
+            while True:
                 if transport.blocked:
                     await transport.drain()
                 elif self._kept:
@@ -104,7 +105,9 @@ class Writer:
                 elif engine.has_output:
                     await self._gather()
                     if not self._kept:  # else the connection was shut down meanwhile, and that was queued first
-                        transport.write(engine.produce(_WRITE))
+                        transport.write(engine.produce(_WRITE)[0])
+                elif self._closing:
+                    break
                 else:
                     await self._sleep()
             self._send_close_notify()
@@ -135,8 +138,10 @@ class Writer:
 
     def keep_queued(self) -> None:
         """What is queued now is still sent, although its streams end, as far as the peer's windows allow."""
-        while self._engine.has_output:
-            self._kept.append(self._engine.produce(_WRITE))
+        more = self._engine.has_output
+        while more:
+            data, more = self._engine.produce(_WRITE)
+            self._kept.append(data)
 
     def close(self) -> None:
         """Send what is queued, then the close_notify of TLS, and end."""
@@ -148,7 +153,7 @@ class Writer:
         if self.broken or self._transport.blocked:
             return
         try:
-            self._transport.write(self._engine.produce(_WRITE))
+            self._transport.write(self._engine.produce(_WRITE)[0])
             self._send_close_notify()
         except BROKEN:
             pass  # the connection is ending already; the close_notify was a courtesy

@@ -10,29 +10,29 @@ from .._errors import RemoteProtocolError
 _PIECE = 256 * 1024
 _STEP = 16 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
-_MAX_CHAIN = 2  # more than two encodings on top of each other is an attack, not a need
+_MAX_CHAIN = 2  # no server needs more encodings, one applied to the other: it is an attack
 ACCEPT = b"gzip, deflate"
 
 
 class _Inflater:
-    """One encoding. Gives at most 256 KiB at a time, so a bomb can't fill the memory between two checks."""
+    """One encoding. It gives at most 256 KiB at a time, so a bomb can't fill the memory between two checks."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._begun = name == "gzip"
-        self._held = b""  # too few bytes to tell what begins with them
+        self._held = b""  # too few bytes to recognize a header
         self._fed = False
-        self._over = False  # what still comes is no part of it
+        self._over = False  # what still comes does not belong to it
         self._zlib = zlib.decompressobj(31 if name == "gzip" else 15)
 
     @property
     def unfinished(self) -> bool:
-        """Whether it was fed something and has not come to its end."""
+        """Whether it was fed something and has not reached its end."""
         return self._fed and (not self._zlib.eof or bool(self._held))
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         self._fed = self._fed or bool(data)
-        # zlib copies what it has not used yet at each step: of a large body, it must not get all at once.
+        # At each step zlib copies what it has not used yet, so it must not get a large body at once.
         for start in range(0, len(data), _STEP):
             yield from self._feed(data[start : start + _STEP])
 
@@ -52,7 +52,7 @@ class _Inflater:
                 yield piece
 
     def _begin(self, data: bytes) -> bytes:
-        """RFC 9110, section 8.4.1.2: some senders leave out the zlib header (RFC 1950, section 2.2: two bytes)."""
+        """RFC 9110, section 8.4.1.2: some senders omit the zlib header (RFC 1950, section 2.2: two bytes)."""
         data, self._held = self._held + data, b""
         if len(data) < 2:
             self._held = data
@@ -65,8 +65,8 @@ class _Inflater:
     def _begin_member(self, data: bytes) -> bytes:
         """The next gzip member, if that is what follows the last one (RFC 1952, section 2.2); b"" if not, or not yet.
 
-        Zeros are padding. Anything else is overlooked with all behind it, as browsers do; but what begins like a
-        member must be one, and whole.
+        Zeros are padding. Anything else is ignored together with all that follows it, as in browsers; but what begins
+        like a member must be a whole one.
         """
         if self._name != "gzip" or self._over:
             return b""
@@ -88,7 +88,7 @@ class Decoder:
         names = [name.strip().lower() for name in content_encoding.split(",") if name.strip()]
         names = ["gzip" if name == "x-gzip" else name for name in names if name != "identity"]
         if len(names) > _MAX_CHAIN:
-            raise RemoteProtocolError(f"the body has {len(names)} content-encodings on top of each other")
+            raise RemoteProtocolError(f"the body has {len(names)} content-encodings: at most {_MAX_CHAIN} are undone")
         known = all(name in ("gzip", "deflate") for name in names)
         self._chain = [_Inflater(name) for name in reversed(names)] if known else []
 
@@ -97,7 +97,7 @@ class Decoder:
         return self._through(self._chain, data)
 
     def finish(self) -> None:
-        """The body is at its end. Raises RemoteProtocolError if its encoding is not: then it was cut."""
+        """The body is at its end. Raises RemoteProtocolError if its encoding is not: the body was truncated."""
         if any(inflater.unfinished for inflater in self._chain):
             raise RemoteProtocolError("the body ends in the middle of its content-encoding")
 

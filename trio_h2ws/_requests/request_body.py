@@ -1,8 +1,8 @@
-"""The body of a request: what a user may give, and how it is sent beside the response that comes back.
+"""The body of a request: what a user may give, and how it is sent while the response is received.
 
 Bytes are queued whole; the engine sends them as the peer's windows allow, and no task is needed. An iterable must be
-asked for its parts, and the response may come (and must be read) meanwhile: a streaming echo would stand still
-otherwise. So an iterable gets a task in the client's own nursery, for as long as it lasts. It ends with its stream.
+asked for its parts, and the response may come (and must be read) at the same time: otherwise a streaming echo would
+deadlock. So an iterable gets a task in the client's nursery, which ends with the iterable or with its stream.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Upload(Protocol):
     """The stream that carries a request."""
 
     async def send(self, data: bytes) -> None:
-        """Queue a part when there is room."""
+        """Queue a part, when fewer than `Limits.max_send_buffer` bytes wait."""
         ...
 
     def end(self, trailers: RawFields | None = None) -> None: ...
@@ -32,7 +32,7 @@ class Upload(Protocol):
 
 
 class RequestBody:
-    """A checked body. `whole` are its bytes, None for an iterable; `fields` are the headers that it implies."""
+    """A checked body. `whole` is its bytes, None for an iterable; `fields` are the headers that it implies."""
 
     __slots__ = ("_declared", "_parts", "fields", "started", "whole")
 
@@ -66,15 +66,15 @@ class RequestBody:
             self.fields.append((b"content-length", str(len(self.whole)).encode()))
 
     def declare(self, fields: RawFields) -> None:
-        """Hold the body to the content-length that is sent with it: a wrong one makes a server end the connection."""
+        """Check the content-length that is sent with the body: a wrong one makes a server end the connection."""
         for name, value in fields:
             if name == b"content-length":
                 if not value.isdigit():
-                    raise ValueError(f"content-length {value.decode(errors='replace')!r} is no number")
+                    raise ValueError(f"content-length {value.decode(errors='replace')!r} is not a number")
                 if self.whole is None:
                     self._declared = int(value)
                 elif int(value) != len(self.whole):
-                    raise ValueError(f"content-length says {int(value)}, and the content has {len(self.whole)} bytes")
+                    raise ValueError(f"content-length is {int(value)}, but the content has {len(self.whole)} bytes")
 
     @property
     def replayable(self) -> bool:
@@ -82,24 +82,24 @@ class RequestBody:
         return self.whole is not None or not self.started
 
     async def upload(self, carrier: Upload, trailers: RawFields | None) -> None:
-        """Send the parts of an iterable, then END_STREAM. What the iterable raises, the stream's user gets."""
+        """Send the parts of an iterable, then END_STREAM. If the iterable raises, the request raises that."""
         self.started = True
         left = self._declared
         try:
-            # Generators that are left in the middle are closed now, not by the garbage collector.
+            # A generator that is left early is closed now, not by the garbage collector.
             async with aclosing(_each(self._parts)) as parts:
                 async for part in parts:
                     data = _checked(part)
                     if left is not None:
                         left -= len(data)
                         if left < 0:
-                            raise LocalProtocolError("the content is longer than the content-length that was given")
+                            raise LocalProtocolError("the content is longer than its content-length")
                     try:
                         await carrier.send(data)
                     except (H2WSError, trio.ClosedResourceError):
-                        return  # the stream ended first, and its own user hears of it from the stream
+                        return  # the stream ended first: the task that waits for the response gets that error
             if left:
-                raise LocalProtocolError(f"the content is {left} bytes shorter than the content-length given")
+                raise LocalProtocolError(f"the content is {left} bytes shorter than its content-length")
             carrier.end(trailers)
         except Exception as error:
             carrier.fail(error)

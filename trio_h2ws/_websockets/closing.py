@@ -13,7 +13,8 @@ has ended (`ended`). At most one timer runs; each leads to the end.
       first
     failed            the peer broke a rule, and        50 ms if messages that      send our Close, which says what
                       messages may still be answered    came before wait, else 0    was wrong
-    failed, told      our Close was sent                0.25 s                      end
+    failed, Close     our Close was sent                0.25 s                      end
+      sent
     ended             the stream is over
 
 From every state, END_STREAM, a reset or the end of the connection leads to "ended" directly. To end the stream is to

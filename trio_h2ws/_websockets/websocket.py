@@ -82,7 +82,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
 
     @property
     def closed_by(self) -> str | None:
-        """Who closed first: "local", "remote", or None while it is open or when it broke."""
+        """Which side closed first: "local", "remote", or None while it is open or when it broke."""
         return self._channel.initiator
 
     # Receiving.

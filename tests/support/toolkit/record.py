@@ -93,7 +93,7 @@ class Recorder:
         """All that the engine wants to send now."""
         data = b""
         while self.engine.has_output:
-            data += self.engine.produce(65_536)
+            data += self.engine.produce(65_536)[0]
         return data
 
     def open(self, head: RequestHead = GET, *, end: bool = True, greedy: bool = True) -> RecordedStream:

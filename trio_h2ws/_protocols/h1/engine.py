@@ -175,7 +175,7 @@ class H1Engine:
             self._observer.on_resume()
         return False
 
-    def produce(self, limit: int) -> bytes:
+    def produce(self, limit: int) -> tuple[bytes, bool]:
         data, self._out = self._out, bytearray()
         stream = self._stream
         if stream is not None and not (self._switching and not self._switched):
@@ -193,7 +193,7 @@ class H1Engine:
                 self._out.clear()
             stream.on_drained()
         self.bytes_sent += len(data)
-        return bytes(data)
+        return bytes(data), self.has_output
 
     def _body(self, chunk: bytes) -> bytes:
         if self._switched:

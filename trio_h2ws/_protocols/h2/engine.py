@@ -146,7 +146,7 @@ class H2Engine:
         # The peer opened no streams (push is off), so the last one we handled is 0.
         self._queue.control += frames.goaway(0, code, debug[:200])
 
-    def produce(self, limit: int) -> bytes:
+    def produce(self, limit: int) -> tuple[bytes, bool]:
         """The next bytes to write, about `limit` of them."""
         self._guard.owed = 0
         return self._queue.produce(limit, self._end_local)

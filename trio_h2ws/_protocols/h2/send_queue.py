@@ -62,7 +62,7 @@ class SendQueue:
         stream.end_queued = False
         stream.trailers = None
 
-    def produce(self, limit: int, ended: Callable[[StreamState], None]) -> bytes:
+    def produce(self, limit: int, ended: Callable[[StreamState], None]) -> tuple[bytes, bool]:
         """About `limit` bytes to write (a frame is never cut). `ended(stream)` is called for each END_STREAM."""
         pieces: list[bytes | memoryview] = []
         size = len(self.control)
@@ -83,7 +83,7 @@ class SendQueue:
             stream.on_drained()
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.bytes_sent += len(data)
-        return bytes(data)
+        return bytes(data), bool(self.control) or (bool(ring) and self.window > 0)
 
     def _data_frame(self, stream: StreamState, pieces: list[bytes | memoryview]) -> int:
         """One DATA frame of what waits, with the trailers after the last. Returns how many bytes it took."""

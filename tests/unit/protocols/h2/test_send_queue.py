@@ -36,13 +36,13 @@ def put(queue: SendQueue, stream: Stream, data: bytes) -> None:
 
 def take(queue: SendQueue, limit: int = 65_536) -> list[Any]:
     ended: list[StreamState] = []
-    return parse(queue.produce(limit, ended.append))
+    return parse(queue.produce(limit, ended.append)[0])
 
 
 def test_an_empty_queue_has_no_output() -> None:
     queue = make_queue()
     assert not queue.has_output
-    assert queue.produce(100, lambda stream: None) == b""
+    assert queue.produce(100, lambda stream: None) == (b"", False)
 
 
 def test_control_frames_precede_data_in_turn() -> None:
@@ -67,9 +67,10 @@ def test_control_frames_precede_data_in_turn() -> None:
 def test_produce_exceeds_its_limit_by_one_frame_at_most() -> None:
     queue = make_queue()
     put(queue, Stream(1), bytes(100_000))
-    data = queue.produce(20_000, lambda stream: None)
+    data, more = queue.produce(20_000, lambda stream: None)
     assert 20_000 <= len(data) <= 20_000 + 16_393
     assert queue.has_output
+    assert more
 
 
 def test_data_stays_within_both_windows() -> None:
@@ -105,7 +106,7 @@ def test_end_stream_is_set_on_the_last_data() -> None:
     put(queue, stream, b"abc")
     stream.end_queued = True
     ended: list[StreamState] = []
-    (frame,) = parse(queue.produce(100, ended.append))
+    (frame,) = parse(queue.produce(100, ended.append)[0])
     assert "END_STREAM" in frame.flags
     assert ended == [stream]
     assert stream.drained == 1
@@ -160,5 +161,5 @@ def test_sent_bytes_are_counted() -> None:
     queue = make_queue()
     put(queue, Stream(1), b"abc")
     queue.control += frames.rst_stream(5, 8)
-    data = queue.produce(1000, lambda stream: None)
+    data, _ = queue.produce(1000, lambda stream: None)
     assert queue.bytes_sent == len(data) == 13 + 12
