@@ -3,6 +3,20 @@
 An application that takes whole messages is protected by `Limits.max_message_size`. One that takes parts gets each as
 it comes, so the message may be of any size, and only what waits is bounded. Until the application has chosen, a
 message that is too large to hold waits unread.
+
+    want_parts   undecided
+    None         no          the application has not chosen, and nothing depends on it yet
+    None         yes         a message above max_message_size comes next: nothing is parsed until the choice is made
+    False        any         whole messages
+    True         any         parts
+
+Of the message whose parts are taken (no other combination occurs):
+
+    taking   part_done   skipping
+    no       no          no         none was taken; at its end it would become a whole message in `messages`
+    yes      no          no         some were taken, and more may come
+    yes      yes         no         its last part is here; nothing is parsed until that is taken
+    yes      no          yes        the application left it: whatever comes of it is dropped, up to its end
 """
 
 from __future__ import annotations
