@@ -106,7 +106,7 @@ class StreamState:
         raise NotImplementedError
 
     def on_data(self, data: bytes) -> None:
-        """Bytes of the body. Their credit is not given back until `Engine.consume` says so."""
+        """Bytes of the body. The peer gets credit for them when `Engine.consume` is called."""
         raise NotImplementedError
 
     def on_end(self, trailers: RawFields | None) -> None:
