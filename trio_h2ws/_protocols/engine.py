@@ -1,7 +1,8 @@
-"""What a connection needs of a protocol: the part that HTTP/2 and HTTP/1.1 have in common.
+"""What a connection needs of a protocol: the interface that HTTP/2 and HTTP/1.1 have in common.
 
-An engine does no IO. Bytes go in (`receive`), and hooks of streams and of the observer are called; calls go in, and
-bytes come out (`produce`). With HTTP/1.1 there is one stream at a time, no window, no ping; all above is the same.
+An engine does no IO. It takes bytes (`receive`) and calls the hooks of streams and of the observer; it takes calls
+and gives bytes (`produce`). HTTP/1.1 has one stream at a time, and neither windows nor pings; what uses an engine is
+the same for both.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from .._http.headers import RawFields
 from .stream_state import StreamState
 
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
-"""Methods that may be sent again when nobody knows what became of them (RFC 9110, section 9.2.2)."""
+"""Methods that may be sent again when it is not known whether they were processed (RFC 9110, section 9.2.2)."""
 
 
 class RequestHead(NamedTuple):
-    """What begins a request. `protocol` is b"websocket" for a WebSocket's handshake."""
+    """What a request begins with. `protocol` is b"websocket" for a WebSocket's handshake."""
 
     method: bytes
     scheme: bytes
@@ -29,20 +30,20 @@ class RequestHead(NamedTuple):
 
 
 class Observer(Protocol):
-    """Who hears about the connection itself; streams hear through their own hooks. Must not raise."""
+    """Is called about the connection itself, as the hooks of `StreamState` are about a stream. Must not raise."""
 
     def on_settings(self) -> None:
-        """The peer's SETTINGS are here, the first or new ones."""
+        """SETTINGS of the peer have come, its first or new ones."""
 
     def on_ping_ack(self, payload: bytes) -> None: ...
     def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None: ...
     def on_slot_free(self, stream: StreamState) -> None: ...
 
     def on_unusable(self, error: H2WSError) -> None:
-        """The connection can't go on, as HTTP/1.1 can't after an exchange that was given up."""
+        """The connection can't be used any more: HTTP/1.1 ends with an exchange that was given up."""
 
     def on_resume(self) -> None:
-        """`paused` was true, and is not any more."""
+        """`paused` was true, and is false now."""
 
 
 class Engine(Protocol):
@@ -57,7 +58,7 @@ class Engine(Protocol):
     exhausted: bool  # it will never take a new stream again
     fault: H2WSError | None  # the connection must end with this
     round_trip: float
-    end_hint: str  # what else to say when the transport has ended
+    end_hint: str  # added to the error message when the transport has ended
 
     @property
     def has_output(self) -> bool: ...
@@ -68,7 +69,7 @@ class Engine(Protocol):
 
     @property
     def paused(self) -> bool:
-        """Do not read: the application has not taken what is here."""
+        """Do not read now: the application has not taken what has come."""
         ...
 
     def peer_settings(self) -> dict[str, int]: ...
@@ -82,7 +83,7 @@ class Engine(Protocol):
     def goaway(self, code: int, debug: bytes = b"") -> None: ...
     def receive(self, data: bytes) -> None: ...
     def receive_end(self, truncated: bool) -> None:
-        """The transport is at its end; `truncated`: without TLS's goodbye."""
+        """The transport has ended; `truncated`: it uses TLS, and ended without close_notify."""
         ...
 
     def produce(self, limit: int) -> tuple[bytes, bool]:

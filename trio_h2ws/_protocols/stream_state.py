@@ -1,10 +1,42 @@
 """One stream as the engine sees it: its state, its windows, its bytes that wait to leave.
 
-It is passive: no task, no lock, no await. The engine calls the `on_*` hooks while it handles a frame; the class
-above this floor (`_stream.py`) fills them in and wakes whoever waits. A hook must not raise.
+It is passive: no task, no lock, no await. The engine calls the `on_*` hooks while it handles a frame; the subclass in
+`_connection/stream.py` implements them, and wakes the tasks that wait. A hook must not raise.
 
-States of RFC 9113, section 5.1, as three flags: `local_ended` (we sent END_STREAM), `remote_ended` (the peer did)
-and `closed` (both, or a reset): a closed stream is in no table any more, and holds no slot.
+States (RFC 9113, section 5.1) are three flags:
+
+    local_ended   remote_ended   closed
+    no            no             no       open
+    yes           no             no       half-closed (local)
+    no            yes            no       half-closed (remote)
+    any           any            yes      closed: in no table, without a slot, and it stays so
+
+    from                   event                                      to                     hook
+    open                   our END_STREAM leaves                      half-closed (local)
+    open                   the peer's END_STREAM comes                half-closed (remote)   on_end
+    half-closed (local)    the peer's END_STREAM comes                closed                 on_end
+    half-closed (remote)   our END_STREAM leaves                      closed
+    all but closed         we reset it, because the peer broke        closed                 on_error
+                           a rule or a bound
+    all but closed         we reset it for any other reason           closed                 none
+    open,                  the peer's RST_STREAM or GOAWAY,           closed                 on_error
+    half-closed (local)    or the end of the connection
+    half-closed (remote)   the same: the response is complete, and    closed                 on_drained
+                           only the rest of the request is lost
+
+What the peer sends before its END_STREAM has two phases. While `responded` is false: any number of 1xx
+(`on_informational`), then the final response (`on_response`), which makes it true. After that: `on_data`.
+
+What we send waits in `out`. `end_queued` says that no more will be added:
+
+    out         end_queued
+    empty       no           nothing to send now
+    not empty   no           bytes wait for their turn, or for credit
+    not empty   yes          the same, and END_STREAM leaves with the last of them
+    empty       yes          END_STREAM has left: `local_ended` is true
+
+`queued` says that the stream is in the send queue's ring. It has joined the ring because it had bytes and credit; a
+stream without credit is not in it. One that was closed in the ring stays there until its turn comes.
 """
 
 from __future__ import annotations
@@ -56,10 +88,10 @@ class StreamState:
         self.out_size = 0
         self.end_queued = False  # END_STREAM follows the bytes in `out`
         self.trailers: RawFields | None = None
-        self.queued = False  # stands in the send queue's ring
+        self.queued = False  # it is in the send queue's ring
 
     def queue(self, data: bytes | memoryview) -> None:
-        """Bytes that wait to leave."""
+        """Add to the bytes that wait to leave."""
         if self.out is _NOTHING:
             self.out = deque()
         self.out.append(data)
@@ -74,17 +106,17 @@ class StreamState:
         raise NotImplementedError
 
     def on_data(self, data: bytes) -> None:
-        """Bytes of the body. Their credit is not given back until `Engine.consume` says so."""
+        """Bytes of the body. The peer gets credit for them when `Engine.consume` is called."""
         raise NotImplementedError
 
     def on_end(self, trailers: RawFields | None) -> None:
-        """The peer has ended its half, cleanly."""
+        """The peer has ended its half with END_STREAM."""
         raise NotImplementedError
 
     def on_error(self, error: H2WSError) -> None:
-        """The stream is over before its time: reset, broken, or its connection is gone. It is closed already."""
+        """The stream was ended early, and is closed already: reset, broken, or its connection was lost."""
         raise NotImplementedError
 
     def on_drained(self) -> None:
-        """Bytes of `out` have left."""
+        """Bytes of `out` have left, or never will."""
         raise NotImplementedError

@@ -1,7 +1,7 @@
-"""An allowance for frames that carry nothing: a burst, and a rate at which it comes back.
+"""A token bucket for frames that carry nothing: how many may come in a burst, and at what rate it refills.
 
-Floods are not about one frame. A PING is fine, and ten thousand of them are an attack. Each useless frame spends
-from the allowance; time gives back, and useful frames may, too.
+One PING is fine, and ten thousand of them are an attack. Each useless frame takes a token; time refills the bucket,
+and useful frames may as well.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class TokenBucket:
         self._since = clock()
 
     def earn(self, n: int) -> None:
-        """A useful frame came. Cheap: the burst is enforced when the next useless one does."""
+        """A useful frame came. Cheap: `burst` is enforced only when the next useless one comes."""
         self._left += n
 
     def spend(self) -> bool:
-        """A useless frame came. False: that was one too many."""
+        """A useless frame came. False: it was one too many."""
         left = min(self._left, self.burst) - 1
         if left < 0:
             now = self._clock()

@@ -1,16 +1,16 @@
-"""HTTP/1.1 as an engine with one stream: h11 does the protocol, this fits it to what a connection expects.
+"""HTTP/1.1 as an engine with one stream: h11 does the protocol, and this module gives it an engine's interface.
 
-One exchange at a time (no pipelining). A stream that ends well leaves the connection ready for the next; one that is
-given up takes the connection with it, since HTTP/1.1 has no way to end one exchange alone.
+One exchange at a time (no pipelining). A stream that ends normally leaves the connection ready for the next one. One
+that is given up ends the connection, because HTTP/1.1 can't end an exchange alone.
 
-Back-pressure. HTTP/1.1 has no windows, so when the application has not taken `Limits.stream_window` bytes, `paused`
-is true and the reader stops reading: TCP tells the peer.
+Back-pressure, without windows. While the application has not taken `Limits.stream_window` bytes, `paused` is true and
+the reader stops reading, so TCP slows the peer down.
 
-Upgrade (RFC 9110, section 7.8). After 101 the bytes are the WebSocket's: they go to and from the stream untouched.
+Upgrade (RFC 9110, section 7.8). After 101 the bytes are the WebSocket's: they pass to and from the stream unchanged.
 
-A server may close an idle connection in the very moment in which we send on it. If it was used before, and not a byte
-of the response has come, an idempotent request is reported as not processed, so that it is sent again (RFC 9110,
-section 9.2.2).
+A server may close an idle connection just as we send on it. If the connection was used before, and not a byte of the
+response has come, an idempotent request is reported as not processed, so that it is sent again (RFC 9110, section
+9.2.2).
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from ..._http.headers import RawFields
 from ..engine import IDEMPOTENT, Observer, RequestHead
 from ..stream_state import StreamState
 
-_SETTINGS = b"\x04\x00"  # type and flags of the first frame of a server that speaks HTTP/2
+_SETTINGS = b"\x04\x00"  # type and flags of the first frame that an HTTP/2 server sends
 
 
 class Forward(NamedTuple):
-    """A proxy is at the other end, and sends on what it gets to one origin (RFC 9112, section 3.2.2)."""
+    """The peer is a proxy, which forwards requests to one origin (RFC 9112, section 3.2.2)."""
 
     origin: bytes
-    """`http://host:port`, with which every target begins. A Host header of the user's own is not it."""
+    """`http://host:port`: every target begins with it, whatever Host header the user gives."""
     fields: RawFields
-    """What to tell the proxy."""
+    """Header fields for the proxy."""
 
 
 class H1Engine:
@@ -63,7 +63,7 @@ class H1Engine:
         self._stream: StreamState | None = None
         self._method = b""
         self._exchanges = 0
-        self._silent = True  # not a byte of this response has come
+        self._silent = True  # not one byte of this response has come
         self._out = bytearray()
         self._switched = False
         self._switching = False
@@ -89,15 +89,15 @@ class H1Engine:
         return {}
 
     def start(self) -> None:
-        """HTTP/1.1 begins with the first request."""
+        """Nothing to send: HTTP/1.1 begins with the first request."""
 
     def ping(self, payload: bytes) -> None:
-        """HTTP/1.1 has none."""
+        """HTTP/1.1 does not have pings."""
 
     def goaway(self, code: int, debug: bytes = b"") -> None:
-        """HTTP/1.1 says nothing before it closes."""
+        """HTTP/1.1 sends nothing before it closes."""
 
-    # The stream's side.
+    # What the stream sends.
 
     def open(self, stream: StreamState, head: RequestHead, end_stream: bool) -> None:
         self._exchanges += 1
@@ -128,12 +128,12 @@ class H1Engine:
             if end_stream or head.protocol is not None:
                 self._emit(h11.EndOfMessage())
         except h11.LocalProtocolError as error:
-            # Nothing of it has left, and h11 takes nothing more: the connection ends unused.
+            # Nothing of it has left, but h11 is in its error state now: the connection ends unused.
             self._out.clear()
             self.streams.clear()
             self._stream = None
             self.exhausted = True
-            raise LocalProtocolError(f"HTTP/1.1 can't say that: {error}") from error
+            raise LocalProtocolError(f"the request can't be sent over HTTP/1.1: {error}") from error
 
     def _emit(self, event: h11.Event) -> None:
         data = self._h11.send(event)
@@ -152,21 +152,21 @@ class H1Engine:
 
     def _finish_request(self, stream: StreamState) -> None:
         stream.local_ended = True
-        # Without a chunked body nothing can carry trailers: they are dropped, as RFC 9110 section 6.5.1 allows.
+        # Only a chunked body can carry trailers; otherwise they are dropped, as RFC 9110, section 6.5.1, allows.
         trailers = stream.trailers if self._chunked else None
         try:
             self._emit(h11.EndOfMessage(headers=trailers or []))
         except h11.LocalProtocolError:
-            self._give_up("the body is shorter than its Content-Length says")
+            self._give_up("the request's body is shorter than its Content-Length")
             return
         self._look_for_end()
 
     def reset(self, stream: StreamState, code: int) -> None:
-        """HTTP/1.1 can't end one exchange alone: the connection goes, too."""
+        """HTTP/1.1 can't end one exchange alone: the connection ends with it."""
         if not stream.closed:
             self._close(stream)
             self.exhausted = True
-            self._observer.on_unusable(RemoteProtocolError("the connection ended with its exchange", code))
+            self._observer.on_unusable(RemoteProtocolError("the connection ended with its request", code))
 
     def consume(self, stream: StreamState, n: int) -> bool:
         was_paused = self.paused
@@ -201,10 +201,10 @@ class H1Engine:
         try:
             return self._h11.send(h11.Data(data=chunk)) or b""
         except h11.LocalProtocolError:
-            self._give_up("the body is longer than its Content-Length says")
+            self._give_up("the request's body is longer than its Content-Length")
             return b""
 
-    # The peer's side.
+    # What the peer sent.
 
     def receive(self, data: bytes) -> None:
         self.bytes_received += len(data)
@@ -215,11 +215,11 @@ class H1Engine:
                 stream.on_data(data)
             return
         if stream is None:
-            self.fault = RemoteProtocolError("the server sent something that was not asked for")
+            self.fault = RemoteProtocolError("the server sent bytes that do not belong to any request")
             return
         if self._silent and data[3:5] == _SETTINGS:
-            hint = 'for HTTP/2 with prior knowledge give http2="require"'
-            self.fault = RemoteProtocolError(f"the server speaks HTTP/2, and was not asked to: {hint}")
+            hint = 'give http2="require" to use it with prior knowledge'
+            self.fault = RemoteProtocolError(f"the server speaks HTTP/2, not HTTP/1.1: {hint}")
             return
         self._silent = False
         try:
@@ -229,7 +229,7 @@ class H1Engine:
             self._broken(error)
 
     def receive_end(self, truncated: bool) -> None:
-        """A body without length ends with the connection; with TLS only its goodbye tells an end from a cut."""
+        """A body without a length ends with the connection. With TLS, only close_notify shows that it is complete."""
         stream = self._stream
         self.exhausted = True
         if stream is None:
@@ -241,8 +241,8 @@ class H1Engine:
             return
         if truncated or self._silent:
             if truncated and stream.responded:
-                self.end_hint = " without TLS's close_notify, in the middle of a body: it may have been cut"
-            return  # the connection's own error says it
+                self.end_hint = " without TLS's close_notify, in the middle of a body: it may be incomplete"
+            return  # the connection reports the error
         try:
             self._h11.receive_data(b"")
             self._events(stream)
@@ -280,7 +280,7 @@ class H1Engine:
                 self._trailers = list(event.headers)
                 self._look_for_end()
                 if self._stream is stream and not stream.local_ended:
-                    stream.on_end(self._trailers or None)  # the upload still runs; its owner decides
+                    stream.on_end(self._trailers or None)  # the upload is not finished; its owner decides
                 return
             else:
                 return
@@ -297,12 +297,12 @@ class H1Engine:
             stream.on_data(rest)
 
     def _look_for_end(self) -> None:
-        """Both sides have ended: the connection is ready for the next exchange, or at its end."""
+        """If both sides have ended, the connection is ready for the next exchange, or exhausted."""
         stream = self._stream
         if stream is None or not (stream.local_ended and stream.remote_ended):
             return
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
-            # Bytes that nobody asked for must not become the next request's response.
+            # Unrequested bytes must not be taken for the response to the next request.
             self.exhausted = bool(self._h11.trailing_data[0])
             self._h11.start_next_cycle()
         else:
@@ -331,21 +331,21 @@ class H1Engine:
         self.streams.clear()
         stream.closed = True
         if stream.remote_ended:
-            stream.on_drained()  # the response is whole, and stands: only the rest of the request is lost
+            stream.on_drained()  # the response is complete and remains valid: only the rest of the request is lost
             return
         error = make_error(stream)
         if self._silent and self._exchanges > 1 and self._method in IDEMPOTENT:
-            cause, error = error, RequestNotProcessed("the server closed the idle connection when we used it again")
+            cause, error = error, RequestNotProcessed("the server closed the idle connection as it was used again")
             error.__cause__ = cause
         stream.on_error(error)
 
 
-# Names that `title` would not write as everybody does.
+# Names whose usual form is not what `title` gives.
 _NAMES = b"DNT ETag TE WWW-Authenticate Sec-WebSocket-Accept Sec-WebSocket-Extensions Sec-WebSocket-Key "
 _NAMES += b"Sec-WebSocket-Protocol Sec-WebSocket-Version"
 _CASED = {name.lower(): name for name in _NAMES.split()}
 
 
 def _cased(name: bytes) -> bytes:
-    """`content-type` as `Content-Type`: names have no case, and some old servers do not know."""
+    """`content-type` as `Content-Type`: case must not matter in names, but it does to some old servers."""
     return _CASED.get(name) or name.title()

@@ -1,21 +1,21 @@
-"""The HTTP/2 engine of one connection: calls in, bytes out; and what its parts share. No IO, and the clock is given.
+"""The HTTP/2 engine of one connection: calls in, bytes out. It does no IO, and its clock is passed in.
 
 Theory of operation
 ===================
 
-h2 keeps what belongs to the connection: the preface, both sides' SETTINGS with their acknowledgements, and the two
-HPACK contexts with their table sizes. Streams are ours. There h2 answers a fault of one stream by ending the
-connection (RFC 9113 says: reset that stream), credits the two kinds of window together, visits all streams to open
-one, and costs 8 to 25 microseconds a frame. So only SETTINGS reaches h2 (`settings.py`).
+h2 handles what belongs to the connection: the preface, both sides' SETTINGS with their acknowledgements, and the
+HPACK table sizes. Streams are handled here. h2 would end the connection for an error of one stream (RFC 9113 says:
+reset that stream), credit the two kinds of window together, iterate over all streams to open one, and take 8 to 25
+microseconds for a frame. So only SETTINGS reaches h2 (`settings.py`).
 
-The parts, each of which knows only those after it:
-- this module: what the connection and its streams ask for;
-- `receiver.py`: bytes in, hooks called, a method for each type of frame;
-- `streams.py`: the table of streams, and how they begin and end;
+Four modules, each of which imports only those after it:
+- this one: what the connection and its streams call;
+- `receiver.py`: bytes in, hooks called; a method for each type of frame;
+- `streams.py`: the table of streams, and how a stream begins and ends;
 - `flood_guard.py`: what a peer may make us do for nothing.
-All of them put what they want to send into one `SendQueue`.
+All of them queue what they send in one `SendQueue` (`send_queue.py`).
 
-Everything here is synchronous, so two tasks can never be in it at once: no lock.
+Everything is synchronous, so two tasks can't be in it at the same time, and no lock is needed.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class H2Engine:
         self.settings_received = False
         self.can_connect = False  # the first SETTINGS carried ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441, section 3)
         self.fault: H2WSError | None = None  # the connection must end with this
-        # Methods of the parts are the engine's as they are: a delegating method would cost a second call a frame.
+        # Bound once: a method that delegates would cost a second call for each frame.
         self._end_local = table.end_local
         self.receive = self._receiver.receive
         self.reset = table.reset
@@ -97,7 +97,7 @@ class H2Engine:
 
     @property
     def round_trip(self) -> float:
-        """Seconds, 0 when unknown. The connection measures it, and receive windows grow by it."""
+        """Seconds, 0 when unknown. The connection measures it; the growth of receive windows depends on it."""
         return self._table.round_trip
 
     @round_trip.setter
@@ -119,7 +119,9 @@ class H2Engine:
         block = request_block(*head)
         allowed = self._exchange.max_header_list_size
         if allowed is not None and (size := list_size(block)) > allowed:
-            raise LocalProtocolError(f"the request's headers take {size} bytes, and the server allows {allowed}")
+            raise LocalProtocolError(
+                f"the request's headers take {size} bytes, and the server allows {allowed} (MAX_HEADER_LIST_SIZE)"
+            )
         self._table.add(stream, end_stream)
         self.exhausted = self._table.next_id > frames.MAX_STREAM_ID
         encoded = self._encoder.encode_block(block)
@@ -143,7 +145,7 @@ class H2Engine:
         self._queue.control += frames.frame(frames.PING, 0, 0, payload)
 
     def goaway(self, code: int, debug: bytes = b"") -> None:
-        # The peer opened no streams (push is off), so the last one we handled is 0.
+        # The peer opens no streams (push is disabled), so the last one that we handled is 0.
         self._queue.control += frames.goaway(0, code, debug[:200])
 
     def produce(self, limit: int) -> tuple[bytes, bool]:
@@ -154,7 +156,7 @@ class H2Engine:
     # What the peer sent.
 
     def receive_end(self, truncated: bool) -> None:
-        """Every body has an explicit end in HTTP/2: the end of the connection says nothing about them."""
+        """Nothing to do: every body has an explicit end in HTTP/2."""
 
     def _settings_changed(self) -> None:
         self._queue.frame_size = self._exchange.frame_size

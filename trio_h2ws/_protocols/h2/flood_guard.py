@@ -1,8 +1,8 @@
-"""What a peer may make us do for nothing: frames that carry nothing, and answers that wait to leave.
+"""What a peer may make us do for nothing: read frames that carry nothing, and keep answers that it does not read.
 
-Neither is wrong, so neither is a protocol error, and ten thousand of them are an attack. A frame that carries nothing
-takes a token from a bucket, which time and frames with data refill. Answers (PING and SETTINGS acknowledgements,
-RST_STREAM) are bytes in the send queue, where a peer that does not read would let them pile up.
+One such frame is harmless, and ten thousand are an attack. A frame that carries nothing takes a token from a bucket,
+which time and frames with data refill. Answers (PING and SETTINGS acknowledgements, RST_STREAM) wait in the send
+queue, so their bytes are counted.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class FloodGuard:
         """A frame came that carries nothing. Raises LimitExceeded if that was one too many."""
         if not self._bucket.spend():
             bound = self._limits.max_idle_frames
-            raise LimitExceeded("max_idle_frames", bound, "the server floods us with frames that carry nothing")
+            raise LimitExceeded("max_idle_frames", bound, "the server sent too many frames that carry nothing")
 
     def owe(self, n: int) -> None:
         """An answer of `n` bytes is about to be queued. Raises LimitExceeded if too many wait already."""
         self.owed += n
         if self.owed > self._limits.max_owed_bytes:
-            message = "the server makes us owe more answers than can leave"
+            message = "the server asks for more answers than it reads"
             raise LimitExceeded("max_owed_bytes", self._limits.max_owed_bytes, message)

@@ -1,9 +1,8 @@
-"""HTTP/2 frames as bytes (RFC 9113, sections 4 and 6): cutting a byte stream into frames, and building our own.
+"""HTTP/2 frames as bytes (RFC 9113, sections 4 and 6): splitting a byte stream into frames, and building frames.
 
-h2 has a frame buffer, too. Ours stands before it because h2 must not see every frame: it goes CLOSED on a GOAWAY
-that only asks us to go away, it loses the good frames that came in one read with a bad one, and it checks a
-length only after it has buffered the whole frame. So frames are cut here, one at a time, and the engine
-decides who handles each.
+h2 has a frame buffer as well, but must not see every frame: a GOAWAY that only asks the client to leave makes its
+state CLOSED; it loses the good frames that came in one read with a bad one; and it checks a length only after it has
+buffered the whole frame. So bytes are split here, one frame at a time, and the receiver handles each.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ END_HEADERS = 0x4
 PADDED = 0x8
 HAS_PRIORITY = 0x20
 
-DEFAULT_FRAME_SIZE = 16384  # SETTINGS_MAX_FRAME_SIZE before anybody changes it; we never change ours
+DEFAULT_FRAME_SIZE = 16384  # the initial SETTINGS_MAX_FRAME_SIZE; we never change ours
 MAX_WINDOW = 2**31 - 1
 MAX_STREAM_ID = 2**31 - 1
 
 Frame: TypeAlias = tuple[int, int, int, bytes]
 """Type, flags, stream id (without the reserved bit), payload."""
 
-# A length has 24 bits: struct knows 16 and 8.
+# A length has 24 bits; struct can do 16 and 8.
 _HEADER = struct.Struct(">HBBBL")
 _RST = struct.Struct(">HBBBLL")
 _WINDOW = struct.Struct(">HBBBLL")
@@ -44,7 +43,7 @@ class FrameError(Exception):
 
 
 class NotHTTP2(FrameError):
-    """What came is no frame: it begins like an answer in HTTP/1.x."""
+    """The bytes are not a frame: they begin like a response in HTTP/1.x."""
 
 
 class StreamError(Exception):
@@ -56,21 +55,22 @@ class StreamError(Exception):
 
 
 class FrameSplitter:
-    """Cuts what arrives into frames. Any split of the same bytes gives the same frames.
+    """Splits what arrives into frames, the same ones in however many pieces it comes.
 
-    It holds at most one frame: a length above ours is refused when the nine bytes that announce it are here.
+    It holds at most one frame: a length above ours is refused when the frame's first nine bytes have come.
     """
 
     __slots__ = ("_chunks", "_held", "_needed")
 
     def __init__(self) -> None:
-        # Chunks are joined only when a whole frame is there, so a peer that drips bytes costs no quadratic copying.
+        # Chunks are joined only when a frame is complete: otherwise a peer that sends byte by byte would cause
+        # quadratic copying.
         self._chunks: list[bytes] = []
         self._held = 0
         self._needed = 9
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that `data` completes. Raises FrameError at a frame that is too long; those before it came."""
+        """The frames that `data` completes. Raises FrameError at a frame that is too long, after those before it."""
         if self._chunks:
             self._chunks.append(data)
             self._held += len(data)
@@ -89,7 +89,7 @@ class FrameSplitter:
                     raise NotHTTP2(ErrorCode.PROTOCOL_ERROR, "an answer in HTTP/1.1")
                 raise FrameError(
                     ErrorCode.FRAME_SIZE_ERROR,
-                    f"a frame of type {kind} with {length} bytes; we allow {DEFAULT_FRAME_SIZE}",
+                    f"a frame of type {kind} has {length} bytes, and {DEFAULT_FRAME_SIZE} are allowed",
                 )
             end = position + 9 + length
             if end > size:
@@ -127,7 +127,7 @@ def goaway(last_stream_id: int, code: int, debug: bytes = b"") -> bytes:
 
 
 def header_block(stream_id: int, block: bytes, end_stream: bool, max_frame_size: int) -> bytes:
-    """HEADERS, and CONTINUATION as often as the peer's frame size needs it (RFC 9113, section 6.10)."""
+    """HEADERS, and as many CONTINUATIONs as the peer's frame size requires (RFC 9113, section 6.10)."""
     flags = END_STREAM if end_stream else 0
     if len(block) <= max_frame_size:
         return frame(HEADERS, flags | END_HEADERS, stream_id, block)

@@ -1,7 +1,7 @@
 """Header blocks: HEADERS and its CONTINUATIONs become one list of fields (RFC 9113, section 4.3).
 
-Every block is decoded, for a stream that is over too: the HPACK context belongs to the connection. Its bounds hold
-before its bytes are joined (CVE-2024-27316: CONTINUATION without end).
+Every block is decoded, even for a stream that is over, because the HPACK context belongs to the connection. The
+bounds are checked before the bytes of a block are joined (CVE-2024-27316: endless CONTINUATION).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Fields: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 
 class HeaderBlocks:
-    """At most one block is under way: then `stream_id` is its stream's, and only its CONTINUATION may follow."""
+    """At most one block is incomplete: then `stream_id` is its stream's, and only its CONTINUATION may follow."""
 
     __slots__ = ("_decoder", "_flags", "_fragments", "_limits", "_size", "stream_id")
 
@@ -34,13 +34,13 @@ class HeaderBlocks:
         self._size = 0
 
     def headers(self, flags: int, stream_id: int, payload: bytes) -> tuple[int, Fields] | None:
-        """HEADERS. Its flags and fields, if it is the whole block."""
+        """HEADERS came. Returns its flags and fields if it is the whole block."""
         if stream_id == 0 or not stream_id & 1:
             raise FrameError(ErrorCode.PROTOCOL_ERROR, f"HEADERS on stream {stream_id}, which we did not open")
         payload = frames.strip_padding(flags, payload)
         if flags & frames.HAS_PRIORITY:
             if len(payload) < 5:
-                raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS without room for its priority")
+                raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS is too short for its priority")
             payload = payload[5:]
         if flags & frames.END_HEADERS:
             return flags, self._decode(payload)
@@ -48,7 +48,7 @@ class HeaderBlocks:
         return None
 
     def continuation(self, flags: int, payload: bytes) -> tuple[int, Fields] | None:
-        """CONTINUATION. The flags of the HEADERS and the fields, if it is the block's last."""
+        """CONTINUATION came. Returns the flags of the HEADERS and the fields if it is the last of its block."""
         if not self.stream_id:
             raise FrameError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
         self._fragments.append(payload)
@@ -70,5 +70,5 @@ class HeaderBlocks:
         except OversizedHeaderListError as error:
             raise LimitExceeded("max_header_list_size", self._limits.max_header_list_size) from error
         except HPACKError as error:
-            # hpack's own words may hold an address in memory, and ours go to the peer.
-            raise FrameError(ErrorCode.COMPRESSION_ERROR, "a header block that is not HPACK") from error
+            # hpack's message may contain a memory address, and ours is sent to the peer.
+            raise FrameError(ErrorCode.COMPRESSION_ERROR, "a header block that is not valid HPACK") from error

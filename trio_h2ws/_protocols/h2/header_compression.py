@@ -4,7 +4,7 @@ Most header fields of a client are the same in every request, and most of a serv
 As long as the dynamic table has not changed, the same field encodes to the same bytes, and the same block decodes to
 the same fields. So both are cached until the table changes, which shows in its newest entry.
 
-Both caches are bounded, and a peer can put nothing into them that it could not put into the table as well.
+Both caches are bounded, and a peer can put no more into them than it can put into the table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from hpack import Decoder, Encoder
 
 from .header_lists import Block
 
-_TABLE = 4096  # bytes; with more the peer would choose our memory, and hpack searches the table from end to end
+# Bytes. A larger table would let the peer choose how much memory we use, and hpack searches it from end to end.
+_TABLE = 4096
 _REMEMBERED = 256
 
 

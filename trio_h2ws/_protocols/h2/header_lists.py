@@ -1,8 +1,7 @@
 """Header lists by the rules of RFC 9113, section 8: what a response may look like, and how a request is written.
 
-h2 would check inbound lists, too, but it answers a malformed response by ending the connection, and RFC 9113
-section 8.1.1 makes it an error of that one stream. So the check is here, and its failure is a `Malformed` that
-the engine turns into a reset.
+h2 could check received lists, but it ends the connection for a malformed response, which RFC 9113, section 8.1.1,
+makes an error of that one stream. So they are checked here, and `Malformed` becomes a reset of the stream.
 """
 
 from __future__ import annotations
@@ -13,24 +12,24 @@ from typing import TypeAlias
 
 from ..._http.headers import RawFields
 
-# RFC 9113, section 8.2.1. Names: no upper case, no controls, no space, ":" only in front.
+# RFC 9113, section 8.2.1. Names: no upper case, no control characters, no space, ":" only as the first character.
 _NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
 _BAD_VALUE = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z")
 _CONNECTION_SPECIFIC = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
-# Names that were found good. Servers use few; the bound keeps a hostile one from filling our memory.
+# Names that were checked already. Servers use few; the bound below keeps a hostile one from filling our memory.
 _known_names: set[bytes] = set()
 _SENSITIVE = frozenset((b"authorization", b"proxy-authorization"))
-# These differ from request to request: in the table they would only push out what does not.
-_PASSING = frozenset((b"content-length", b"if-none-match", b"if-modified-since", b"range"))
+# These differ from request to request: in the table they would only displace fields that don't.
+_CHANGING = frozenset((b"content-length", b"if-none-match", b"if-modified-since", b"range"))
 
 Block: TypeAlias = "list[tuple[bytes, bytes] | tuple[bytes, bytes, bool]]"
 """A header list for the HPACK encoder; a third item of True keeps a field out of every table."""
 
 
 class Malformed(Exception):
-    """The header list breaks RFC 9113; str() tells how."""
+    """The header list violates RFC 9113; str() says how."""
 
 
 def _check(name: bytes, value: bytes) -> None:
@@ -42,7 +41,7 @@ def _check(name: bytes, value: bytes) -> None:
         if len(_known_names) < 1024:
             _known_names.add(name)
     if _BAD_VALUE.search(value):
-        raise Malformed(f"the value of header {name!r} has a forbidden character or a space at its end")
+        raise Malformed(f"the value of header {name!r} has a forbidden character, or a space at either end")
 
 
 def check_response(block: Iterable[tuple[bytes, bytes]]) -> tuple[int, int | None, RawFields]:
@@ -60,12 +59,12 @@ def check_response(block: Iterable[tuple[bytes, bytes]]) -> tuple[int, int | Non
             if fields:
                 raise Malformed(":status comes after a regular header")
             if len(value) != 3 or not value.isdigit() or not value.isascii() or value < b"100":
-                raise Malformed(f":status is {value!r}, which is no status")
+                raise Malformed(f":status is {value!r}, and must be a number from 100 to 999")
             status = int(value)
             continue
         if name == b"content-length":
             if not value.isdigit() or not value.isascii() or len(value) > 19:
-                raise Malformed(f"content-length is {value!r}, which is no length")
+                raise Malformed(f"content-length is {value!r}, and must be a number of at most 19 digits")
             if length is not None and length != int(value):
                 raise Malformed("two content-length headers that differ")
             length = int(value)
@@ -95,8 +94,8 @@ def request_block(
     if protocol is not None:
         block.insert(1, (b":protocol", protocol))
     for name, value in fields:
-        # RFC 7541, section 7.1.3: secrets that could be guessed stay out of every compression context on the way.
-        if name in _SENSITIVE or name in _PASSING or (name == b"cookie" and len(value) < 20):
+        # RFC 7541, section 7.1.3: secrets that could be guessed stay out of every compression context on the path.
+        if name in _SENSITIVE or name in _CHANGING or (name == b"cookie" and len(value) < 20):
             block.append((name, value, True))
         else:
             block.append((name, value))
@@ -104,5 +103,5 @@ def request_block(
 
 
 def list_size(block: Block | RawFields) -> int:
-    """As SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, section 6.5.2)."""
+    """Bytes, as SETTINGS_MAX_HEADER_LIST_SIZE counts them (RFC 9113, section 6.5.2)."""
     return sum(len(field[0]) + len(field[1]) + 32 for field in block)

@@ -1,12 +1,12 @@
 """The receiving half of HTTP/2: bytes in, hooks of streams and of the observer called.
 
-Each frame is handled by the method that is named after its type; only SETTINGS reaches h2 (`settings.py`).
+Each frame is handled by the method that is named after its type.
 
-A frame can be wrong in three ways:
-- `FrameError`: a connection error. GOAWAY with its code is queued, and nothing more is read.
-- `StreamError`: RST_STREAM with its code is queued, and that stream's user gets a RemoteProtocolError.
-- not wrong, but useless (PING, an unknown frame, an empty DATA): each takes a token from a bucket that time and real
-  data refill (`flood_guard.py`). A peer that empties it gets GOAWAY(ENHANCE_YOUR_CALM).
+What happens for a frame that is wrong, or too much:
+- `FrameError`, a connection error: GOAWAY with its code is queued, and nothing more is read.
+- `StreamError`: RST_STREAM with its code is queued, and the stream gets a RemoteProtocolError.
+- Not wrong, but useless (PING, an unknown frame, an empty DATA): it takes a token from a bucket that time and real
+  data refill (`flood_guard.py`). A peer that empties the bucket gets GOAWAY(ENHANCE_YOUR_CALM).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _STATUS_WITHOUT_BODY = (204, 304)
 class H2Receiver:
     """Call `receive` with what was read.
 
-    `on_settings()` is called when the peer's SETTINGS are in force, `on_fault(error, code, debug)` when the
-    connection must end: with `error` here, and with GOAWAY(`code`, `debug`) for the peer.
+    `on_settings()` is called when new SETTINGS of the peer are in force, `on_fault(error, code, debug)` when the
+    connection must end: `error` is for its streams, `code` and `debug` are for GOAWAY.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class H2Receiver:
         window = self.window
         if not window.receive(size):
             raise FrameError(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the connection's window")
-        # The connection's window is credited on receipt: what is unread is held by its stream's window alone.
+        # The connection's window is credited on receipt: unread bytes are bounded by their stream's window alone.
         if window.consume(size):
             increment = window.credit(0.0, 0.0, 0)
             self._queue.control += frames.window_update(0, increment)
@@ -193,24 +193,24 @@ class H2Receiver:
             raise FrameError(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
         self._spend()
         if len(payload) != 5 and stream_id in self._streams:
-            raise StreamError(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong length")
+            raise StreamError(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY with a wrong length")
 
     def _rst_stream(self, flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
-            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM of a wrong length")
+            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM with a wrong length")
         stream = self._streams.get(stream_id)
         if stream is None:
             self._table.frame_for_closed(stream_id, allowed_after_end=True)
         else:
             self._table.reset_by_peer(stream, int.from_bytes(payload, "big"))
 
-    # Frames of the connection, and WINDOW_UPDATE, which is of both.
+    # Frames of the connection, and WINDOW_UPDATE, which may concern either.
 
     def _settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
             raise FrameError(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
         if len(payload) % 6 or (flags & frames.ACK and payload):
-            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a wrong length")
+            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS with a wrong length")
         first = not self._exchange.received
         if flags & frames.ACK:
             if first:
@@ -225,13 +225,13 @@ class H2Receiver:
         self._on_settings()
 
     def _push_promise(self, flags: int, stream_id: int, payload: bytes) -> None:
-        raise FrameError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE, although we switched push off")
+        raise FrameError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE, although push is disabled")
 
     def _ping(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
             raise FrameError(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
         if len(payload) != 8:
-            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "PING of a wrong length")
+            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "PING with a wrong length")
         self._spend()
         if flags & frames.ACK:
             self._observer.on_ping_ack(payload)
@@ -243,7 +243,7 @@ class H2Receiver:
         if stream_id:
             raise FrameError(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(payload) < 8:
-            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY of a wrong length")
+            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY with a wrong length")
         self._spend()
         last_id, code = struct.unpack_from(">LL", payload)
         # It must not grow; if it does, the streams between the two are over already.
@@ -253,7 +253,7 @@ class H2Receiver:
 
     def _window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
-            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong length")
+            raise FrameError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE with a wrong length")
         increment = int.from_bytes(payload, "big") & frames.MAX_WINDOW
         queue = self._queue
         if queue.updates_expected > 0:

@@ -1,15 +1,15 @@
-"""What leaves, in what order: control first, then DATA in a fair ring.
+"""In what order frames leave: control bytes first, then DATA, one frame for each stream in turn.
 
 Control bytes (HEADERS, SETTINGS, WINDOW_UPDATE, RST_STREAM, PING, GOAWAY) leave in the order in which they were
-made: HPACK demands it of HEADERS, and a RST_STREAM must follow its HEADERS. They are not flow-controlled.
+queued: HPACK requires it of HEADERS, and a RST_STREAM must follow its HEADERS. They are not flow-controlled.
 
-DATA waits in its own stream. The ring holds each stream that has bytes and credit; it gets one frame and goes to
-the back. A stream without credit leaves the ring until a WINDOW_UPDATE brings it back, so a blocked stream costs
-nothing. When the connection's window is used up the ring simply stands still. (An END_STREAM with no bytes before
-it needs no credit: it goes with the control bytes.)
+DATA waits in its stream. The ring holds the streams that have bytes and credit; the first sends one frame and rejoins
+at the end. A stream without credit leaves the ring until a WINDOW_UPDATE brings it back, so a blocked stream costs
+nothing. While the connection's window is used up, the ring waits. (An END_STREAM with no bytes before it needs no
+credit: it is queued with the control bytes.)
 
-Trailers are HEADERS that must follow their stream's DATA, so they are encoded in the moment in which they leave:
-all earlier header blocks are then before them on the wire, in the order of their encoding.
+Trailers are HEADERS that must follow their stream's DATA, so they are encoded only when they leave: then all header
+blocks are on the wire in the order of their encoding.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..._http.headers import RawFields
 from ..stream_state import StreamState
 from . import frames
 
-_UPDATES = 100_000  # WINDOW_UPDATEs that a peer may save up after large uploads
+_UPDATES = 100_000  # WINDOW_UPDATEs that a peer may still send after large uploads
 
 
 class SendQueue:
@@ -33,7 +33,7 @@ class SendQueue:
         self.control = bytearray()
         self.window = 65535  # the connection's, RFC 9113 section 6.9.2
         self.frame_size = frames.DEFAULT_FRAME_SIZE  # the peer's SETTINGS_MAX_FRAME_SIZE
-        self.updates_expected = 0  # WINDOW_UPDATEs that answer our DATA: more of them are a flood
+        self.updates_expected = 0  # WINDOW_UPDATEs that answer our DATA; any more count as useless frames
         self.bytes_sent = 0
 
     @property
@@ -42,20 +42,20 @@ class SendQueue:
         return bool(self.control) or (bool(self._ring) and self.window > 0)
 
     def ready(self, stream: StreamState) -> None:
-        """The stream has bytes to send, or got credit: into the ring, if it could send now."""
+        """The stream has new bytes or new credit: if it could send now, it joins the ring."""
         if stream.out_size and stream.send_window > 0 and not stream.queued:
             stream.queued = True
             self._ring.append(stream)
 
     def end(self, stream: StreamState) -> None:
-        """END_STREAM of a stream that has no bytes waiting: it needs no credit, and no turn in the ring."""
+        """Queue the END_STREAM of a stream without waiting bytes: it needs neither credit nor a turn in the ring."""
         if stream.trailers is not None:
             self.control += frames.header_block(stream.id, self._encode(stream.trailers), True, self.frame_size)
         else:
             self.control += frames.header(0, frames.DATA, frames.END_STREAM, stream.id)
 
     def drop(self, stream: StreamState) -> None:
-        """Forget what a closed stream wanted to send. It leaves the ring when its turn comes."""
+        """Drop what a closed stream had to send. The stream leaves the ring when its turn comes."""
         if stream.out_size:
             stream.out.clear()
             stream.out_size = 0
@@ -63,7 +63,10 @@ class SendQueue:
         stream.trailers = None
 
     def produce(self, limit: int, ended: Callable[[StreamState], None]) -> tuple[bytes, bool]:
-        """About `limit` bytes to write (a frame is never cut). `ended(stream)` is called for each END_STREAM."""
+        """About `limit` bytes to write, in whole frames, and whether there are more.
+
+        `ended(stream)` is called when its END_STREAM leaves.
+        """
         pieces: list[bytes | memoryview] = []
         size = len(self.control)
         if size:
@@ -73,7 +76,7 @@ class SendQueue:
         while ring and size < limit and self.window > 0:
             stream = ring.popleft()
             stream.queued = False
-            if stream.closed or stream.send_window <= 0:  # it was closed, or its window shrunk, in the ring
+            if stream.closed or stream.send_window <= 0:  # since it joined, it was closed or its window shrank
                 continue
             size += self._data_frame(stream, pieces) + 9
             if stream.out_size:
@@ -86,7 +89,7 @@ class SendQueue:
         return bytes(data), bool(self.control) or (bool(ring) and self.window > 0)
 
     def _data_frame(self, stream: StreamState, pieces: list[bytes | memoryview]) -> int:
-        """One DATA frame of what waits, with the trailers after the last. Returns how many bytes it took."""
+        """One DATA frame of what waits, and the trailers after the last. Returns how many bytes of DATA it took."""
         out = stream.out
         n = min(stream.out_size, stream.send_window, self.window, self.frame_size)
         stream.out_size -= n
@@ -104,7 +107,7 @@ class SendQueue:
                 wanted -= len(chunk)
                 out.popleft()
             else:
-                # A view, not a copy: a large body is cut without being copied again and again.
+                # A view, not a copy: a large body must not be copied again for every frame.
                 view = memoryview(chunk)
                 pieces.append(view[:wanted])
                 out[0] = view[wanted:]

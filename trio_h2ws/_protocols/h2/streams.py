@@ -1,11 +1,12 @@
 """The streams of one connection: how they begin, get credit, and end.
 
-A stream ends in one of these ways, and each of them takes it out of the table and frees its slot:
+A stream ends in one of these ways, each of which takes it out of the table and frees its slot:
 - both sides have sent END_STREAM (`end_local`, `end_remote`);
 - we send RST_STREAM (`reset`): the caller gave up, or the peer broke a rule (`fail`) or a bound (`exceed`);
-- the peer sends RST_STREAM (`reset_by_peer`) or GOAWAY (`refuse_above`), or the connection is gone (`abandon`).
+- the peer sends RST_STREAM (`reset_by_peer`) or GOAWAY (`refuse_above`);
+- the connection ends (`abandon`).
 
-A stream that is over is forgotten at once. What may still arrive for it: `closed_streams.py`.
+A stream that is over is forgotten at once; for the frames that still arrive for it see `closed_streams.py`.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class StreamTable:
         self.round_trip = 0.0  # seconds, 0 when unknown
 
     def add(self, stream: StreamState, local_ended: bool) -> None:
-        """A new stream gets its id and its windows."""
+        """Give a new stream its id and its windows."""
         stream.id = self.next_id
         self.next_id += 2
         stream.send_window = self.initial_send_window
@@ -73,7 +74,7 @@ class StreamTable:
     # Credit.
 
     def consume(self, stream: StreamState, n: int) -> bool:
-        """The application took `n` bytes: credit for the stream. True when a WINDOW_UPDATE was queued for it."""
+        """The application has taken `n` bytes: credit the stream. True if a WINDOW_UPDATE was queued."""
         window = stream.receive_window
         if not window.consume(n) or stream.closed or stream.remote_ended:
             return False
@@ -96,13 +97,13 @@ class StreamTable:
     # The ends of a stream.
 
     def end_local(self, stream: StreamState) -> None:
-        """Our END_STREAM is queued."""
+        """Our END_STREAM leaves."""
         stream.local_ended = True
         if stream.remote_ended:
             self._finish(stream)
 
     def end_remote(self, stream: StreamState, trailers: RawFields | None) -> None:
-        """The peer's END_STREAM is here."""
+        """The peer's END_STREAM came."""
         if stream.content_left:
             raise StreamError(
                 ErrorCode.PROTOCOL_ERROR, f"the body is {stream.content_left} bytes shorter than its content-length"
@@ -117,7 +118,7 @@ class StreamTable:
         self._close(stream)
 
     def reset(self, stream: StreamState, code: int) -> None:
-        """RST_STREAM: the stream is over now. Bytes that wait are dropped; unread ones cost nothing more."""
+        """Send RST_STREAM: the stream is over now, and the bytes that wait in it are dropped."""
         if not stream.closed:
             self.queue.control += frames.rst_stream(stream.id, code)
             self._closed.reset(stream)
@@ -134,27 +135,27 @@ class StreamTable:
         stream.on_error(LimitExceeded(bound, limit))
 
     def reset_by_peer(self, stream: StreamState, code: int) -> None:
-        """The peer's RST_STREAM is here."""
+        """The peer's RST_STREAM came."""
         self._close(stream)
         if code == ErrorCode.REFUSED_STREAM and not stream.responded:
             stream.on_error(RequestNotProcessed("the server refused the stream (REFUSED_STREAM)"))
         elif code == ErrorCode.HTTP_1_1_REQUIRED and not stream.responded:
-            stream.on_error(HTTP1Required("the server wants HTTP/1.1 for this (HTTP_1_1_REQUIRED)"))
+            stream.on_error(HTTP1Required("the server requires HTTP/1.1 for this request (HTTP_1_1_REQUIRED)"))
         else:
             self._lose(stream, StreamReset(code))
 
     def refuse_above(self, last_id: int, code: int) -> None:
-        """The peer's GOAWAY is here: it has not processed the streams above `last_id`, and never will."""
+        """The peer's GOAWAY came: it has not processed the streams above `last_id`, and never will."""
         for stream in [s for s in self.streams.values() if s.id > last_id]:
             self._close(stream)
             if code == ErrorCode.HTTP_1_1_REQUIRED:  # sending it again over HTTP/2 would not help
-                self._lose(stream, HTTP1Required("the server wants HTTP/1.1 (GOAWAY with HTTP_1_1_REQUIRED)"))
+                self._lose(stream, HTTP1Required("the server requires HTTP/1.1 (GOAWAY with HTTP_1_1_REQUIRED)"))
             else:
-                message = "the server went away (GOAWAY) before it looked at this stream"
+                message = "the server ended the connection (GOAWAY) before it processed this request"
                 self._lose(stream, RequestNotProcessed(message))
 
     def abandon(self, make_error: Callable[[StreamState], H2WSError]) -> None:
-        """The connection is gone: end every stream, each with a new error."""
+        """The connection has ended: end every stream, each with a new error."""
         streams = list(self.streams.values())
         self.streams.clear()
         for stream in streams:

@@ -1,9 +1,9 @@
-"""permessage-deflate (RFC 7692) as a wsproto extension whose inflater is bounded before it inflates.
+"""permessage-deflate (RFC 7692) as a wsproto extension that never inflates beyond a bound.
 
-wsproto's own inflates whatever comes: 65 KB can become 64 MB in one event. Here zlib is asked for at most as many
-bytes as the message may still have, so a bomb costs what the bound allows and no more.
+wsproto's extension inflates whatever comes: 65 KB can become 64 MB in one event. This one asks zlib for at most as
+many bytes as the message may still have, so a bomb costs what the bound allows and no more.
 
-zlib can't do a window of 8 bits (zlib issue 171): 9 to 15 are offered and accepted.
+zlib does not support a window of 8 bits (zlib issue 171): 9 to 15 are offered and accepted.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opc
 
 from ..._errors import RemoteProtocolError
 
-_TAIL = b"\x00\x00\xff\xff"  # RFC 7692, section 7.2.1: every compressed message ends so, and it is not sent
+_TAIL = b"\x00\x00\xff\xff"  # RFC 7692, section 7.2.1: the end of every compressed message, which is not sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeflateOptions:
-    """The knobs of permessage-deflate (RFC 7692, section 7.1): what is offered, and how we compress.
+    """Options of permessage-deflate (RFC 7692, section 7.1): what is offered, and how we compress.
 
-    Raises ValueError for what zlib can't do.
+    Raises ValueError for a value that zlib does not support.
     """
 
     server_max_window_bits: int = 15
-    """9 to 15: the server compresses with at most 2**bits bytes of history."""
+    """9 to 15: the server may use at most 2**bits bytes of history."""
     client_max_window_bits: int = 12
-    """9 to 15: the same for us. A server may ask for less."""
+    """9 to 15: the same for what we send. The server may ask for less."""
     server_context_takeover: bool = False
-    """Whether the server may keep its history from message to message: better ratio, and our inflater's memory stays
-    taken for as long as the WebSocket is open."""
+    """Whether the server may keep its history from one message to the next. This compresses better, and our inflater
+    occupies memory for as long as the WebSocket is open."""
     client_context_takeover: bool = False
-    """Whether we do: better ratio, and our compressor's memory stays taken."""
+    """Whether we keep ours. This compresses better, and our compressor occupies memory for as long."""
     level: int = 6
-    """zlib's: 0 (none) to 9 (slowest); -1 is zlib's own default."""
+    """Compression level of zlib: 0 (none) to 9 (slowest); -1 is zlib's default."""
     memory_level: int = 5
-    """zlib's: 1 to 9. More is faster and takes more memory."""
+    """Memory level of zlib: 1 to 9. A higher one is faster and takes more memory."""
     threshold: int = 256
-    """Bytes: shorter messages are sent as they are. A message in parts is always compressed."""
+    """Bytes: shorter messages are sent uncompressed. A message in parts is always compressed."""
 
     def __post_init__(self) -> None:
         for name in ("server_max_window_bits", "client_max_window_bits"):
             if not 9 <= getattr(self, name) <= 15:
-                raise ValueError(f"{name} must be 9 to 15 (zlib can't do 8), not {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be 9 to 15 (zlib does not support 8), not {getattr(self, name)!r}")
         if not -1 <= self.level <= 9 or not 1 <= self.memory_level <= 9 or self.threshold < 0:
             raise ValueError("level must be -1 to 9, memory_level 1 to 9, threshold at least 0")
 
@@ -76,7 +76,7 @@ def accept_deflate(value: str, options: DeflateOptions) -> Deflate:
         key, equals, raw = part.partition("=")
         key, raw = key.strip().lower(), raw.strip().strip('"')
         if key in seen:
-            raise RemoteProtocolError(f"permessage-deflate: {key!r} comes twice")
+            raise RemoteProtocolError(f"permessage-deflate: the parameter {key!r} comes twice")
         seen.add(key)
         if key == "server_no_context_takeover" and not equals:
             server_takeover = False
@@ -84,18 +84,20 @@ def accept_deflate(value: str, options: DeflateOptions) -> Deflate:
             client_takeover = False
         elif key in ("server_max_window_bits", "client_max_window_bits"):
             if not raw.isascii() or not raw.isdigit() or raw[0] == "0" or not 8 <= int(raw) <= 15:
-                raise RemoteProtocolError(f"permessage-deflate: {part!r} is not 8 to 15")
+                raise RemoteProtocolError(f"permessage-deflate: {part!r} must be from 8 to 15")
             if key[0] == "s":
                 server_bits = int(raw)
             else:
                 client_bits = min(client_bits, int(raw))
         else:
-            raise RemoteProtocolError(f"permessage-deflate: the parameter {part!r} is not known")
+            raise RemoteProtocolError(f"permessage-deflate: unknown parameter {part!r}")
     if "server_max_window_bits" in seen and server_bits > options.server_max_window_bits:
-        raise RemoteProtocolError("permessage-deflate: the server's window is larger than what was asked for")
-    # A server that keeps its context, or its 15 bits, although it was asked not to, can be read all the same.
+        raise RemoteProtocolError("permessage-deflate: the server's window is larger than the one that was offered")
+    # A server that keeps its context, or a window of 15 bits, against our request can be read all the same.
     if client_bits < 9:
-        raise RemoteProtocolError("permessage-deflate: the server wants a window of 8 bits, which zlib can't do")
+        raise RemoteProtocolError(
+            "permessage-deflate: the server requires a window of 8 bits, and zlib has 9 or more"
+        )
     return Deflate(options, server_bits, client_bits, server_takeover, client_takeover)
 
 
@@ -113,19 +115,19 @@ class Deflate(Extension):
         client_takeover: bool,
     ) -> None:
         self._options = options
-        # An inflater with a larger window reads all smaller ones; 8 bits are read with 9.
+        # An inflater with a larger window can read smaller ones: 9 bits for 8.
         self._server_bits = max(9, server_bits)
         self._client_bits = client_bits
         self._server_takeover = server_takeover
         self._client_takeover = client_takeover
-        # Both are made when first needed: an idle WebSocket holds neither.
+        # Both are made when first needed: an idle WebSocket has neither.
         self._inflater: zlib._Decompress | None = None
         self._compressor: zlib._Compress | None = None
         self._inbound_compressed = False
         self._inbound_control = False
         self._outbound_compressed = False
         self.allowed: int | None = None
-        """Bytes that the message under way may still inflate to; None: no bound. The receiver sets it."""
+        """Bytes that the current message may still inflate to; None: no bound. Set by the receiver and its queue."""
 
     def offer(self) -> str:
         return offer_deflate(self._options).decode()
@@ -135,11 +137,11 @@ class Deflate(Extension):
 
     @property
     def inflating(self) -> bool:
-        """Whether the inbound message under way is compressed."""
+        """Whether the message that is being received is compressed."""
         return self._inbound_compressed
 
     def wants(self, size: int) -> bool:
-        """Whether a message of that size is worth compressing."""
+        """Whether a message of this size should be compressed."""
         return size >= self._options.threshold
 
     # Inbound, called by wsproto.
@@ -182,7 +184,7 @@ class Deflate(Extension):
         try:
             if self.allowed is None:
                 return self._inflater.decompress(data)
-            # One byte more than allowed tells "too big" from "just fits"; 0 would mean no bound to zlib.
+            # One byte more than allowed shows that it is too big. (And 0 would mean no bound to zlib.)
             out = self._inflater.decompress(data, self.allowed + 1)
         except zlib.error:
             return CloseReason.INVALID_FRAME_PAYLOAD_DATA
@@ -191,7 +193,7 @@ class Deflate(Extension):
         self.allowed -= len(out)
         return out
 
-    # Outbound. The receiver asks `wants` for each message and sets `compress_next`.
+    # Outbound, called by wsproto. The sender asks `wants` for each message, and sets `compress_next`.
 
     compress_next = False
 

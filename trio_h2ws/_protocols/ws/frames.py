@@ -30,8 +30,8 @@ def is_close_code(code: int) -> bool:
 
 
 def check_close(code: int, reason: str) -> None:
-    """Raises ValueError for a Close that may not be sent (RFC 6455, section 7.4)."""
+    """Raise ValueError for a Close that must not be sent (RFC 6455, section 7.4)."""
     if not is_close_code(code):
-        raise ValueError(f"close code {code} can't be sent: use 1000 to 1003, 1007 to 1014, or 3000 to 4999")
+        raise ValueError(f"close code {code} must not be sent: use 1000 to 1003, 1007 to 1014, or 3000 to 4999")
     if len(reason.encode()) > 123:
         raise ValueError("a close reason has at most 123 bytes of UTF-8")

@@ -1,8 +1,8 @@
 """The opening handshake, both ways to write it: extended CONNECT (RFC 8441) and Upgrade (RFC 6455, section 4).
 
-Only what is the same for both is here: the fields that we offer, and the check of what the server chose. With
-extended CONNECT there is no Sec-WebSocket-Key and no -Accept (RFC 8441, section 5): some servers refuse a request
-that carries a key.
+Only what both have in common is here: the fields that we offer, and the check of what the server chose. Extended
+CONNECT uses neither Sec-WebSocket-Key nor Sec-WebSocket-Accept (RFC 8441, section 5), and some servers refuse a
+request with a key.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from ..._http.headers import Headers, RawFields, prepare
 from .deflate import Deflate, DeflateOptions, accept_deflate, offer_deflate
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-
-
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -32,7 +30,7 @@ class Agreement(NamedTuple):
 
 
 def offer(subprotocols: Sequence[str], origin: str | None, compression: DeflateOptions | None) -> RawFields:
-    """The fields of our offer, besides the caller's own. Raises ValueError for a bad subprotocol."""
+    """The header fields of our offer. Raises ValueError for a bad subprotocol."""
     if isinstance(subprotocols, str):
         raise TypeError("subprotocols must be a sequence of names, not one string")
     fields: RawFields = [(b"sec-websocket-version", b"13")]
@@ -58,14 +56,14 @@ def new_key() -> str:
 
 
 def check_upgrade(headers: Headers, key: str) -> None:
-    """Whether a 101 is the answer to our handshake (RFC 6455, section 4.1). Raises RemoteProtocolError."""
+    """Check that a 101 answers our handshake (RFC 6455, section 4.1). Raises RemoteProtocolError."""
     if "websocket" not in [token.strip().lower() for token in headers.get("upgrade", "").split(",")]:
         raise RemoteProtocolError("the 101 does not upgrade to websocket")
     if "upgrade" not in [token.strip().lower() for token in headers.get("connection", "").split(",")]:
         raise RemoteProtocolError("the 101 has no Connection: upgrade")
     expected = base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
     if headers.get_all("sec-websocket-accept") != [expected]:
-        raise RemoteProtocolError("the 101 has a wrong Sec-WebSocket-Accept: something answered without reading")
+        raise RemoteProtocolError("the 101 has a wrong Sec-WebSocket-Accept: it does not answer this handshake")
 
 
 def check_answer(headers: Headers, subprotocols: Sequence[str], compression: DeflateOptions | None) -> Agreement:
@@ -76,7 +74,7 @@ def check_answer(headers: Headers, subprotocols: Sequence[str], compression: Def
         subprotocol = chosen[0].strip()
         if len(chosen) > 1 or subprotocol not in subprotocols:
             raise RemoteProtocolError(
-                f"the server chose subprotocol {', '.join(chosen)!r}, and the offer was {list(subprotocols)!r}"
+                f"the server chose subprotocol {', '.join(chosen)!r}, and {list(subprotocols)!r} were offered"
             )
     deflate: Deflate | None = None
     for value in ",".join(headers.get_all("sec-websocket-extensions")).split(","):

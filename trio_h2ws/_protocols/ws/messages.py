@@ -2,7 +2,21 @@
 
 An application that takes whole messages is protected by `Limits.max_message_size`. One that takes parts gets each as
 it comes, so the message may be of any size, and only what waits is bounded. Until the application has chosen, a
-message that is too large to hold waits unread.
+message that is too large to be held is not parsed.
+
+    want_parts   undecided
+    None         no          the application has not chosen, and nothing depends on it yet
+    None         yes         the next frame takes its message beyond max_message_size: nothing is parsed until then
+    False        any         whole messages
+    True         any         parts
+
+Of the message whose parts are taken (no other combination occurs):
+
+    taking   part_done   skipping
+    no       no          no         none was taken; at its end it would become a whole message in `messages`
+    yes      no          no         some were taken, and more may come
+    yes      yes         no         its last part is here; nothing is parsed until that is taken
+    yes      no          yes        the application left it: whatever comes of it is dropped, up to its end
 """
 
 from __future__ import annotations
@@ -37,16 +51,16 @@ class MessageQueue:
     def __init__(self, limits: Limits, deflate: Deflate | None) -> None:
         self._limits = limits
         self._deflate = deflate
-        self.messages: list[str | bytes] = []  # a short one: an empty deque takes more memory than all the rest here
+        self.messages: list[str | bytes] = []  # short; an empty deque takes more memory than all the rest
         self.queued_bytes = 0
         self._parts: list[Any] = _NONE
         self._parts_size = 0
-        self.in_message = False  # the first frame of a message was admitted, and its last is not here
+        self.in_message = False  # the first frame of a message was admitted, and its last has not come
         self.want_parts: bool | None = None
-        self.undecided = False  # a message too large to hold comes next, and the application has not chosen
-        self.taking = False  # parts of the message under way were taken already
-        self.part_done = False  # and its last part is here
-        self.skipping = False  # and the rest of it is not wanted
+        self.undecided = False  # the next frame's message is too large to be held, and want_parts was None
+        self.taking = False
+        self.part_done = False
+        self.skipping = False
 
     @property
     def has_room(self) -> bool:
@@ -61,10 +75,10 @@ class MessageQueue:
             not self.part_done and len(self.messages) < limits.max_queued_messages and held < limits.max_queued_bytes
         )
 
-    # Filled by the receiver. A message that came in one frame it appends to `messages` itself.
+    # Filled by the receiver, which appends a message that came in one frame to `messages` itself.
 
     def add_part(self, part: str | bytes) -> None:
-        """A piece of the message under way."""
+        """A piece of the current message came."""
         if (part or not self._parts) and not self.skipping:
             if self._parts is _NONE:
                 self._parts = []
@@ -72,7 +86,7 @@ class MessageQueue:
             self._parts_size += len(part)
 
     def end_message(self, text: bool) -> None:
-        """The message under way is complete."""
+        """The current message is complete."""
         self.in_message = False
         if self.taking:
             if self.skipping:
@@ -100,7 +114,7 @@ class MessageQueue:
         return bool(self.messages) or bool(self._parts_size) or self.part_done
 
     def choose_parts(self) -> None:
-        """From now on the application takes parts; the message under way may be of any size."""
+        """From now on the application takes parts; the current message may be of any size."""
         self.want_parts = True
         if self._deflate is not None:
             self._deflate.allowed = None
@@ -119,7 +133,7 @@ class MessageQueue:
         return part, done
 
     def skip_message(self) -> None:
-        """Drop the rest of a message whose parts were taken up to its middle: what is here, and what will come."""
+        """Drop the rest of a message of which parts were taken: what has come, and what will come."""
         self._parts.clear()
         self._parts_size = 0
         if self.part_done:
@@ -131,6 +145,6 @@ class MessageQueue:
         """Drop every message and part that waits."""
         self.messages.clear()
         self.queued_bytes = 0
-        self.want_parts = True  # of a message under way as well: each part is dropped as it comes
+        self.want_parts = True  # so that each part of the current message is dropped as it comes
         self.taking = self.in_message
         self.skip_message()

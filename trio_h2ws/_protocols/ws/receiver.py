@@ -1,17 +1,16 @@
 """The receiving half of one WebSocket, client side, without IO: bytes in, messages and replies out (RFC 6455, 7692).
 
-wsproto knows the protocol. What it lacks is bounds: it accepts any announced length, any number of fragments, any
-message size. So frame headers are read here first, each bound is checked before a byte of payload is buffered, and
-then wsproto gets the frame, in whatever pieces it arrives.
+wsproto knows the protocol but not our bounds: it accepts any announced length, any number of fragments, any message
+size. So frame headers are read here first, each bound is checked before a byte of payload is buffered, and then
+wsproto gets the frame, in whatever pieces it arrives.
 
-Two lanes. A message in one frame that is all here is most of the traffic of most users, and needs nothing that
-wsproto knows: the fast lane takes its payload directly. Everything else (fragments, control frames, large or partial
-frames, every violation) takes wsproto's lane. A property test checks that both lanes give the same result for any
-bytes.
+Two lanes. Most traffic is messages in one frame that has come completely, and they need nothing that wsproto knows:
+the fast lane takes their payload directly. Everything else (fragments, control frames, large or partial frames, every
+violation) takes wsproto's lane. A property test checks that both lanes give the same result for any bytes.
 
-Back-pressure. The receiver parses only while its queue (`messages.py`) has room. What it was given beyond that stays
-raw, and its owner should give it no more. So pings and closes are answered while the application is busy, up to that
-bound.
+Back-pressure. The receiver parses only while its queue (`messages.py`) has room. It keeps the bytes beyond that
+unparsed, and its owner should not give it more. Up to that bound, pings and closes are answered while the application
+is busy.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ class FrameReceiver:
         self._announced = 0
         self._small_frames = 0
         self.queue = MessageQueue(limits, deflate)
-        self.stalled = False  # bytes wait until the queue has room, or until the application has chosen
+        self.stalled = False  # bytes wait until the queue has room
         self.replies = bytearray()  # pongs
         self.pongs: list[bytes] = []  # payloads that the peer answered
         self.close_received = False
@@ -144,7 +143,7 @@ class FrameReceiver:
                     continue
                 if first == CLOSE and head == 2 and not masked:
                     if end > size:
-                        break  # at most 125 bytes: we wait for all of them, so it never matters how they were cut
+                        break  # at most 125 bytes: waiting for all of them makes it irrelevant how they were split
                     self._spend()
                     self._on_close(raw[position + head : end])
                     return
@@ -161,12 +160,12 @@ class FrameReceiver:
             self.stalled = position < size and not queue.has_room
 
     def _on_close(self, payload: bytes) -> None:
-        """Here and not in wsproto, which does not know 1014 (IANA's registry does)."""
+        """Not left to wsproto, which does not know code 1014 (IANA's registry does)."""
         code = 1005
         if payload:
             code = int.from_bytes(payload[:2], "big") if len(payload) > 1 else 0
             if not is_close_code(code):
-                raise ParseFailed(f"a Close with code {code}, which may not be sent")
+                raise ParseFailed(f"a Close with code {code}, which must not be sent")
         self.close_reason = payload[2:].decode()
         self.close_code = code
         self.close_received = True
@@ -175,11 +174,11 @@ class FrameReceiver:
         assert self._deflate is not None
         inflated = self._deflate.inflate_message(payload, self._limits.max_message_size)
         if isinstance(inflated, CloseReason):
-            raise ParseFailed("a compressed message that is broken, or larger than Limits.max_message_size", inflated)
+            raise ParseFailed("a compressed message that is corrupt or larger than Limits.max_message_size", inflated)
         return inflated
 
     def _admit(self, first: int, length: int) -> bool:
-        """The bounds, before a byte of the payload is buffered. False: wait until the application has chosen."""
+        """Check the bounds, before a byte of payload is buffered. False: wait until the application has chosen."""
         if first & 0x08:  # a control frame; wsproto limits it to 125 bytes
             self._spend()
             return True
@@ -217,7 +216,7 @@ class FrameReceiver:
             )
 
     def _slow_lane(self, chunk: bytes) -> None:
-        """wsproto's lane."""
+        """Let wsproto parse it."""
         self.wsproto.receive_bytes(chunk)
         for frame in self.wsproto.received_frames():
             opcode = frame.opcode

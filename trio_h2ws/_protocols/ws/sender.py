@@ -15,7 +15,7 @@ Data: TypeAlias = "str | bytes | bytearray | memoryview"
 
 
 class HasWsproto(Protocol):
-    """The receiver, which makes wsproto's part of a WebSocket when one of the two needs it."""
+    """The receiver: it makes wsproto's part of a WebSocket when it is first needed."""
 
     @property
     def wsproto(self) -> FrameProtocol: ...
@@ -50,7 +50,7 @@ class FrameSender:
         return b"".join((head, key, mask(payload, key)))
 
     def part(self, data: Data, final: bool, *, compress: bool) -> bytes:
-        """One frame of a message; the first frame's `compress` counts for all of them."""
+        """One frame of a message; `compress` of the first frame applies to all of them."""
         deflate = self._deflate
         if deflate is None:
             return bytes(self._receiver.wsproto.send_data(data if isinstance(data, str) else bytes(data), final))
