@@ -356,4 +356,4 @@ class Connection:
         self._reader.stop()
         self.draining.begin()
         self._ready.set()
-        self.engine.abandon(lambda stream: of_streams)  # each waiter raises a copy: see Stream.raise_error
+        self.engine.abandon(of_streams)

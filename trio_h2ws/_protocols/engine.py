@@ -7,7 +7,6 @@ the same for both.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from .._errors import H2WSError
@@ -90,4 +89,6 @@ class Engine(Protocol):
         """The next bytes to write, about `limit` of them, and whether there are more (`has_output`)."""
         ...
 
-    def abandon(self, make_error: Callable[[StreamState], H2WSError]) -> None: ...
+    def abandon(self, error: H2WSError) -> None:
+        """The connection has ended: end every stream. They share `error`, of which each waiter raises a copy."""
+        ...

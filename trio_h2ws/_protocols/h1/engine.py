@@ -15,7 +15,6 @@ response has come, an idempotent request is reported as not processed, so that i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import h11
@@ -323,7 +322,7 @@ class H1Engine:
         self._stream = None
         self._observer.on_slot_free(stream)
 
-    def abandon(self, make_error: Callable[[StreamState], H2WSError]) -> None:
+    def abandon(self, error: H2WSError) -> None:
         stream = self._stream
         if stream is None:
             return
@@ -333,11 +332,12 @@ class H1Engine:
         if stream.remote_ended:
             stream.on_drained()  # the response is complete and remains valid: only the rest of the request is lost
             return
-        error = make_error(stream)
         if self._silent and self._exchanges > 1 and self._method in IDEMPOTENT:
-            cause, error = error, RequestNotProcessed("the server closed the idle connection as it was used again")
-            error.__cause__ = cause
-        stream.on_error(error)
+            unused = RequestNotProcessed("the server closed the idle connection as it was used again")
+            unused.__cause__ = error
+            stream.on_error(unused)
+        else:
+            stream.on_error(error)
 
 
 # Names whose usual form is not what `title` gives.

@@ -154,14 +154,14 @@ class StreamTable:
                 message = "the server ended the connection (GOAWAY) before it processed this request"
                 self._lose(stream, RequestNotProcessed(message))
 
-    def abandon(self, make_error: Callable[[StreamState], H2WSError]) -> None:
+    def abandon(self, error: H2WSError) -> None:
         """The connection has ended: end every stream, each with a new error."""
         streams = list(self.streams.values())
         self.streams.clear()
         for stream in streams:
             stream.closed = True
             self.queue.drop(stream)
-            self._lose(stream, make_error(stream))
+            self._lose(stream, error)
 
     def _lose(self, stream: StreamState, error: H2WSError) -> None:
         """The peer, or the transport, has ended the stream."""
