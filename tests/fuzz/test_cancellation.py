@@ -10,8 +10,8 @@ import pytest
 import trio
 
 import trio_h2ws
-from toolkit import connection_of
-from toolkit.inside import receive_window_of
+from toolkit import assert_clean, connection_of
+from toolkit.inside import assert_credit_is_whole, has_output
 from trio_h2ws.testing import open_server
 
 CALLS = 3000
@@ -96,16 +96,12 @@ async def test_random_cancellation_loses_nothing(memory: bool) -> None:
             # The next request works, and all that was in flight has settled by then.
             assert (await client.get("/")).status == 200
             await trio.sleep(0.5)
-            connection = connection_of(client)
-            engine = connection.engine
-            assert engine.streams == {}
-            assert (connection.reserved, connection.websockets) == (0, 0)
-            window = receive_window_of(engine)
-            assert window.left + window.owed == window.size
-            # The server has credited all of ours that it took, too.
+            assert_clean(client)
+            assert_credit_is_whole(connection_of(client))
+            # The server is done as well, and has credited all that it took.
             (theirs,) = server.connections
             assert not theirs.streams
-            assert not engine.has_output
+            assert not has_output(connection_of(client))
             # Nothing but the readers and writers is left of thousands of tasks.
             assert trio.lowlevel.current_statistics().tasks_living < 25
         assert server.stats.errors == []

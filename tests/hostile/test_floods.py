@@ -17,6 +17,7 @@ from trio.testing import MockClock
 
 import trio_h2ws
 from toolkit import Peer, PeerSocket, assert_clean, bystanders, connection_of, frames, open_websocket, scripted_peer
+from toolkit.inside import messages_of, raw_bytes_of, streams_of
 
 MIB = 1024 * 1024
 
@@ -320,7 +321,7 @@ async def test_unread_pongs_end_the_websocket() -> None:
         error = await receiving.error(trio_h2ws.WebSocketClosed)
         assert error.code == 1008
         # What we owe stays inside the send buffer's bound.
-        stream = connection_of(client).engine.streams.get(theirs.stream)
+        stream = streams_of(connection_of(client)).get(theirs.stream)
         assert stream is None or stream.out_size <= 2 * trio_h2ws.Limits().max_send_buffer
         peer.auto_credit = True
         await peer.window_update(0, 65_535)
@@ -368,7 +369,7 @@ async def test_empty_messages_wait_in_the_window() -> None:
         with bounded(20 * MIB, 10):
             await peer.data(theirs, frames.ws(frames.TEXT) * 100_000)
             await peer.settle()
-            assert len(ws._channel.receiver.queue.messages) <= trio_h2ws.Limits().max_queued_messages
+            assert len(messages_of(ws).messages) <= trio_h2ws.Limits().max_queued_messages
         for _ in range(1000):
             assert await ws.receive() == ""
         ws.abort()
@@ -400,7 +401,7 @@ async def test_an_unread_message_over_the_bound_waits_in_the_window() -> None:
         ws, theirs = await open_websocket(peer, client)
         peer.start_soon(flood_forever, theirs)
         await peer.settle()
-        assert len(ws._channel.receiver._raw) + connection_of(client).engine.streams[theirs.stream].unread <= 200_000
+        assert raw_bytes_of(ws) + streams_of(connection_of(client))[theirs.stream].unread <= 200_000
         with pytest.raises(trio_h2ws.WebSocketClosed) as caught:
             await ws.receive()
         assert caught.value.code == 1009

@@ -7,7 +7,7 @@ import pytest
 
 import trio_h2ws
 from toolkit import assert_clean, bystanders, connection_of, frames, scripted_peer
-from toolkit.inside import header_table_of, receive_window_of
+from toolkit.inside import header_table_size_of, receive_window_of, streams_of
 
 
 async def test_a_lowered_initial_window_may_become_negative() -> None:
@@ -19,7 +19,7 @@ async def test_a_lowered_initial_window_may_become_negative() -> None:
         await peer.expect_data(request, 40_000)
         await peer.settings({frames.INITIAL_WINDOW_SIZE: 10_000})
         await peer.settle()
-        assert connection_of(client).engine.streams[1].send_window == -30_000
+        assert streams_of(connection_of(client))[1].send_window == -30_000
         await peer.window_update(request, 30_000)
         await peer.settle()
         assert len(request.body) == 40_000
@@ -123,8 +123,7 @@ async def test_a_huge_header_table_is_not_filled() -> None:
         peer.serve()
         for n in range(300):
             await client.get("/", headers={"x-unique": f"{n}".rjust(500)})
-        table = header_table_of(connection_of(client).engine)
-        assert table._current_size <= 16_384
+        assert header_table_size_of(connection_of(client)) <= 16_384
 
 
 async def test_max_header_list_size_is_obeyed() -> None:
@@ -172,7 +171,7 @@ async def test_data_beyond_the_connection_window_is_an_error() -> None:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
         await peer.respond(request, end=False)
-        receive_window_of(connection_of(client).engine).left = 1000
+        receive_window_of(connection_of(client)).left = 1000
         await peer.raw(frames.data(request.stream, bytes(1001)))
         await peer.expect_goaway(frames.FLOW_CONTROL_ERROR)
         await call.error(trio_h2ws.RemoteProtocolError)

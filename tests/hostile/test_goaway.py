@@ -344,7 +344,7 @@ async def test_stream_ids_that_run_out_retire_the_connection() -> None:
         first = peer.call(client.get, "/first")
         await peer.respond(await peer.expect_headers())
         await first.result()
-        set_next_stream_id(connection_of(client).engine, 2**31 - 3)
+        set_next_stream_id(connection_of(client), 2**31 - 3)
         # The peer counts streams by itself; it would wonder about the gap.
         peer.requests = _Gap(peer.requests)
         calls = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import hyperframe.frame as hf
 import pytest
@@ -12,6 +11,7 @@ import trio.testing
 
 import trio_h2ws
 from toolkit import assert_clean, connection_of, frames, scripted_peer
+from toolkit.inside import messages_of, stream_of, streams_of
 from trio_h2ws.testing import open_server
 
 KIB = 1024
@@ -38,8 +38,8 @@ async def test_unread_streams_hold_their_window_and_slow_no_other() -> None:
         request = await peer.expect_headers()
         await peer.respond(request, body=b"y" * 3_000_000)
         assert len((await call.result()).content) == 3_000_000
-        engine = connection_of(client).engine
-        assert sum(stream.unread for stream in engine.streams.values()) == 90 * windows
+        streams = streams_of(connection_of(client))
+        assert sum(stream.unread for stream in streams.values()) == 90 * windows
         nursery.cancel_scope.cancel()
 
 
@@ -299,7 +299,7 @@ async def test_a_new_sender_does_not_overtake_one_just_woken() -> None:
         opening = peer.call(client.connect_websocket, "/")
         await peer.accept_websocket()
         ws = await opening.result()
-        stream: Any = ws._channel.stream
+        stream = stream_of(ws)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ws.send, "first")
             await trio.testing.wait_all_tasks_blocked()
@@ -338,7 +338,7 @@ async def test_a_slow_consumer_stops_only_its_own_peer() -> None:
         for n in range(100):
             await quick.send(f"{n}")
             assert await quick_ws.receive() == f"{n}"
-        held = connection_of(client).engine.streams[slow.stream].unread + slow_ws._channel.receiver.queue.queued_bytes
+        held = streams_of(connection_of(client))[slow.stream].unread + messages_of(slow_ws).queued_bytes
         limits = trio_h2ws.Limits()
         assert held <= limits.stream_window + limits.max_queued_bytes
         # And nothing of it is lost.

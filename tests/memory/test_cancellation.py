@@ -134,7 +134,7 @@ async def test_cancelling_an_upload_resets_its_stream() -> None:
         await call.over()
         # What was taken of the connection's window stays taken until the peer gives it back.
         await peer.settle()
-        assert send_window_of(connection_of(client).engine) == 0
+        assert send_window_of(connection_of(client)) == 0
         await peer.window_update(0, 65_535)
         peer.let_send += 65_535
         await next_one_works(peer, client)

@@ -13,6 +13,7 @@ import trio
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 import trio_h2ws
+from toolkit.inside import messages_of
 from trio_h2ws.testing import open_server
 
 
@@ -76,7 +77,7 @@ async def backlog(ws: trio_h2ws.WebSocket) -> None:
     for number in range(BURST):
         await ws.send(str(number))
     await wait_all_tasks_blocked()
-    assert len(ws._channel.receiver.queue.messages) == BURST
+    assert len(messages_of(ws).messages) == BURST
 
 
 def work() -> None:

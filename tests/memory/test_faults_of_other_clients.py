@@ -10,7 +10,7 @@ import trio
 
 import trio_h2ws
 from toolkit import assert_clean, bystanders, connection_of, frames, scripted_peer
-from toolkit.inside import replace_streams
+from toolkit.inside import replace_streams, streams_of
 
 # httpx and its kin.
 
@@ -268,8 +268,8 @@ async def test_opening_a_stream_costs_the_same_with_many_open() -> None:
             async with trio.open_nursery() as nursery:
                 for _ in range(500):
                     nursery.start_soon(client.connect_websocket, "/")
-            engine = connection_of(client).engine
-            assert len(engine.streams) == 500
+            connection = connection_of(client)
+            assert len(streams_of(connection)) == 500
 
             class CountedStreams(dict):  # type: ignore[type-arg]
                 walks = 0
@@ -286,7 +286,7 @@ async def test_opening_a_stream_costs_the_same_with_many_open() -> None:
                     CountedStreams.walks += 1
                     return super().items()
 
-            replace_streams(engine, CountedStreams(engine.streams))
+            replace_streams(connection, CountedStreams)
             for _ in range(10):
                 await client.get("/")
             assert CountedStreams.walks == 0

@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 import trio_h2ws
 from toolkit import Peer, assert_clean, frames, scripted_peer
+from toolkit.inside import on_table_update
 
 
 async def peer_round(peer: Peer, client: trio_h2ws.Client) -> None:
@@ -84,15 +85,12 @@ async def test_a_smaller_header_table_is_always_announced(sizes: tuple[int, ...]
         # Acknowledged: from now on hpack insists on being told.
         peer.decoder.max_allowed_table_size = min(sizes)
         announced: list[int] = []
-        update = peer.decoder._update_encoding_context
 
-        def note(data: bytes) -> int:
-            consumed = update(data)
-            announced.append(peer.decoder.header_table_size)
+        def note(size: int) -> None:
+            announced.append(size)
             peer.decoder.max_allowed_table_size = sizes[-1]
-            return consumed
 
-        peer.decoder._update_encoding_context = note
+        on_table_update(peer.decoder, note)
         call = peer.call(client.get, "/next", headers={"x-in-the-table": "1"})
         request = await peer.expect_headers()
         assert request["x-in-the-table"] == "1"

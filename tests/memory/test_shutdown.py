@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 import trio_h2ws
 from toolkit import scripted_peer
+from toolkit.inside import dialer_of
 from trio_h2ws.testing import open_server
 
 
@@ -32,7 +33,7 @@ async def test_leaving_sends_goaway_on_real_transports(transport: str) -> None:
         await peer.expect_goaway(0)
         await peer.expect_eof()
         # It ended with a close_notify; a cut would have been an error.
-        assert peer._crash is None
+        assert peer.crash is None
 
 
 async def test_a_client_may_be_left_unused() -> None:
@@ -248,7 +249,8 @@ async def test_leaving_does_not_wait_for_a_dial_just_finished(cancelled: bool, a
         start = trio.current_time()
         with trio.CancelScope() as scope:
             async with peer.open_client() as client:
-                dial, is_ready = client._pool._dialer.dial, trio.Event()
+                dialer, is_ready = dialer_of(client), trio.Event()
+                dial = dialer.dial
 
                 async def dial_then_nothing_to_cancel(*args: Any, **options: Any) -> Any:
                     connection = await dial(*args, **options)
@@ -257,7 +259,7 @@ async def test_leaving_does_not_wait_for_a_dial_just_finished(cancelled: bool, a
                         await trio.lowlevel.cancel_shielded_checkpoint()
                     return connection
 
-                client._pool._dialer.dial = dial_then_nothing_to_cancel
+                dialer.dial = dial_then_nothing_to_cancel
                 call = peer.call(client.get, "/")
                 await is_ready.wait()
                 if cancelled:
@@ -289,7 +291,7 @@ async def test_a_websocket_being_dialled_ends_with_the_client(autojump_clock: Mo
                 connecting.set()
                 await on.wait()
 
-            peer._network.before_dial = hold
+            peer.network.before_dial = hold
             call = peer.call(client.connect_websocket, "ws://peer.test/")
             await connecting.wait()
         on.set()

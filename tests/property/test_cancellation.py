@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trio_h2ws
-from toolkit import connection_of
-from toolkit.inside import receive_window_of
+from toolkit import assert_clean, connection_of
+from toolkit.inside import assert_credit_is_whole, streams_of
 from trio_h2ws.testing import open_server
 
 kinds = st.sampled_from(["get", "large", "upload", "parts", "stream", "websocket", "ping"])
@@ -79,14 +79,11 @@ async def test_cancellation_at_any_moment_loses_nothing(script: list[tuple[str, 
             assert (await client.get("/")).status == 200
             for _ in range(200):
                 await spin(10)
-                if not connection_of(client).engine.streams:
+                if not streams_of(connection_of(client)):
                     break
             else:
                 await trio.sleep(0.4)  # a closing handshake has its moment
-            engine = connection_of(client).engine
-            assert engine.streams == {}
-            assert connection_of(client).reserved == 0
-            window = receive_window_of(engine)
-            assert window.left + window.owed == window.size
+            assert_clean(client)
+            assert_credit_is_whole(connection_of(client))
             assert server.stats.tcp_connections == 1
         assert server.stats.errors == []

@@ -19,7 +19,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import trio_h2ws
-from toolkit.inside import receive_window_of, send_window_of
+from toolkit.inside import (
+    assert_credit_is_whole,
+    h2_receive_window_of,
+    h2_receive_window_of_stream,
+    receive_window_of,
+    send_window_of,
+    streams_of,
+)
 from toolkit.record import GET, RecordedStream, Recorder
 
 sizes = st.sampled_from([1, 10, 500, 1000, 3000, 20_000])
@@ -91,7 +98,7 @@ class CreditMachine(RuleBasedStateMachine):
     def some_live(self) -> bool:
         return any(not stream.closed for stream in self.all)
 
-    @precondition(lambda self: self.client.engine.settings_received and len(self.client.engine.streams) < 20)
+    @precondition(lambda self: self.client.engine.settings_received and len(streams_of(self.client)) < 20)
     @rule(end=st.booleans())
     def open(self, end: bool) -> None:
         self.all.append(self.client.open(GET, end=end, greedy=False))
@@ -170,28 +177,26 @@ class CreditMachine(RuleBasedStateMachine):
     @rule()
     def settle(self) -> None:
         self.arrive()
-        engine, server = self.client.engine, self.server
-        assert receive_window_of(engine).left == server.outbound_flow_control_window
-        assert send_window_of(engine) == server._inbound_flow_control_window_manager.current_window_size
+        streams, server = streams_of(self.client), self.server
+        assert receive_window_of(self.client).left == server.outbound_flow_control_window
+        assert send_window_of(self.client) == h2_receive_window_of(server)
         alive = {number for number, stream in server.streams.items() if not stream.closed}
-        assert alive == set(engine.streams)
-        for number, stream in engine.streams.items():
+        assert alive == set(streams)
+        for number, stream in streams.items():
             theirs = server.streams[number]
             if not stream.remote_ended:
                 assert stream.receive_window.left == theirs.outbound_flow_control_window
-            assert stream.send_window == theirs._inbound_window_manager.current_window_size
+            assert stream.send_window == h2_receive_window_of_stream(theirs)
 
     @invariant()
     def nothing_is_lost(self) -> None:
         if not hasattr(self, "client"):
             return
-        engine = self.client.engine
-        assert engine.fault is None
-        window = receive_window_of(engine)
-        assert window.left + window.owed == window.size
-        for stream in engine.streams.values():
+        assert self.client.engine.fault is None
+        assert_credit_is_whole(self.client)
+        for stream in streams_of(self.client).values():
             window = stream.receive_window
-            assert window.left + window.owed + stream.unread == window.size  # type: ignore[attr-defined]
+            assert window.left + window.owed + stream.unread == window.size
             assert window.left >= 0
 
     @invariant()
@@ -205,7 +210,7 @@ class CreditMachine(RuleBasedStateMachine):
         for numbers in heard.values():
             assert len(set(numbers)) == len(numbers)
         assert set(heard["free"]) == {stream.id for stream in self.all if stream.closed}
-        assert set(self.client.engine.streams) == {stream.id for stream in self.all if not stream.closed}
+        assert set(streams_of(self.client)) == {stream.id for stream in self.all if not stream.closed}
 
     def teardown(self) -> None:
         if hasattr(self, "client"):
@@ -213,7 +218,7 @@ class CreditMachine(RuleBasedStateMachine):
             for stream in self.all:
                 self.client.engine.reset(stream, 8)
             self.settle()
-            assert self.client.engine.streams == {}
+            assert streams_of(self.client) == {}
 
 
 TestCredit = CreditMachine.TestCase

@@ -19,7 +19,7 @@ anything = engine_frames | tame_frames | st.binary(max_size=20)
 async def check(call: Any) -> None:
     """It has ended, with something that a user can understand."""
     await call.over()
-    error = call._error
+    error = call.failure
     assert error is None or isinstance(error, (trio_h2ws.H2WSError, trio.ClosedResourceError)), repr(error)
     while error is not None:
         assert "internal error" not in str(error)

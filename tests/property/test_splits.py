@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import trio_h2ws
 from toolkit import frames
+from toolkit.inside import streams_of
 from toolkit.record import CONNECT, GET, Recorder
 from trio_h2ws._protocols.h2.frames import FrameError, FrameSplitter
 from trio_h2ws._protocols.ws.deflate import accept_deflate
@@ -60,7 +61,7 @@ def engine_heard(pieces: list[bytes]) -> Any:
         recorder.take(),
         type(fault),
         getattr(fault, "error_code", None),
-        list(recorder.engine.streams),
+        list(streams_of(recorder)),
     )
 
 

@@ -17,41 +17,30 @@ import trio
 import trio_h2ws
 from trio_h2ws.testing import H2ServerConnection, ServerWebSocket
 
+from ..support.toolkit import inside
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
-OF_A_CLIENT = "Client _OpenClient Pool KnownOrigins Facts Dialer DialConfig ProxyChoice Dispatcher Fallback Opening"
-MAY_STAY = frozenset((*OF_A_CLIENT.split(), "Defaults", "Limits", "Timeouts", "URL", "Origin", "DeflateOptions"))
-"""Instances of these belong to a client, to the cache of URLs, which is bounded, or to a default. Instances of all
-our other classes belong to a call or a connection, and must disappear with it."""
-
-
-OF_A_WEBSOCKET = "Channel Closing Pings FrameReceiver MessageQueue FrameSender Deflate WebSocket WebSocketGroup"
-OF_A_CALL = frozenset(("Stream", "Collector", "Response", *OF_A_WEBSOCKET.split()))
-"""While no call is under way, no instance of these may be left, even on a live connection."""
-
-
-def connections_of(client: trio_h2ws.Client) -> list[Any]:
-    return list(client._pool.connections)
 
 
 def port_of(connection: Any) -> int:
     """The client's port of a connection over TLS."""
-    port: int = connection._transport._inner._socket.getsockname()[1]
+    port: int = inside.socket_of(connection).getsockname()[1]
     return port
 
 
 def working(connection: Any) -> Iterator[str]:
     """Yield what is wrong with a connection, idle or not."""
-    engine = connection.engine
-    if connection.reserved < 0:
-        yield f"{connection.reserved} slots reserved"
-    if connection.websockets != (connects := sum(stream.is_connect for stream in engine.streams.values())):
-        yield f"{connection.websockets} WebSockets counted, but {connects} streams with CONNECT"
-    if engine.protocol != "HTTP/2":
+    streams, (reserved, websockets) = inside.streams_of(connection), inside.slots_of(connection)
+    if reserved < 0:
+        yield f"{reserved} slots reserved"
+    if websockets != (connects := sum(stream.is_connect for stream in streams.values())):
+        yield f"{websockets} WebSockets counted, but {connects} streams with CONNECT"
+    if not inside.speaks_http2(connection):
         return
-    window = engine._receiver.window
+    window = inside.receive_window_of(connection)
     if window.left + window.owed != window.size:
         yield f"the connection's window: {window.left} left + {window.owed} owed is not {window.size}"
-    for stream in engine.streams.values():
+    for stream in streams.values():
         window = stream.receive_window
         if window.left + window.owed + stream.unread != window.size:
             yield (
@@ -68,51 +57,50 @@ def working(connection: Any) -> Iterator[str]:
 
 def idle(connection: Any) -> Iterator[str]:
     """Yield what is wrong with an idle connection."""
-    engine = connection.engine
     yield from working(connection)
-    if engine.streams:
-        yield f"streams {sorted(engine.streams)} are still open"
-    if connection.reserved or connection.websockets:
-        yield f"{connection.reserved} slots reserved, {connection.websockets} WebSockets"
-    if engine.has_output:
+    streams, (reserved, websockets) = inside.streams_of(connection), inside.slots_of(connection)
+    if streams:
+        yield f"streams {sorted(streams)} are still open"
+    if reserved or websockets:
+        yield f"{reserved} slots reserved, {websockets} WebSockets"
+    if inside.has_output(connection):
         yield "the engine still has output"
-    if connection.draining._calls:
-        yield f"{len(connection.draining._calls)} callbacks still wait for the connection to drain"
+    if calls := inside.draining_calls_of(connection):
+        yield f"{calls} callbacks still wait for the connection to drain"
 
 
 def pair(connection: Any, served: Any) -> Iterator[str]:
     """Yield where the two sides of an idle connection count differently: above all their credit must agree."""
-    engine, h2 = connection.engine, served.h2
-    window = engine._receiver.window
-    if window.left != h2.outbound_flow_control_window:
-        yield f"we let the server send {window.left}, but it counts {h2.outbound_flow_control_window}"
-    if engine._queue.window != h2.inbound_flow_control_window:
-        yield f"the server lets us send {h2.inbound_flow_control_window}, but we count {engine._queue.window}"
+    h2, left, window = served.h2, inside.receive_window_of(connection).left, inside.send_window_of(connection)
+    if left != h2.outbound_flow_control_window:
+        yield f"we let the server send {left}, but it counts {h2.outbound_flow_control_window}"
+    if window != h2.inbound_flow_control_window:
+        yield f"the server lets us send {h2.inbound_flow_control_window}, but we count {window}"
     if served.streams:
         yield f"the server has streams {sorted(served.streams)} open"
-    if engine.initial_send_window != h2.local_settings.initial_window_size:
+    if inside.initial_send_window_of(connection) != h2.local_settings.initial_window_size:
         yield "SETTINGS differ"
 
 
 def pool(client: trio_h2ws.Client) -> Iterator[str]:
     """Yield what is wrong with the pool of an idle client."""
-    pool = client._pool
-    for site in pool._origin_pools.values():
-        waiters = sum(waiter.waiting for waiter in site._waiters)
-        if site.dialling or waiters:
-            yield f"{site.origin}: {site.dialling} dials, {waiters} waiters"
-        for connection in site.connections:
-            if connection not in pool._serves:
-                yield f"{site.origin} holds a connection that the pool has forgotten"
-    for connection in pool.connections:
-        if connection.state.value == "closed":
+    connections = inside.connections_of(client)
+    for origin_pool in inside.origin_pools_of(client):
+        waiters, dialling = inside.waiters_of(origin_pool), inside.dialling_of(origin_pool)
+        if dialling or waiters:
+            yield f"{origin_pool.origin}: {dialling} dials, {waiters} waiters"
+        for connection in origin_pool.connections:
+            if not inside.is_in_pool(client, connection):
+                yield f"{origin_pool.origin} holds a connection that the pool has forgotten"
+    for connection in connections:
+        if inside.is_closed(connection):
             yield f"the pool holds connection {connection.id}, which is closed: {connection.error!r}"
-    if pool._dials:
-        yield f"{len(pool._dials)} dials"
+    if dials := inside.dials_of(client):
+        yield f"{dials} dials"
     # Two for each connection. One that has just closed may still be ending its tasks, so the audit asks again.
-    tasks = sum(1 for _ in tasks_in(client._dispatcher._nursery))
-    if tasks != 2 * len(pool.connections):
-        yield f"{tasks} tasks for {len(pool.connections)} connections"
+    tasks = sum(1 for _ in tasks_in(inside.nursery_of(client)))
+    if tasks != 2 * len(connections):
+        yield f"{tasks} tasks for {len(connections)} connections"
 
 
 def tasks_in(nursery: trio.Nursery) -> Iterator[trio.lowlevel.Task]:
@@ -132,13 +120,13 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def leftovers() -> Counter[str]:
+def leftovers() -> Counter[type]:
     """Our objects that should have been freed, by class."""
-    found: Counter[str] = Counter()
+    found: Counter[type] = Counter()
     for thing in gc.get_objects():
         kind = type(thing)
-        if _is_ours(kind) and kind.__name__ not in MAY_STAY and not isinstance(thing, (type, Enum)):
-            found[kind.__name__] += 1
+        if _is_ours(kind) and kind not in inside.CLASSES_OF_A_CLIENT and not isinstance(thing, (type, Enum)):
+            found[kind] += 1
     return found
 
 

@@ -7,12 +7,13 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import trio
 
 import trio_h2ws
-from trio_h2ws.testing._routes import http as _routes
 
+from ..support.toolkit import inside
 from .worker import Caller
 
 PATTERN = bytes(range(256)) * 12_000
@@ -27,7 +28,7 @@ class CallerError(Exception):
 def count_runs(ran: dict[str, int]) -> Iterator[None]:
     """Add the route `/once/ID`, which returns how often it has run for this ID. One call must never run it twice."""
 
-    def once(exchange: _routes.Exchange, name: str) -> None:
+    def once(exchange: Any, name: str) -> None:
         sent = False
 
         def on_sent(count: int) -> None:
@@ -40,13 +41,14 @@ def count_runs(ran: dict[str, int]) -> Iterator[None]:
 
         exchange.on_sent, exchange.on_gone = on_sent, on_gone
         ran[name] = ran.get(name, 0) + 1
-        exchange.respond(200, _routes.TEXT, str(ran[name]).encode())
+        exchange.respond(200, [(b"content-type", b"text/plain")], str(ran[name]).encode())
 
-    _routes.ROUTES["once"] = once
+    routes = inside.routes_of_the_testing_server()
+    routes["once"] = once
     try:
         yield
     finally:
-        del _routes.ROUTES["once"]
+        del routes["once"]
 
 
 async def get(c: Caller) -> None:
@@ -225,14 +227,11 @@ async def own_error(c: Caller) -> None:
 async def separate_client(c: Caller) -> None:
     """Open a client, use it and leave it: idle, with work under way, or with an error."""
     jobs = (get, upload, echo, drip, stalled, headers)
-    limits, timeouts = c.client._dispatcher.limits, c.client._pool._timeouts
-    context, http2 = c.client._pool._dialer._config.ssl_context, c.client._defaults.http2
+    options = inside.options_of(c.client)
     how = c.random.randrange(4)
     start, passes, leaving = trio.current_time(), c.phase.passes, 0.0
     try:
-        async with trio_h2ws.open_client(
-            ssl_context=context, http2=http2, limits=limits, timeouts=timeouts
-        ) as client:
+        async with trio_h2ws.open_client(**options) as client:
             response = await client.get(c.url("/bytes/1000"))
             c.compare(response.content, PATTERN[:1000], "/bytes/1000")
             if how == 1:
@@ -260,7 +259,7 @@ async def separate_client(c: Caller) -> None:
         pass
     finally:
         spent = trio.current_time() - leaving
-        if leaving and spent > (timeouts.close or 0) + c.phase.a_few_passes(start, passes):
+        if leaving and spent > (options["timeouts"].close or 0) + c.phase.a_few_passes(start, passes):
             c.fail(f"own client: it took {spent:.2f} s to leave the client")
 
 

@@ -14,6 +14,7 @@ import trio
 import trio_h2ws
 from trio_h2ws.testing import Server, open_server
 
+from ..support.toolkit import inside
 from . import books
 from .proxy import Link, Proxy
 from .requests import REQUESTS, count_runs
@@ -172,7 +173,7 @@ class Soak:
 
     def _connections(self) -> Iterator[tuple[str, Any]]:
         for name, client in self.clients.items():
-            for connection in books.connections_of(client):
+            for connection in inside.connections_of(client):
                 yield name, connection
 
     async def _check_books(self) -> None:
@@ -220,8 +221,8 @@ class Soak:
     def _nothing_kept(self) -> list[str]:
         """What live connections still hold of calls that are over."""
         gc.collect()
-        left = {kind: count for kind, count in books.leftovers().items() if kind in books.OF_A_CALL}
-        return [f"{count} objects of type {kind} are left" for kind, count in left.items()]
+        left = {kind: count for kind, count in books.leftovers().items() if kind in inside.CLASSES_OF_A_CALL}
+        return [f"{count} objects of type {kind.__name__} are left" for kind, count in left.items()]
 
     def _all_drained(self) -> list[str]:
         """What is left when every connection has ended."""
@@ -237,7 +238,8 @@ class Soak:
             gc.collect()
             left = books.leftovers()
             if left:
-                problems.append("objects are left: " + ", ".join(f"{count} {kind}" for kind, count in left.items()))
+                found = ", ".join(f"{count} {kind.__name__}" for kind, count in left.items())
+                problems.append(f"objects are left: {found}")
         return problems
 
     def _nothing_left(self, descriptors: int, tasks: int) -> list[str]:
@@ -269,18 +271,18 @@ class Soak:
     def _swallowed(self, link: Link) -> None:
         """A link has died. While there is work on it, its client must notice in time."""
         for name, connection in self._connections():
-            if connection.state.value == "closed" or not connection.engine.can_ping:
+            if inside.is_closed(connection) or not inside.can_ping(connection):
                 continue
             if books.port_of(connection) == link.client_port:
                 self._nursery.start_soon(self._must_notice, name, connection)
 
     async def _must_notice(self, name: str, connection: Any) -> None:
         since = trio.current_time()
-        while connection.state.value != "closed":
+        while not inside.is_closed(connection):
             now = trio.current_time()
             # What had already passed the proxy may still arrive.
-            since = max(since, connection._keepalive.last_received)
-            if not connection.engine.streams:
+            since = max(since, inside.last_received_on(connection))
+            if not inside.streams_of(connection):
                 since = now
             elif now > since + DEAD + SLACK + 2 * self.phase.lag:
                 self.tally.fail(f"{now:.2f} {name}: a dead peer was not noticed in {now - since:.2f} s")

@@ -11,6 +11,7 @@ import trio
 import trio_h2ws
 from servers.http1 import Peer, open_http1
 from servers.listener import until
+from toolkit.inside import dials_of
 
 
 async def hello(peer: Peer) -> None:
@@ -63,7 +64,7 @@ async def test_calls_in_turn_open_no_new_connection_after_many() -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(6):
                 nursery.start_soon(client.get, "/")
-        await until(lambda: not client._pool._dials)  # some were begun, and then there was a free connection sooner
+        await until(lambda: not dials_of(client))  # some were begun, and then there was a free connection sooner
         before = server.accepted
         for _ in range(10):
             await client.get("/")

@@ -359,7 +359,7 @@ async def socks_refuse(stream: trio.abc.Stream) -> None:
         (socks_garbage, r"proxy socks5://127\.0\.0\.1:\d+"),
         (socks_hang_up, r"proxy socks5://127\.0\.0\.1:\d+"),
         (socks_silent, r"a\.test.*0\.3 s"),
-        (socks_refuse, r"proxy socks5://127\.0\.0\.1:\d+ gave no way to https://a\.test"),
+        (socks_refuse, r"proxy socks5://127\.0\.0\.1:\d+ could not connect to https://a\.test"),
     ],
 )
 async def test_a_wrong_answer_of_socks_is_a_clear_error(

@@ -12,10 +12,10 @@ import trio
 from wsproto.events import CloseConnection, Ping, Pong
 from wsproto.extensions import PerMessageDeflate
 
+from toolkit.inside import routes_of_the_testing_server
 from toolkit.plain_client import open_plain_client
 from toolkit.plain_http1 import ACCEPT, KEY, Answer, PlainHTTP1, open_plain_http1
 from trio_h2ws.testing import Server, open_server
-from trio_h2ws.testing._routes import http as _routes
 
 ALPN = ("h2", "http/1.1")
 
@@ -259,7 +259,7 @@ async def test_a_bug_of_the_server_is_recorded(
     def boom(exchange: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setitem(_routes.ROUTES, "boom", boom)
+    monkeypatch.setitem(routes_of_the_testing_server(), "boom", boom)
     await http1.start("/boom")
     await http1.end()
     assert await http1.closed() == b""

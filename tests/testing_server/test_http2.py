@@ -13,9 +13,9 @@ from h2.settings import SettingCodes
 from wsproto.events import CloseConnection, Ping, Pong
 from wsproto.extensions import PerMessageDeflate
 
+from toolkit.inside import routes_of_the_testing_server, set_max_message, set_max_owed
 from toolkit.plain_client import Answer, PlainClient, open_plain_client
 from trio_h2ws.testing import Server, open_server
-from trio_h2ws.testing._routes import http as _routes
 
 
 @pytest.fixture(params=["tls", "clear", "memory", "memory-clear"])
@@ -324,7 +324,7 @@ async def test_an_invalid_websocket_frame_closes_with_1002(client: PlainClient) 
 async def test_a_message_over_the_bound_closes_with_1009(
     client: PlainClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trio_h2ws.testing._websocket.MAX_MESSAGE", 1000)
+    set_max_message(monkeypatch, 1000)
     ws = await client.websocket("/ws/echo")
     await ws.send("x" * 1000)
     assert len(await ws.receive()) == 1000
@@ -469,7 +469,7 @@ async def test_a_bug_of_the_server_is_recorded(
     def boom(exchange: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setitem(_routes.ROUTES, "boom", boom)
+    monkeypatch.setitem(routes_of_the_testing_server(), "boom", boom)
     with pytest.raises(AssertionError, match="closed the connection"):
         await client.get("/boom")
     assert [str(error) for error in server.stats.errors] == ["boom"]
@@ -479,7 +479,7 @@ async def test_a_bug_of_the_server_is_recorded(
 async def test_a_flood_of_pings_ends_the_connection(
     client: PlainClient, monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> None:
-    monkeypatch.setattr("trio_h2ws.testing._http2.connection.MAX_OWED", 10_000)
+    set_max_owed(monkeypatch, 10_000)
     for _ in range(1000):
         client.h2.ping(b"12345678")
     await client.flush()

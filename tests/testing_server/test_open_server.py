@@ -7,9 +7,9 @@ import ssl
 import pytest
 import trio
 
+from toolkit.inside import routes_of_the_testing_server
 from toolkit.plain_client import open_plain_client
 from trio_h2ws.testing import open_server
-from trio_h2ws.testing._routes import http as _routes
 
 
 async def test_http1_is_refused_when_alpn_lacks_it() -> None:
@@ -70,7 +70,7 @@ async def test_a_keyboard_interrupt_in_the_server_comes_out_bare(monkeypatch: py
     def interrupted(exchange: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(_routes.ROUTES, "interrupted", interrupted)
+    monkeypatch.setitem(routes_of_the_testing_server(), "interrupted", interrupted)
     with pytest.raises(KeyboardInterrupt):
         async with open_server() as server, open_plain_client(server) as client:
             client.start("/interrupted")

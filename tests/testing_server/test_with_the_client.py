@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def pattern(count: int) -> bytes:
     return (bytes(range(256)) * (count // 256 + 1))[:count]
 
 
-def open_client(server: Server, **options: Any) -> trio_h2ws._client._OpenClient:
+def open_client(server: Server, **options: Any) -> AbstractAsyncContextManager[trio_h2ws.Client]:
     return trio_h2ws.open_client(
         base_url=server.url, ssl_context=server.ssl_context, open_stream=server.open_stream, **options
     )

@@ -41,6 +41,11 @@ class Call(Generic[T]):
     def done(self) -> bool:
         return self._done.is_set()
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What it raised, if it has ended so."""
+        return self._error
+
     def cancel(self) -> None:
         self.scope.cancel()
 

@@ -1,57 +1,298 @@
-"""The few looks inside that tests need: what the engine believes, to be compared with what the peer believes."""
+"""The only place where tests look inside the package: one function for each look, to change when the package changes.
+
+A private attribute elsewhere in tests/ fails `tests/meta/test_private_attributes.py`. The last section looks inside
+other libraries.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import trio
 
 import trio_h2ws
+from trio_h2ws._client.client import Client
+from trio_h2ws._client.open import _OpenClient
+from trio_h2ws._config import Limits, Timeouts
+from trio_h2ws._connection.stream import Stream
+from trio_h2ws._http.url import URL, Origin
+from trio_h2ws._network.proxies import ProxyChoice
+from trio_h2ws._pool.dial import DialConfig, Dialer
+from trio_h2ws._pool.known_origins import Facts, KnownOrigins
+from trio_h2ws._pool.pool import Pool
+from trio_h2ws._protocols.ws.deflate import Deflate, DeflateOptions
+from trio_h2ws._protocols.ws.messages import MessageQueue
+from trio_h2ws._protocols.ws.receiver import FrameReceiver
+from trio_h2ws._protocols.ws.sender import FrameSender
+from trio_h2ws._requests.collector import Collector
+from trio_h2ws._requests.dispatch import Dispatcher
+from trio_h2ws._requests.prepare import Defaults
+from trio_h2ws._requests.response import Response
+from trio_h2ws._websockets.channel import Channel
+from trio_h2ws._websockets.closing import Closing
+from trio_h2ws._websockets.fallback import Fallback
+from trio_h2ws._websockets.group import WebSocketGroup
+from trio_h2ws._websockets.opening import Opening
+from trio_h2ws._websockets.pings import Pings
+from trio_h2ws._websockets.websocket import WebSocket
+from trio_h2ws.testing._routes import http as _routes
+
+if TYPE_CHECKING:
+    import pytest
+
+CLASSES_OF_A_CLIENT: frozenset[type] = frozenset(
+    (
+        *(Client, _OpenClient, Pool, KnownOrigins, Facts, Dialer, DialConfig, ProxyChoice, Dispatcher, Fallback),
+        *(Opening, Defaults, Limits, Timeouts, URL, Origin, DeflateOptions),
+    )
+)
+"""Instances of these belong to a client, to the cache of URLs, which is bounded, or to a default. Instances of all
+other classes of the package belong to a call or to a connection, and must disappear with it."""
+
+CLASSES_OF_A_CALL: frozenset[type] = frozenset(
+    (
+        *(Stream, Collector, Response, WebSocket, WebSocketGroup),
+        *(Channel, Closing, Pings, FrameReceiver, FrameSender, MessageQueue, Deflate),
+    )
+)
+"""While no call is under way, no instance of these may be left, even on a live connection."""
+
+
+# A client and its pool.
 
 
 def connections_of(client: trio_h2ws.Client) -> list[Any]:
-    """The HTTP/2 connections of a client, oldest first."""
+    """The connections of a client, oldest first."""
     return list(client._pool.connections)
 
 
 def connection_of(client: trio_h2ws.Client) -> Any:
+    """Its only connection."""
     (connection,) = connections_of(client)
     return connection
 
 
-def receive_window_of(engine: Any) -> Any:
-    """What the peer may still send on the whole connection."""
-    return engine._receiver.window
+def origin_pools_of(client: trio_h2ws.Client) -> list[Any]:
+    return list(client._pool._origin_pools.values())
 
 
-def send_window_of(engine: Any) -> int:
-    """How many bytes the peer lets us send on the whole connection."""
-    window: int = engine._queue.window
+def waiters_of(origin_pool: Any) -> int:
+    """How many calls wait for a stream slot."""
+    return sum(waiter.waiting for waiter in origin_pool._waiters)
+
+
+def dialling_of(origin_pool: Any) -> int:
+    """How many dials of this origin are under way."""
+    count: int = origin_pool.dialling
+    return count
+
+
+def is_in_pool(client: trio_h2ws.Client, connection: Any) -> bool:
+    return connection in client._pool._serves
+
+
+def dials_of(client: trio_h2ws.Client) -> int:
+    """How many dials are under way."""
+    return len(client._pool._dials)
+
+
+def dialer_of(client: trio_h2ws.Client) -> Any:
+    return client._pool._dialer
+
+
+def nursery_of(client: trio_h2ws.Client) -> trio.Nursery:
+    return client._dispatcher._nursery
+
+
+def options_of(client: trio_h2ws.Client) -> dict[str, Any]:
+    """What `open_client` was given, of the options that a twin of this client needs."""
+    return {
+        "ssl_context": client._pool._dialer._config.ssl_context,
+        "http2": client._defaults.http2,
+        "limits": client._dispatcher.limits,
+        "timeouts": client._pool._timeouts,
+    }
+
+
+# A connection and its engine. A Recorder has an engine as well.
+
+
+def streams_of(owner: Any) -> dict[int, Any]:
+    """The open streams, as the engine keeps them."""
+    streams: dict[int, Any] = owner.engine.streams
+    return streams
+
+
+def replace_streams(owner: Any, replace: Callable[[dict[int, Any]], dict[int, Any]]) -> None:
+    """Put another table of streams in the engine: `replace` makes it of the one that is there."""
+    engine = owner.engine
+    engine.streams = engine._table.streams = engine._receiver._streams = replace(engine.streams)
+
+
+def receive_window_of(owner: Any) -> Any:
+    """The connection's own receive window: `left`, `owed` and `size`."""
+    return owner.engine._receiver.window
+
+
+def send_window_of(owner: Any) -> int:
+    """What may still be sent on the connection."""
+    window: int = owner.engine._queue.window
     return window
 
 
-def header_table_of(engine: Any) -> Any:
-    """The dynamic table of the HPACK encoder."""
-    return engine._encoder.header_table
+def has_output(owner: Any) -> bool:
+    """Whether the engine has anything to send."""
+    output: bool = owner.engine.has_output
+    return output
 
 
-def set_next_stream_id(engine: Any, stream_id: int) -> None:
-    engine._table.next_id = stream_id
+def speaks_http2(connection: Any) -> bool:
+    version: str = connection.engine.protocol
+    return version == "HTTP/2"
 
 
-def replace_streams(engine: Any, streams: dict[int, Any]) -> None:
-    """Let the engine keep its streams in this dict."""
-    engine.streams = engine._table.streams = engine._receiver._streams = streams
+def can_ping(connection: Any) -> bool:
+    can: bool = connection.engine.can_ping
+    return can
+
+
+def initial_send_window_of(connection: Any) -> int:
+    """What the server's SETTINGS allow on a new stream."""
+    window: int = connection.engine.initial_send_window
+    return window
+
+
+def header_table_size_of(connection: Any) -> int:
+    """How many bytes the encoder's header table holds now."""
+    size: int = connection.engine._encoder.header_table._current_size
+    return size
+
+
+def set_next_stream_id(owner: Any, number: int) -> None:
+    owner.engine._table.next_id = number
+
+
+def slots_of(connection: Any) -> tuple[int, int]:
+    """Slots that are reserved, and slots that WebSockets hold."""
+    return connection.reserved, connection.websockets
+
+
+def is_closed(connection: Any) -> bool:
+    closed: bool = connection.state.value == "closed"
+    return closed
+
+
+def last_received_on(connection: Any) -> float:
+    """When bytes last arrived, as its keepalive knows it."""
+    when: float = connection._keepalive.last_received
+    return when
+
+
+def draining_calls_of(connection: Any) -> int:
+    """How many calls wait to be made when the connection begins to drain."""
+    return len(connection.draining._calls)
+
+
+def socket_of(connection: Any) -> socket.socket:
+    """The socket below the TLS of a connection."""
+    sock: socket.socket = connection._transport._inner._socket
+    return sock
 
 
 def assert_clean(client: trio_h2ws.Client, peer: Any = None) -> None:
     """No stream, no slot and no credit is lost. With the peer: both sides count the same credit, to the byte."""
     for connection in connections_of(client):
-        assert connection.engine.streams == {}
-        assert connection.reserved == 0
-        assert connection.websockets == 0
+        assert streams_of(connection) == {}
+        assert slots_of(connection) == (0, 0)
     if peer is not None:
-        engine = connection_of(client).engine
-        window = receive_window_of(engine)
-        assert window.left == peer.may_send
-        assert window.left + window.owed == window.size
-        assert send_window_of(engine) == peer.let_send
-        assert not engine.has_output
+        connection = connection_of(client)
+        assert receive_window_of(connection).left == peer.may_send
+        assert_credit_is_whole(connection)
+        assert send_window_of(connection) == peer.let_send
+        assert not has_output(connection)
+
+
+def assert_credit_is_whole(owner: Any) -> None:
+    """What is left of the connection's receive window and what is owed make the window."""
+    window = receive_window_of(owner)
+    assert window.left + window.owed == window.size
+
+
+# A WebSocket.
+
+
+def messages_of(ws: trio_h2ws.WebSocket) -> MessageQueue:
+    """The messages that wait to be received."""
+    return ws._channel.receiver.queue
+
+
+def stream_of(ws: trio_h2ws.WebSocket) -> Any:
+    return ws._channel.stream
+
+
+def raw_bytes_of(ws: trio_h2ws.WebSocket) -> int:
+    """How many bytes wait as they came, because the queue of messages is full."""
+    return len(ws._channel.receiver._raw)
+
+
+# Pieces, for their unit tests.
+
+
+def known_blocks_of(coder: Any) -> int:
+    """How many blocks a BlockEncoder or BlockDecoder remembers."""
+    return len(coder._known)
+
+
+def pieces_held_by(splitter: Any) -> int:
+    """How many pieces of a frame a FrameSplitter holds."""
+    return len(splitter._chunks)
+
+
+def unused_data_of(decoder: Any) -> int:
+    """How many bytes after the end of its content a Decoder of one encoding keeps."""
+    (inflater,) = decoder._chain
+    return len(inflater._zlib.unused_data)
+
+
+# The testing server.
+
+
+def routes_of_the_testing_server() -> dict[str, Any]:
+    return _routes.ROUTES
+
+
+def set_max_message(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr("trio_h2ws.testing._websocket.MAX_MESSAGE", size)
+
+
+def set_max_owed(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """How many bytes the server queues for a client that does not read."""
+    monkeypatch.setattr("trio_h2ws.testing._http2.connection.MAX_OWED", size)
+
+
+# Other libraries.
+
+
+def h2_receive_window_of(connection: Any) -> int:
+    """What h2 lets its peer send on the connection, SETTINGS and updates that are not acknowledged included."""
+    size: int = connection._inbound_flow_control_window_manager.current_window_size
+    return size
+
+
+def h2_receive_window_of_stream(stream: Any) -> int:
+    size: int = stream._inbound_window_manager.current_window_size
+    return size
+
+
+def on_table_update(decoder: Any, call: Callable[[int], None]) -> None:
+    """`call(size)` after each change of the table's size that a header block announces to an hpack decoder."""
+    update = decoder._update_encoding_context
+
+    def note(data: bytes) -> int:
+        consumed: int = update(data)
+        call(decoder.header_table_size)
+        return consumed
+
+    decoder._update_encoding_context = note

@@ -98,7 +98,7 @@ class Peer:
     """The server's end of one connection."""
 
     def __init__(self, network: Network, settings: Mapping[int, int] | None) -> None:
-        self._network = network
+        self.network = network
         self._first_settings = settings
         self.connected = trio.Event()
         self.stream: trio.abc.Stream | None = None
@@ -125,7 +125,7 @@ class Peer:
         self._sending = trio.StrictFIFOLock()
         self._reading = trio.Event()
         self._reading.set()
-        self._crash: BaseException | None = None
+        self.crash: BaseException | None = None
         self._replies: list[bytes] = []
         self._settings_sent = False
 
@@ -133,24 +133,24 @@ class Peer:
 
     def open_client(self, **options: Any) -> Any:
         """`trio_h2ws.open_client`, whose connections all come here. Relative URLs are ours."""
-        return self._network.open_client(**options)
+        return self.network.open_client(**options)
 
     @property
     def url(self) -> str:
-        return self._network.url
+        return self.network.url
 
     @property
     def dials(self) -> int:
         """How often a client has dialled, here and at the other peers."""
-        return self._network.dials
+        return self.network.dials
 
     def another(self) -> Peer:
         """The peer that the client's next dial will meet (or has met already)."""
-        return self._network.peer_after(self)
+        return self.network.peer_after(self)
 
     # Reading.
 
-    async def _serve(self, stream: trio.abc.Stream) -> None:
+    async def serve_stream(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self.connected.set()
         try:
@@ -167,7 +167,7 @@ class Peer:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         except Exception as error:
-            self._crash = error
+            self.crash = error
         self.eof = True
         self._news.unpark_all()
 
@@ -269,15 +269,15 @@ class Peer:
         """Wait until something that the client sent makes the condition true."""
         with trio.move_on_after(within):
             while not condition():
-                if self._crash is not None:
-                    raise self._crash
+                if self.crash is not None:
+                    raise self.crash
                 if self.eof:
                     raise AssertionError(f"the client is gone; expected {what or condition}; it sent {self.frames}")
                 await self._news.park()
             return
         raise AssertionError(
             f"nothing in {within} s; expected {what or condition}; not yet taken: {self._pending}; "
-            f"calls: {self._network.calls}"
+            f"calls: {self.network.calls}"
         )
 
     async def expect(
@@ -363,8 +363,8 @@ class Peer:
     async def settle(self) -> None:
         """Until both sides have done all that they can do now (memory streams only)."""
         await trio.testing.wait_all_tasks_blocked(0.01)
-        if self._crash is not None:
-            raise self._crash
+        if self.crash is not None:
+            raise self.crash
 
     def sent(self, kind: type[F], stream: int | Request | PeerSocket | None = None) -> list[F]:
         """All frames of a kind that the client sent until now, taken or not."""
@@ -481,12 +481,12 @@ class Peer:
 
     def start_soon(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Run a part of the script beside the test, until the peer is closed. Its failure fails the test."""
-        self._network.start_soon(function, *args)
+        self.network.start_soon(function, *args)
 
     def call(self, function: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> Call[T]:
         """Begin a call of the client's; ask for its result or its error later."""
         call = Call(function, *args, **options)
-        self._network.calls.append(call)
+        self.network.calls.append(call)
         self.start_soon(call.run)
         return call
 
@@ -616,7 +616,7 @@ class Network:
         self._nursery = nursery
         self._settings = settings
         self._transport = transport
-        self._peers: list[Peer] = []
+        self.peers: list[Peer] = []
         self._listener: trio.SocketListener | None = None
         self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
         self.failure: BaseException | None = None
@@ -640,12 +640,12 @@ class Network:
             self._contexts = (server, client)
 
     def peer(self, index: int) -> Peer:
-        while len(self._peers) <= index:
-            self._peers.append(Peer(self, self._settings))
-        return self._peers[index]
+        while len(self.peers) <= index:
+            self.peers.append(Peer(self, self._settings))
+        return self.peers[index]
 
     def peer_after(self, peer: Peer) -> Peer:
-        return self.peer(self._peers.index(peer) + 1)
+        return self.peer(self.peers.index(peer) + 1)
 
     def open_client(self, **options: Any) -> Any:
         options.setdefault("base_url", self.url)
@@ -669,7 +669,7 @@ class Network:
             ours = await self._listener.accept()
             if self._contexts is not None:
                 ours = trio.SSLStream(ours, self._contexts[0], server_side=True, https_compatible=True)
-        self._nursery.start_soon(peer._serve, ours)
+        self._nursery.start_soon(peer.serve_stream, ours)
         return theirs
 
     def start_soon(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
@@ -682,7 +682,7 @@ class Network:
             self.failure = self.failure or error
 
     async def aclose(self) -> None:
-        for peer in self._peers:
+        for peer in self.peers:
             if peer.stream is not None:
                 await trio.aclose_forcefully(peer.stream)
         if self._listener is not None:
@@ -706,9 +706,9 @@ async def scripted_peer(
     try:
         await network.prepare()
         yield network.peer(0)
-        for peer in network._peers:
-            if peer._crash is not None:
-                raise peer._crash
+        for peer in network.peers:
+            if peer.crash is not None:
+                raise peer.crash
         if network.failure is not None:
             raise network.failure
     finally:

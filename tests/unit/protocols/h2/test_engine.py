@@ -8,7 +8,7 @@ import pytest
 import trio_h2ws
 from toolkit import frames
 from toolkit.frames import parse
-from toolkit.inside import set_next_stream_id
+from toolkit.inside import set_next_stream_id, streams_of
 from toolkit.record import CONNECT, Recorder
 from trio_h2ws._protocols.engine import RequestHead
 
@@ -48,7 +48,7 @@ def test_a_whole_exchange_calls_each_hook_in_order() -> None:
         ("end", 1, [(b"x-t", b"1")]),
     ]
     assert stream.closed
-    assert recorder.engine.streams == {}
+    assert streams_of(recorder) == {}
     assert recorder.engine.fault is None
     assert recorder.engine.data_received == 6
 
@@ -77,7 +77,7 @@ def test_stream_ids_are_odd_and_grow() -> None:
     recorder = Recorder()
     assert [recorder.open().id for _ in range(3)] == [1, 3, 5]
     assert not recorder.engine.exhausted
-    set_next_stream_id(recorder.engine, 2**31 - 1)
+    set_next_stream_id(recorder, 2**31 - 1)
     assert recorder.open().id == 2**31 - 1
     assert recorder.engine.exhausted
 
@@ -175,7 +175,7 @@ def test_headers_larger_than_the_peer_allows_leave_no_trace() -> None:
     recorder = Recorder(settings=frames.settings({6: 100}))
     with pytest.raises(trio_h2ws.LocalProtocolError):
         recorder.open()
-    assert recorder.engine.streams == {}
+    assert streams_of(recorder) == {}
     recorder.engine.receive(frames.settings({6: 1000}))
     assert recorder.open().id == 1
 

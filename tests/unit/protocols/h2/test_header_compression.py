@@ -5,6 +5,7 @@ from __future__ import annotations
 import hpack
 import pytest
 
+from toolkit.inside import known_blocks_of
 from trio_h2ws._protocols.h2.header_compression import BlockDecoder, BlockEncoder
 
 
@@ -90,8 +91,8 @@ def test_the_number_of_known_blocks_is_bounded() -> None:
     for n in range(5000):
         encoder.encode_block([(b"authorization", b"%d" % n, True)])
         decoder.decode_block(b"\x10\x01a" + bytes((4,)) + b"%04d" % n)
-    assert len(encoder._known) <= 256
-    assert len(decoder._known) <= 256
+    assert known_blocks_of(encoder) <= 256
+    assert known_blocks_of(decoder) <= 256
 
 
 def test_a_list_over_the_bound_is_refused_each_time() -> None:
