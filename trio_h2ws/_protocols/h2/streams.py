@@ -155,7 +155,7 @@ class StreamTable:
                 self._lose(stream, RequestNotProcessed(message))
 
     def abandon(self, error: H2WSError) -> None:
-        """The connection has ended: end every stream, each with a new error."""
+        """The connection has ended: end every stream. They share `error`, of which each waiter raises a copy."""
         streams = list(self.streams.values())
         self.streams.clear()
         for stream in streams:
