@@ -25,7 +25,7 @@ from .._errors import ConnectFailed, HTTP2NotAvailable
 from .._http.host import normalize_host
 from .._http.url import Origin
 from .._network.connect import DialProgress, close, connect_tcp, connecting, start_tls
-from .._network.proxies import ProxyChoice
+from .._network.proxies import Proxy, ProxyChoice
 from .._network.tls import default_context
 from .._network.transport import SocketTransport, Transport, transport_for
 from .._network.tunnel import Tunnel
@@ -106,30 +106,14 @@ class Dialer:
         self, origin: Origin, protocol: ProtocolChoice, tunnel_only: bool, progress: DialProgress
     ) -> Connection:
         config = self._config
-        try:
-            proxy = config.proxies.for_origin(origin) if config.open_stream is None and config.uds is None else None
-        except ValueError as error:
-            raise ConnectFailed(f"{origin}: in the environment, {error}") from error
+        proxy = self._proxy_for(origin)
         name = str(origin) if proxy is None else f"{origin} through proxy {proxy}"
-        forward = None
         if proxy is None:
-            transport = await self._open(origin, progress)
+            transport, forward = await self._open(origin, progress), None
         else:
-            tunnel = Tunnel(proxy, self._default_context, config.limits.max_informational, progress)
-            if (
-                origin.scheme == "http"
-                and protocol is ProtocolChoice.HTTP1
-                and not tunnel_only
-                and not proxy.is_socks
-            ):
-                transport = await tunnel.connect_to_proxy()
-                forward = Forward(f"{origin.scheme}://{origin.authority}".encode(), proxy.authorization)
-            else:
-                transport = await tunnel.connect_to_origin(
-                    origin, origin_may_speak_first=protocol is ProtocolChoice.HTTP2
-                )
-        http2 = protocol is ProtocolChoice.HTTP2
+            transport, forward = await self._open_through(proxy, origin, protocol, tunnel_only, progress)
         peer = transport.peer if isinstance(transport, SocketTransport) and proxy is None else None
+        http2 = protocol is ProtocolChoice.HTTP2
         certificate = None
         if origin.scheme == "https":
             alpn = ["http/1.1"] if protocol is ProtocolChoice.HTTP1 else ["h2", "http/1.1"]
@@ -146,7 +130,6 @@ class Dialer:
                 # Only a context of the user's allows TLS this old. HTTP/1.1 may use it, but must be negotiated anew.
                 await close(transport)
                 return await self._dial(origin, ProtocolChoice.HTTP1, tunnel_only, progress)
-        progress.waiting_for = f"the first SETTINGS of {name}"
 
         def make_engine(observer: Observer) -> Engine:
             if http2:
@@ -160,16 +143,30 @@ class Dialer:
         except RuntimeError:  # the nursery has ended: this dial runs in a task outside the client's block
             await close(transport)
             raise trio.ClosedResourceError("the client is closed") from None
-        try:
-            await connection.wait_ready()
-        except HTTP2NotAvailable as error:
-            raise HTTP2NotAvailable(error.reason, f"{name}: {error.message}") from error
-        except ConnectFailed as error:
-            raise ConnectFailed(f"{name}: {error}") from error.__cause__
-        except BaseException:
-            connection.abort(ConnectFailed(f"{name}: the dial was given up"))
-            raise
+        progress.waiting_for = f"the first SETTINGS of {name}"
+        await _wait_ready(connection, name)
         return connection
+
+    def _proxy_for(self, origin: Origin) -> Proxy | None:
+        if self._config.open_stream is not None or self._config.uds is not None:
+            return None
+        try:
+            return self._config.proxies.for_origin(origin)
+        except ValueError as error:
+            raise ConnectFailed(f"{origin}: in the environment, {error}") from error
+
+    async def _open_through(
+        self, proxy: Proxy, origin: Origin, protocol: ProtocolChoice, tunnel_only: bool, progress: DialProgress
+    ) -> tuple[Transport, Forward | None]:
+        """A tunnel to the origin; for plain HTTP/1.1 requests a connection to the proxy, which forwards them."""
+        tunnel = Tunnel(proxy, self._default_context, self._config.limits.max_informational, progress)
+        may_forward = origin.scheme == "http" and protocol is ProtocolChoice.HTTP1 and not tunnel_only
+        if may_forward and not proxy.is_socks:
+            transport = await tunnel.connect_to_proxy()
+            return transport, Forward(f"{origin.scheme}://{origin.authority}".encode(), proxy.authorization)
+        # A server of HTTP/2 in clear sends its SETTINGS without waiting for us.
+        speaks_first = protocol is ProtocolChoice.HTTP2
+        return await tunnel.connect_to_origin(origin, origin_may_speak_first=speaks_first), None
 
     async def _open(self, origin: Origin, progress: DialProgress) -> Transport:
         config = self._config
@@ -192,3 +189,16 @@ class Dialer:
         if self._context is None:
             self._context = default_context()
         return self._context
+
+
+async def _wait_ready(connection: Connection, name: str) -> None:
+    """Until the connection takes streams. The errors get the name of the origin, and of the proxy."""
+    try:
+        await connection.wait_ready()
+    except HTTP2NotAvailable as error:
+        raise HTTP2NotAvailable(error.reason, f"{name}: {error.message}") from error
+    except ConnectFailed as error:
+        raise ConnectFailed(f"{name}: {error}") from error.__cause__
+    except BaseException:
+        connection.abort(ConnectFailed(f"{name}: the dial was given up"))
+        raise
