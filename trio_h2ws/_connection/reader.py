@@ -53,7 +53,7 @@ class Reader:
                         await self._paused.park()
                     data = await transport.receive()
                     if not data:
-                        engine.receive_end(getattr(transport, "truncated", False))
+                        engine.receive_end(transport.truncated)
                         return
                     keepalive.last_received = trio.current_time()
                     wakeups.count = 0

@@ -34,6 +34,11 @@ class Transport(Protocol):
         """Whether bytes, or the end, have arrived that `receive` has not returned yet. False if that is not known."""
         ...
 
+    @property
+    def truncated(self) -> bool:
+        """Whether TLS ended without the peer's close_notify, so what was received may be cut."""
+        ...
+
     async def receive(self) -> bytes:
         """The bytes that have arrived, b"" at the end. Raises OSError or trio.BrokenResourceError if broken."""
         ...
@@ -56,6 +61,7 @@ class SocketTransport:
     """A connected, non-blocking socket."""
 
     __slots__ = ("_buffer", "_filled", "_socket", "_unsent", "_view", "blocked")
+    truncated = False  # without TLS this is not known
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -129,6 +135,7 @@ class StreamTransport:
     """Any trio.abc.Stream: a memory stream in a test, or what the user's `open_stream` returned."""
 
     __slots__ = ("_stream", "_unsent", "blocked")
+    truncated = False  # without TLS this is not known
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
@@ -160,6 +167,7 @@ class EarlyBytes:
     """A transport from which too much was read: `receive` returns those bytes first."""
 
     __slots__ = ("_early", "_inner")
+    truncated = False  # without TLS this is not known
 
     def __init__(self, inner: Transport, early: bytes) -> None:
         self._inner = inner
