@@ -1,4 +1,4 @@
-"""What the tests are written with. `test_tour.py` shows it."""
+"""The tools that tests are written with. `test_tour.py` shows how they are used."""
 
 from .bystanders import Bystanders, bystanders
 from .calls import Call

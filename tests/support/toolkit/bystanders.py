@@ -1,4 +1,4 @@
-"""WebSockets beside a fault, which must notice nothing of it."""
+"""WebSockets that are open during a fault and must not be affected by it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Bystanders:
         self.sockets: list[tuple[trio_h2ws.WebSocket, PeerSocket]] = []
 
     async def check(self) -> None:
-        """Each of them still works, and none of their streams was touched."""
+        """Assert that each of them still works, and that none of their streams was touched."""
         self._rounds += 1
         for ws, theirs in self.sockets:
             await ws.send(f"still here {self._rounds} {theirs.stream}")
@@ -32,7 +32,7 @@ class Bystanders:
 
 @asynccontextmanager
 async def bystanders(peer: Peer, client: trio_h2ws.Client, count: int = 5) -> AsyncIterator[Bystanders]:
-    """Open so many WebSockets, echoed by the peer; they are checked once more at the end of the block."""
+    """Open `count` WebSockets that the peer echoes. They are checked now and at the end of the block."""
     group = Bystanders(peer)
     for _ in range(count):
         opening = peer.call(client.connect_websocket, "/beside")

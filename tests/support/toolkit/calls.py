@@ -1,10 +1,10 @@
-"""A call that runs beside the test: its result or its error is asked for when the script has come so far.
+"""A call that runs in the background; the test asks for its result or its error when it needs it.
 
     call = peer.call(client.get, "/a")
     await peer.rst(await peer.expect_headers(), CANCEL)
     error = await call.error(StreamReset)
 
-No nursery stands in the test, so no exception arrives in a group.
+The test needs no nursery, so no exception arrives in a group.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class Call(Generic[T]):
         return f"<{name}: {'cancelled' if self.cancelled else self._error or 'done'!r}>"
 
     async def over(self, *, within: float = 5.0) -> None:
-        """Until it has ended, in whatever way."""
+        """Wait until the call has ended, in whatever way."""
         with trio.move_on_after(within) as scope:
             await self._done.wait()
-        assert not scope.cancelled_caught, f"{self._function} is not done after {within} s"
+        assert not scope.cancelled_caught, f"{self._function} has not finished after {within} s"
 
     async def result(self, *, within: float = 5.0) -> T:
         await self.over(within=within)
@@ -69,10 +69,10 @@ class Call(Generic[T]):
         return self._result  # type: ignore[return-value]
 
     async def error(self, kind: type[E], *, within: float = 5.0) -> E:
-        """What it raised; anything but exactly that kind fails."""
+        """The exception that it raised, which must be of exactly that class."""
         await self.over(within=within)
         if self._error is None:
-            raise AssertionError(f"{self._function} gave {self._result!r}, and {kind.__name__} was expected")
+            raise AssertionError(f"{self._function} returned {self._result!r}; expected {kind.__name__}")
         if type(self._error) is not kind:
-            raise AssertionError(f"{kind.__name__} was expected, not {self._error!r}") from self._error
+            raise AssertionError(f"expected {kind.__name__}, not {self._error!r}") from self._error
         return self._error

@@ -1,7 +1,7 @@
 """HTTP/2 frames as bytes, written with hyperframe and hpack and not with the code under test.
 
-Each function gives the bytes of one frame (or of a header block's frames), also of one that no RFC allows:
-`raw` writes any type, flags and payload, and `literal` writes any field, so a test can be as rude as a peer can.
+Each function returns the bytes of one frame, of several, or of a header block, even of one that no RFC allows:
+`raw` writes any type, flags and payload, and `literal` writes any field, so a test can be as rude as any peer.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ MAX_WINDOW = 2**31 - 1
 
 
 def raw(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"", *, length: int | None = None) -> bytes:
-    """Any frame. `length` announces something other than the payload's own length."""
+    """Any frame. `length` is announced in place of the payload's length."""
     size = len(payload) if length is None else length
     return struct.pack(">HBBBL", size >> 8, size & 0xFF, kind, flags, stream) + payload
 
 
 def data(stream: int, body: bytes = b"", *, end: bool = False, pad: int | None = None) -> bytes:
-    """DATA; with `pad`, padded by so many bytes besides the length byte."""
+    """DATA; with `pad`, padded by that many bytes in addition to the length byte."""
     frame = hf.DataFrame(stream, body, pad_length=pad or 0)
     if end:
         frame.flags.add("END_STREAM")
@@ -59,7 +59,7 @@ def data(stream: int, body: bytes = b"", *, end: bool = False, pad: int | None =
 
 
 def body(stream: int, content: bytes, *, end: bool = True, size: int = FRAME_SIZE) -> bytes:
-    """A body in as many DATA frames as it needs."""
+    """A body in as many DATA frames as needed."""
     pieces = [content[at : at + size] for at in range(0, len(content), size)] or [b""]
     return b"".join(data(stream, piece, end=end and piece is pieces[-1]) for piece in pieces)
 
@@ -86,7 +86,7 @@ def continuation(stream: int, block: bytes = b"", *, end_headers: bool = False) 
 
 
 def settings(values: Mapping[int, int] | Iterable[tuple[int, int]] = (), *, ack: bool = False) -> bytes:
-    """SETTINGS; pairs may come twice."""
+    """SETTINGS; a setting may occur twice."""
     pairs = values.items() if isinstance(values, Mapping) else values
     return raw(4, 1 if ack else 0, 0, b"".join(struct.pack(">HL", code, value) for code, value in pairs))
 
@@ -130,7 +130,7 @@ def pairs(fields: Fields | Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def encode(encoder: hpack.Encoder, fields: Fields | Mapping[str, str]) -> bytes:
-    """A block in an HPACK context. hpack lets everything pass: upper case, line breaks, pseudo-headers anywhere."""
+    """A block in an HPACK context. hpack accepts anything: upper case, line breaks, pseudo-headers anywhere."""
     return encoder.encode(pairs(fields))
 
 
@@ -148,13 +148,13 @@ def _integer(value: int, bits: int, first: int) -> bytes:
 
 
 def literal(name: bytes, value: bytes, *, index: bool = False) -> bytes:
-    """One field, written out without Huffman code (RFC 7541, section 6.2); with `index` it enters the table."""
+    """One literal field without Huffman coding (RFC 7541, section 6.2); with `index` it enters the table."""
     head = b"\x40" if index else b"\x00"
     return head + _integer(len(name), 7, 0) + name + _integer(len(value), 7, 0) + value
 
 
 def literals(fields: Fields | Mapping[str, str]) -> bytes:
-    """A block that touches no HPACK context: it can be sent at any time, and made without an encoder."""
+    """A block that does not change the HPACK context: it needs no encoder, and can be sent at any time."""
     return b"".join(literal(name, value) for name, value in pairs(fields))
 
 
@@ -183,7 +183,7 @@ def ws(
     length: int | None = None,
     width: int | None = None,
 ) -> bytes:
-    """One frame. `length` announces a length other than the payload's; `width` (7, 16, 64) how it is written."""
+    """One frame. `length` is announced in place of the payload's length, in a field of `width` (7, 16, 64) bits."""
     content = _bytes(payload)
     size = len(content) if length is None else length
     width = width or (7 if size < 126 else 16 if size < 65536 else 64)

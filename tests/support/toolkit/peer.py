@@ -10,15 +10,15 @@ A test with it reads like a dialogue:
             again = await peer.expect_headers()
             await peer.respond(again, 200, body=b"done")
 
-What the peer does by itself, because no test wants to write it each time (each can be switched off):
-- with `settings=…` it sends SETTINGS when a client has come (`settings=None`: the test writes every byte);
+What the peer does by itself, so that tests need not repeat it (each can be switched off):
+- with `settings=…` it sends SETTINGS when a client connects (`settings=None`: the test writes every byte);
 - `auto_ack`: it acknowledges the client's SETTINGS;
 - `auto_pong`: it answers PING (the client sends one after the first SETTINGS, to measure the round trip);
-- `auto_credit`: it gives back the credit for DATA that it received.
+- `auto_credit`: it gives back the credit for DATA that it has received.
 
-Everything that the client sends is parsed as it comes, kept in `frames`, and summed up in `requests`. An `expect_…`
-takes the first frame of its kind that none has taken yet, or waits for it; it fails after `SECONDS` with what came
-instead. `peer.another()` is the peer that the client's next dial will meet.
+Everything that the client sends is parsed as it arrives, kept in `frames`, and summed up in `requests`. An `expect_…`
+takes the first frame of its kind that has not been taken yet, or waits for one; after `SECONDS` it fails and shows
+what came instead. `peer.another()` is the peer that the client's next dial will reach.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ SECONDS = 5.0
 F = TypeVar("F", bound=hf.Frame)
 
 READY: dict[int, int] = {ff.MAX_CONCURRENT_STREAMS: 100, ff.ENABLE_CONNECT_PROTOCOL: 1}
-"""The settings of a server that takes WebSockets."""
+"""The settings of a server that accepts WebSockets."""
 
 
 class Request:
-    """What the client sent on one stream so far."""
+    """What the client has sent on one stream so far."""
 
     def __init__(self, stream: int, fields: list[tuple[bytes, bytes]]) -> None:
         self.stream = stream
@@ -76,7 +76,7 @@ def _id(stream: int | Request | PeerSocket) -> int:
 
 
 class Frame:
-    """A WebSocket frame of the client, unmasked."""
+    """A WebSocket frame from the client, unmasked."""
 
     def __init__(self, first: int, payload: bytes, masked: bool) -> None:
         self.fin = bool(first & 0x80)
@@ -87,7 +87,7 @@ class Frame:
 
     @property
     def code(self) -> int | None:
-        """Of a Close frame."""
+        """The code of a Close frame."""
         return struct.unpack(">H", self.payload[:2])[0] if len(self.payload) >= 2 else None
 
     def __repr__(self) -> str:
@@ -121,7 +121,7 @@ class Peer:
         self._buffer = b""
         self._preface = False
         self._block: tuple[hf.HeadersFrame, bytearray] | None = None
-        self._news = trio.lowlevel.ParkingLot()
+        self._changed = trio.lowlevel.ParkingLot()
         self._sending = trio.StrictFIFOLock()
         self._reading = trio.Event()
         self._reading.set()
@@ -132,7 +132,7 @@ class Peer:
     # The client, and other peers.
 
     def open_client(self, **options: Any) -> Any:
-        """`trio_h2ws.open_client`, whose connections all come here. Relative URLs are ours."""
+        """`trio_h2ws.open_client`, with all its connections made to these peers, and relative URLs resolved here."""
         return self.network.open_client(**options)
 
     @property
@@ -141,11 +141,11 @@ class Peer:
 
     @property
     def dials(self) -> int:
-        """How often a client has dialled, here and at the other peers."""
+        """How often clients have dialled, counting the other peers as well."""
         return self.network.dials
 
     def another(self) -> Peer:
-        """The peer that the client's next dial will meet (or has met already)."""
+        """The peer that the client's next dial will reach (or has reached already)."""
         return self.network.peer_after(self)
 
     # Reading.
@@ -169,10 +169,10 @@ class Peer:
         except Exception as error:
             self.crash = error
         self.eof = True
-        self._news.unpark_all()
+        self._changed.unpark_all()
 
     async def _reply(self) -> None:
-        # Nothing may come before our own SETTINGS, and if the test writes them, we wait for it.
+        # Nothing may precede our SETTINGS; if the test writes them, replies wait for that.
         while self._replies and self._settings_sent:
             await self.raw(self._replies.pop(0))
 
@@ -193,14 +193,15 @@ class Peer:
                 break
             frame.parse_body(view[at + 9 : at + 9 + length])
             at += 9 + length
-            self._took(frame, length, replies)
+            self._record(frame, length, replies)
         self._buffer = self._buffer[at:]
-        self._news.unpark_all()
+        self._changed.unpark_all()
         return replies
 
-    def _took(self, frame: hf.Frame, length: int, replies: list[bytes]) -> None:
+    def _record(self, frame: hf.Frame, length: int, replies: list[bytes]) -> None:
         self.frames.append(frame)
-        if not (isinstance(frame, hf.HeadersFrame) and frame.stream_id in self.requests):  # trailers are no request
+        # Trailers belong to an earlier HEADERS, so `expect_headers` must not take them.
+        if not (isinstance(frame, hf.HeadersFrame) and frame.stream_id in self.requests):
             self._pending.append(frame)
         match frame:
             case hf.SettingsFrame():
@@ -221,7 +222,7 @@ class Peer:
             case hf.HeadersFrame() | hf.ContinuationFrame():
                 if isinstance(frame, hf.HeadersFrame):
                     self._block = (frame, bytearray())
-                assert self._block is not None, "CONTINUATION alone"
+                assert self._block is not None, "CONTINUATION without HEADERS"
                 assert self._block[0].stream_id == frame.stream_id, "another frame inside a header block"
                 self._block[1].extend(frame.data)
                 if "END_HEADERS" in frame.flags:
@@ -257,7 +258,7 @@ class Peer:
         request.ended = "END_STREAM" in first.flags
 
     def pause(self) -> None:
-        """Read nothing from now on. What the transport takes anyway is up to it (`lockstep`: nothing)."""
+        """Stop reading. How much the transport still takes depends on its kind (`lockstep`: nothing)."""
         self._reading = trio.Event()
 
     def resume(self) -> None:
@@ -272,12 +273,13 @@ class Peer:
                 if self.crash is not None:
                     raise self.crash
                 if self.eof:
-                    raise AssertionError(f"the client is gone; expected {what or condition}; it sent {self.frames}")
-                await self._news.park()
+                    raise AssertionError(
+                        f"the client has closed; expected {what or condition}; it sent {self.frames}"
+                    )
+                await self._changed.park()
             return
         raise AssertionError(
-            f"nothing in {within} s; expected {what or condition}; not yet taken: {self._pending}; "
-            f"calls: {self.network.calls}"
+            f"not within {within} s: {what or condition}; not yet taken: {self._pending}; calls: {self.network.calls}"
         )
 
     async def expect(
@@ -311,13 +313,13 @@ class Peer:
         await self.expect(hf.SettingsFrame, where=lambda frame: "ACK" in frame.flags)
 
     async def expect_headers(self, stream: int | Request | None = None, *, within: float = SECONDS) -> Request:
-        """The next HEADERS, whole with their CONTINUATION; gives all that is known of that stream."""
+        """The next HEADERS, with any CONTINUATION; returns everything known about that stream."""
         frame = await self.expect(hf.HeadersFrame, stream, within=within)
         await self.until(lambda: self._block is None and frame.stream_id in self.requests)
         return self.requests[frame.stream_id]
 
     async def expect_end(self, stream: int | Request | PeerSocket, *, within: float = SECONDS) -> Request:
-        """END_STREAM of the client: its request is whole."""
+        """Wait for the client's END_STREAM: its request is complete."""
         request = self.requests[_id(stream)]
         await self.until(lambda: request.ended, f"END_STREAM on {request}", within=within)
         return request
@@ -325,7 +327,7 @@ class Peer:
     async def expect_data(
         self, stream: int | Request | PeerSocket, size: int = 1, *, within: float = SECONDS
     ) -> bytes:
-        """At least so many bytes of the client's body, from its beginning."""
+        """Wait for at least `size` bytes of the client's body; returns them from its beginning."""
         request = self.requests[_id(stream)]
         await self.until(lambda: len(request.body) >= size, f"{size} bytes on {request}", within=within)
         return bytes(request.body)
@@ -353,31 +355,31 @@ class Peer:
         return bytes(frame.opaque_data)
 
     async def expect_eof(self, *, within: float = SECONDS) -> None:
-        """The client has closed the transport."""
+        """Wait until the client has closed the transport."""
         with trio.move_on_after(within):
             while not self.eof:
-                await self._news.park()
+                await self._changed.park()
             return
         raise AssertionError(f"the client did not close within {within} s")
 
     async def settle(self) -> None:
-        """Until both sides have done all that they can do now (memory streams only)."""
+        """Wait until both sides have done all they can for now (memory streams only)."""
         await trio.testing.wait_all_tasks_blocked(0.01)
         if self.crash is not None:
             raise self.crash
 
     def sent(self, kind: type[F], stream: int | Request | PeerSocket | None = None) -> list[F]:
-        """All frames of a kind that the client sent until now, taken or not."""
+        """All frames of a kind that the client has sent so far, taken or not."""
         wanted = None if stream is None else _id(stream)
         return [f for f in self.frames if isinstance(f, kind) and wanted in (None, f.stream_id)]
 
-    # Saying.
+    # Sending.
 
     async def raw(self, data: bytes) -> None:
         """Send these bytes."""
         with trio.move_on_after(SECONDS):
             await self.connected.wait()
-        assert self.stream is not None, f"nobody has dialled within {SECONDS} s"
+        assert self.stream is not None, f"no client has dialled within {SECONDS} s"
         async with self._sending:
             await self.stream.send_all(data)
 
@@ -393,7 +395,7 @@ class Peer:
         *,
         end: bool = False,
     ) -> None:
-        """HEADERS with these fields and no check of them."""
+        """HEADERS with these fields, unchecked."""
         await self.raw(ff.headers(_id(stream), ff.encode(self.encoder, fields), end=end))
 
     async def respond(
@@ -406,9 +408,9 @@ class Peer:
         end: bool = True,
         trailers: ff.Fields | Mapping[str, str] | None = None,
     ) -> None:
-        """A response: its headers, as much of a body as there is, and its end unless `end=False`.
+        """A response: its headers, its body if there is one, and its end unless `end=False`.
 
-        The body leaves as the client's windows allow.
+        The body is sent as the client's windows allow.
         """
         await self.headers(
             stream, [(":status", str(status)), *ff.pairs(headers)], end=end and not body and trailers is None
@@ -463,7 +465,7 @@ class Peer:
         await self.raw(ff.window_update(_id(stream), increment))
 
     async def close(self) -> None:
-        """End the transport without a word."""
+        """Close the transport without GOAWAY or close_notify."""
         assert self.stream is not None
         await trio.aclose_forcefully(self.stream)
 
@@ -472,7 +474,7 @@ class Peer:
     async def accept_websocket(
         self, headers: ff.Fields | Mapping[str, str] = (), *, status: int = 200, within: float = SECONDS
     ) -> PeerSocket:
-        """The next HEADERS must be an extended CONNECT (RFC 8441); say yes to it."""
+        """The next HEADERS must be an extended CONNECT (RFC 8441); accept it."""
         request = await self.expect_headers(within=within)
         assert request[":method"] == "CONNECT", request
         assert request[":protocol"] == "websocket", request
@@ -480,18 +482,18 @@ class Peer:
         return PeerSocket(self, request)
 
     def start_soon(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
-        """Run a part of the script beside the test, until the peer is closed. Its failure fails the test."""
+        """Run a part of the script in the background until the peer is closed. Its failure fails the test."""
         self.network.start_soon(function, *args)
 
     def call(self, function: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> Call[T]:
-        """Begin a call of the client's; ask for its result or its error later."""
+        """Begin a call of the client; ask for its result or its error later."""
         call = Call(function, *args, **options)
         self.network.calls.append(call)
         self.start_soon(call.run)
         return call
 
     def serve(self) -> None:
-        """From now on answer each request with its path, and echo what comes on each WebSocket."""
+        """From now on, answer each request with its path and body, and echo each WebSocket's messages."""
         self.start_soon(self._serve_all)
 
     async def _serve_all(self) -> None:
@@ -514,7 +516,7 @@ class Peer:
             if request.reset is None:
                 await self.respond(request, 200, body=request.path.encode() + bytes(request.body))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the client is gone
+            pass  # the client has closed
         except AssertionError:
             if not self.eof:
                 raise
@@ -577,7 +579,7 @@ class PeerSocket:
         await self.peer.expect_rst(self, code, within=within)
 
     async def raw(self, data: bytes, *, end: bool = False) -> None:
-        """These bytes as DATA, as the client's windows allow."""
+        """Send these bytes as DATA, as the client's windows allow."""
         await self.peer.data(self, data, end=end)
 
     async def frame(self, opcode: int, payload: bytes | str = b"", **how: Any) -> None:
@@ -605,7 +607,7 @@ class PeerSocket:
 
 
 class Network:
-    """Where the clients dial: the n-th dial meets the n-th peer."""
+    """What the clients dial: the n-th dial reaches the n-th peer."""
 
     def __init__(
         self,
@@ -695,10 +697,10 @@ async def scripted_peer(
     *,
     transport: Literal["memory", "lockstep", "socket", "tls"] = "memory",
 ) -> AsyncIterator[Peer]:
-    """A peer for the next client. The test's own exception leaves the block as it is.
+    """A peer for the next client. The test's own exception leaves the block unchanged.
 
-    `transport`: "memory" takes any number of bytes, "lockstep" takes the next ones when those before were read, so
-    nothing is in flight; "socket" and "tls" are real ones on the loopback interface.
+    `transport`: "memory" takes any number of bytes; "lockstep" takes bytes only once those before have been read, so
+    nothing is in flight; "socket" and "tls" are real sockets on the loopback interface.
     """
     manager = trio.open_nursery()
     nursery = await manager.__aenter__()

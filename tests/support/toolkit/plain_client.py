@@ -1,6 +1,6 @@
-"""A client on bare h2 and wsproto, for tests of the testing server. It has nothing of trio_h2ws in it.
+"""A client on bare h2 and wsproto, for tests of the testing server. It uses nothing of trio_h2ws.
 
-It has no tasks: whoever waits for something pumps the connection until it has come (`until`). All data that
+It runs no tasks: a call that waits for something pumps the connection until that has arrived (`until`). All data that
 arrives is credited at once, except on streams in `unread`.
 """
 
@@ -22,7 +22,7 @@ from wsproto.extensions import Extension
 
 @dataclass
 class Answer:
-    """What came on one stream so far."""
+    """What has arrived on one stream so far."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -108,17 +108,17 @@ class PlainClient:
         return await self.answer(self.start(path, method, headers=headers))
 
     async def send(self, stream_id: int, data: bytes, *, end: bool = False) -> None:
-        """Send a body, as flow control lets us."""
+        """Send a body as flow control allows."""
         answer, sent = self.answers[stream_id], 0
 
-        def room() -> int:
+        def credit() -> int:
             return min(self.h2.local_flow_control_window(stream_id), self.h2.max_outbound_frame_size)
 
         while sent < len(data):
-            await self.until(lambda: answer.over or room() > 0)
+            await self.until(lambda: answer.over or credit() > 0)
             if answer.over:
                 return
-            piece = data[sent : sent + room()]
+            piece = data[sent : sent + credit()]
             self.h2.send_data(stream_id, piece)
             sent += len(piece)
         if end:
@@ -134,7 +134,7 @@ class PlainClient:
         answer = self.answers[stream_id] = Answer()
         self.h2.send_headers(stream_id, [*pseudo.items(), *fields.items()])
         await self.until(lambda: answer.status or answer.over)
-        for extension in extensions or ():  # wsproto leaves out what is not enabled by now
+        for extension in extensions or ():  # wsproto ignores extensions that are not enabled by now
             extension.finalize(answer.headers["sec-websocket-extensions"])
         return PlainSocket(self, stream_id, extensions)
 
@@ -185,7 +185,7 @@ class PlainSocket:
 
 @asynccontextmanager
 async def open_plain_client(server: object, context: ssl.SSLContext | None = None) -> AsyncIterator[PlainClient]:
-    """A client of that `trio_h2ws.testing.Server`, over a transport of the server's own kind."""
+    """A client of a `trio_h2ws.testing.Server`, over the kind of transport that the server uses."""
     transport = await server.open_stream()  # type: ignore[attr-defined]
     context = context or server.ssl_context  # type: ignore[attr-defined]
     if context is not None:

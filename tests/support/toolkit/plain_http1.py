@@ -1,7 +1,7 @@
-"""A client on bare h11 and wsproto, for tests of the testing server over HTTP/1.1. It has nothing of trio_h2ws in it.
+"""A client on bare h11 and wsproto, for tests of the testing server over HTTP/1.1. It uses nothing of trio_h2ws.
 
-It has no tasks: whoever waits for something reads the connection until it has come. `send` only writes, so a test can
-see what a server does to a client that does not read.
+It runs no tasks: a call that waits for something reads the connection until that has arrived. `send` only writes,
+so a test can see what a server does to a client that does not read.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from wsproto.extensions import Extension
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-"""The pair of RFC 6455, section 1.3."""
+"""The example of RFC 6455, section 1.3."""
 
 
 @dataclass
 class Answer:
-    """What came of one answer so far."""
+    """What has arrived of one answer so far."""
 
     status: int = 0
     http_version: str = ""
@@ -51,7 +51,7 @@ class PlainHTTP1:
             await self.transport.send_all(data)
 
     async def start(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        """The head of a request. An underscore in a name stands for a dash."""
+        """Send the head of a request. An underscore in a name is sent as a hyphen."""
         if self.h11.our_state is h11.DONE:
             self.h11.start_next_cycle()
         names = {b"host": b"localhost"}
@@ -67,7 +67,7 @@ class PlainHTTP1:
         await self.say(h11.EndOfMessage(headers=[(name.replace("_", "-"), v) for name, v in trailers.items()]))
 
     async def step(self) -> h11.Event | type[h11.PAUSED]:
-        """One event of the answer, and what it says noted. At the end of the connection it is ConnectionClosed."""
+        """Read one event of the answer and record it. At the end of the connection it is ConnectionClosed."""
         while (event := self.h11.next_event()) is h11.NEED_DATA:
             self.h11.receive_data(bytes(await self.transport.receive_some(65536)))
         answer = self._answer
@@ -86,7 +86,7 @@ class PlainHTTP1:
         return event
 
     async def answer(self) -> Answer:
-        """The answer, whole."""
+        """The whole answer."""
         answer = self._answer
         while not answer.ended:
             event = await self.step()
@@ -103,7 +103,7 @@ class PlainHTTP1:
         return await self.answer()
 
     async def closed(self) -> bytes:
-        """Wait for the end of the connection; what came until then."""
+        """Wait for the end of the connection; returns what arrived before it."""
         data = b"" if self.h11.our_state is h11.SWITCHED_PROTOCOL else self.h11.trailing_data[0]
         while piece := await self.transport.receive_some(65536):
             data += piece
@@ -112,20 +112,20 @@ class PlainHTTP1:
     async def websocket(
         self, path: str, extensions: list[Extension] | None = None, **headers: str
     ) -> PlainSocket | Answer:
-        """An Upgrade: a WebSocket, or the answer that it got instead."""
+        """An Upgrade: returns a WebSocket, or the answer that refused it."""
         offer = {"upgrade": "websocket", "connection": "Upgrade", "sec_websocket_key": KEY}
         answer = await self.start(path, **{**offer, "sec_websocket_version": "13", **headers})
         await self.end()
         while not answer.status:
             event = await self.step()
             if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
-                for extension in extensions or ():  # wsproto leaves out what is not enabled by now
+                for extension in extensions or ():  # wsproto ignores extensions that are not enabled by now
                     extension.finalize(answer.headers["sec-websocket-extensions"])
                 return PlainSocket(self, answer, extensions)
         return await self.answer()
 
     async def accepted(self, path: str, extensions: list[Extension] | None = None, **headers: str) -> PlainSocket:
-        """A WebSocket."""
+        """An Upgrade that must be accepted."""
         socket = await self.websocket(path, extensions, **headers)
         assert isinstance(socket, PlainSocket), socket
         return socket
@@ -176,8 +176,8 @@ class PlainSocket:
 async def open_plain_http1(
     server: object, *, alpn: Sequence[str] = ("http/1.1",), clean: bool = False
 ) -> AsyncIterator[PlainHTTP1]:
-    """A client of that `trio_h2ws.testing.Server`, over a transport of the server's own kind. With `clean` an end of
-    TLS without close_notify is an error."""
+    """A client of a `trio_h2ws.testing.Server`, over the kind of transport that the server uses. With `clean`, an end
+    of TLS without close_notify is an error."""
     transport = await server.open_stream()  # type: ignore[attr-defined]
     context: ssl.SSLContext | None = server.ssl_context  # type: ignore[attr-defined]
     if context is not None:

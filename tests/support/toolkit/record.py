@@ -1,4 +1,4 @@
-"""An engine without a connection: everything that it says is written down."""
+"""An engine without a connection: everything it reports is recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONNECT = RequestHead(b"CONNECT", b"https", b"example.org", b"/", [], b"websocke
 
 
 class Log(list[Any]):
-    """What was heard, in order. Neighbouring pieces of one body are one entry: how they were cut says nothing."""
+    """What was reported, in order. Adjacent pieces of one body are one entry: how they were split does not matter."""
 
     def data(self, stream: int, data: bytes) -> None:
         if self and self[-1][:2] == ("data", stream):
@@ -26,7 +26,7 @@ class Log(list[Any]):
 
 
 class RecordedStream(StreamState):
-    """Writes down what it hears. With `greedy` it consumes everything at once."""
+    """Records its callbacks. With `greedy` it consumes everything at once."""
 
     def __init__(self, engine: H2Engine, log: Log, *, greedy: bool = True, **options: Any) -> None:
         super().__init__(**options)
@@ -90,7 +90,7 @@ class Recorder:
         self.log.append(("resume",))
 
     def take(self) -> bytes:
-        """All that the engine wants to send now."""
+        """Everything that the engine has to send now."""
         data = b""
         while self.engine.has_output:
             data += self.engine.produce(65_536)[0]
@@ -108,7 +108,7 @@ class Recorder:
         return stream
 
     def heard(self) -> list[Any]:
-        """What was heard since the last time."""
+        """What was reported since the last call."""
         heard = list(self.log)
         self.log.clear()
         return heard

@@ -1,4 +1,4 @@
-"""A tour of the toolkit: what a scripted peer can say, and how a test reads."""
+"""A tour of the toolkit: what a scripted peer can do, and how a test reads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_a_peer_answers_a_request() -> None:
         # Everything that the client sent is kept.
         assert [type(frame) for frame in peer.frames[:2]] == [hf.SettingsFrame, hf.WindowUpdateFrame]
         assert peer.sent(hf.PingFrame)
-    # The client has said goodbye.
+    # The client has closed the connection gracefully.
     await peer.expect_goaway(0)
     await peer.expect_eof()
 
