@@ -6,46 +6,38 @@ same step in which it is cancelled, so a wakeup is never spent on a task that wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import trio
 
 
 class ParkedTask:
     """A place where at most one task waits."""
 
-    __slots__ = ("_task",)
+    __slots__ = ("task",)
 
     def __init__(self) -> None:
-        self._task: trio.lowlevel.Task | None = None
+        self.task: trio.lowlevel.Task | None = None
 
-    async def park(
-        self, conflict: str = "another task waits here already", cancelled: Callable[[], None] | None = None
-    ) -> None:
-        """Wait until `wake`. `cancelled()` is called in the step in which the wait is cancelled.
-
-        Raises trio.BusyResourceError(conflict) if a task is parked here already.
-        """
-        if self._task is not None:
+    async def park(self, conflict: str = "another task waits here already") -> None:
+        """Wait until `wake`. Raises trio.BusyResourceError(conflict) if a task is parked here already."""
+        if self.task is not None:
             raise trio.BusyResourceError(conflict)
-        self._task = trio.lowlevel.current_task()
+        self.task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
 
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._task = None
-            if cancelled is not None:
-                cancelled()
-            return trio.lowlevel.Abort.SUCCEEDED
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self.task = None
+        self.on_cancelled()
+        return trio.lowlevel.Abort.SUCCEEDED
 
-        await trio.lowlevel.wait_task_rescheduled(abort)
+    def on_cancelled(self) -> None:
+        """For subclasses: called in the step in which the wait is cancelled, before the task runs again."""
 
-    def wake(self) -> bool:
-        """Wake the parked task. Returns whether there was one."""
-        task = self._task
-        if task is None:
-            return False
-        self._task = None
-        trio.lowlevel.reschedule(task)
-        return True
+    def wake(self) -> None:
+        """Wake the parked task, if there is one."""
+        task = self.task
+        if task is not None:
+            self.task = None
+            trio.lowlevel.reschedule(task)
 
 
 class Wakeups:
@@ -59,8 +51,10 @@ class Wakeups:
     def __init__(self) -> None:
         self.count = 0
 
-    def wake(self, parked: ParkedTask) -> bool:
-        """Wake the task and count it. Returns whether there was one."""
-        woken = parked.wake()
-        self.count += woken
-        return woken
+    def wake(self, parked: ParkedTask) -> None:
+        """Wake the parked task, if there is one, and count it."""
+        task = parked.task
+        if task is not None:
+            parked.task = None
+            self.count += 1
+            trio.lowlevel.reschedule(task)

@@ -24,34 +24,34 @@ from .._http.url import Origin
 from .dial import ProtocolChoice
 
 
-class _Waiter:
+class _Waiter(ParkedTask):
     """A call that waits for a slot. `advance` may answer it before its task parks."""
 
-    __slots__ = ("_task", "connection", "error", "waiting")
+    __slots__ = ("connection", "error", "waiting")
 
     def __init__(self) -> None:
+        super().__init__()
         self.waiting = True
         self.connection: Connection | None = None
         self.error: BaseException | None = None
-        self._task = ParkedTask()
 
     def give(self, connection: Connection | None, error: BaseException | None = None) -> None:
         self.waiting = False
         self.connection, self.error = connection, error
-        self._task.wake()
+        self.wake()
 
     async def wait(self) -> Connection:
         """The connection that was given. Raises the error that was given instead."""
         if self.waiting:
-            await self._task.park(cancelled=self._cancelled)
+            await self.park()
         if self.error is not None:
             raise self.error
         assert self.connection is not None
         return self.connection
 
-    def _cancelled(self) -> None:
-        # At once, not when the task runs: until then a slot could be given to it, and would be lost. It stays in the
-        # queue, and `advance` passes over it.
+    def on_cancelled(self) -> None:
+        # Already now: a slot that is given to it before its task runs again would be lost. It stays in the queue, and
+        # `advance` passes over it.
         self.waiting = False
 
 

@@ -12,7 +12,7 @@ idle most of the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -151,9 +151,10 @@ class Channel:
 
     def wake(self) -> None:
         """The task that waits for a message, or the group, should look again."""
-        if self._waiting is not None and self.stream.connection.wakeups.wake(self._waiting):
-            return
-        if self.notify is not None:
+        waiting = self._waiting
+        if waiting is not None and waiting.task is not None:
+            self.stream.connection.wakeups.wake(waiting)
+        elif self.notify is not None:
             self.notify()
 
     # Ends.
@@ -251,7 +252,8 @@ class Channel:
         Raises what ended the WebSocket when no message will come any more.
         """
         queue = self.queue
-        self.want_whole()
+        if queue.want_parts is not False:
+            self.want_whole()
         if queue.messages or self.is_over:
             await self._checkpoint()
         while True:
@@ -268,15 +270,15 @@ class Channel:
             await self.wait()
 
     def want_whole(self) -> None:
-        """The application takes whole messages."""
-        if self.queue.want_parts is not False:
-            self.queue.want_parts = False
-            self.resume()
+        """From now on the application takes whole messages."""
+        self.queue.want_parts = False
+        self.resume()
 
     def take(self) -> str | bytes:
         """The next whole message; only if there is one. Bytes that waited for room may be parsed."""
         message = self.queue.pop()
-        self.resume()
+        if self.receiver.stalled or self._rest or self.stream.unread:
+            self._refill_if_low()
         return message
 
     def take_part(self) -> tuple[str | bytes, bool]:
@@ -293,15 +295,18 @@ class Channel:
     def resume(self) -> None:
         """There may be room for bytes that waited."""
         if self.receiver.stalled or self._rest or self.stream.unread:
-            limits = self.stream.connection.limits
-            if len(self.queue.messages) <= limits.max_queued_messages // 4:  # many at a time cost less
-                self.refill()
+            self._refill_if_low()
 
-    async def wait(self) -> None:
+    def _refill_if_low(self) -> None:
+        # Many messages at a time cost less.
+        if len(self.queue.messages) <= self.stream.connection.limits.max_queued_messages // 4:
+            self.refill()
+
+    def wait(self) -> Awaitable[None]:
         """Until there may be something to take. One task at a time."""
         if self._waiting is None:
             self._waiting = ParkedTask()
-        await self._waiting.park("another task is receiving from this WebSocket")
+        return self._waiting.park("another task is receiving from this WebSocket")
 
     async def _checkpoint(self) -> None:
         """Before a message is taken that is here already."""
