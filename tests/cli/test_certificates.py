@@ -14,6 +14,8 @@ from servers.listener import authority, listening, server_context
 
 from .processes import ENVIRONMENT
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = ["get", "probe", "connect", "demo"]
 
 

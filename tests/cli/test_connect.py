@@ -13,6 +13,8 @@ from trio_h2ws.testing import Server
 
 from .processes import ENVIRONMENT, Cli, Start, eventually, read_all, unix
 
+pytestmark = pytest.mark.slow
+
 
 async def test_connect_sends_each_line_and_prints_each_message(server: Server, trust: list[str], cli: Cli) -> None:
     url = f"{server.ws_url}/ws/echo"

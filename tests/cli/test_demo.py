@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import pathlib
 
+import pytest
+
 from trio_h2ws.testing import Server, open_server
 
 from .processes import Cli
+
+pytestmark = pytest.mark.slow
 
 
 async def test_demo_prints_a_page_for_people(cli: Cli) -> None:

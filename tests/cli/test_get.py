@@ -16,6 +16,8 @@ from trio_h2ws.testing import Server, open_server
 
 from .processes import Cli, Start, eventually, read_all, read_all_bytes, unix
 
+pytestmark = pytest.mark.slow
+
 
 async def test_get_writes_only_the_body(server: Server, trust: list[str], cli: Cli) -> None:
     result = (await cli("get", f"{server.url}/bytes/300000", *trust)).check()

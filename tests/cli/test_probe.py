@@ -16,6 +16,8 @@ from trio_h2ws.testing import Server, open_server
 
 from .processes import ENVIRONMENT
 
+pytestmark = pytest.mark.slow
+
 BOTH = ("h2", "http/1.1")
 
 

@@ -18,6 +18,8 @@ from trio_h2ws.testing import open_server
 
 from .processes import ENVIRONMENT
 
+pytestmark = pytest.mark.slow
+
 
 class Probe:
     """A probe's exit code and output, for a person and for a machine."""

@@ -14,6 +14,8 @@ from toolkit import assert_clean, connection_of
 from toolkit.inside import assert_credit_is_whole, has_output
 from trio_h2ws.testing import open_server
 
+pytestmark = pytest.mark.slow
+
 CALLS = 3000
 
 

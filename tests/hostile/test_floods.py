@@ -67,6 +67,7 @@ USELESS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", USELESS.values(), ids=USELESS)
 async def test_a_flood_of_useless_frames_ends_the_connection(frame: bytes) -> None:
     limits = trio_h2ws.Limits()
@@ -110,6 +111,7 @@ async def test_slow_pings_are_never_a_flood(autojump_clock: MockClock) -> None:
         await call.result()
 
 
+@pytest.mark.slow
 async def test_unread_answers_are_bounded() -> None:
     async with scripted_peer(transport="lockstep") as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
@@ -269,6 +271,7 @@ async def test_endless_integers_and_strings_end_the_connection() -> None:
 # Bodies.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 2])
 async def test_a_body_that_inflates_beyond_the_bound_is_an_error(layers: int) -> None:
     limits = trio_h2ws.Limits(max_body_size=MIB)
@@ -327,6 +330,7 @@ async def test_unread_pongs_end_the_websocket() -> None:
         await peer.window_update(0, 65_535)
 
 
+@pytest.mark.slow
 async def test_one_websocket_ping_a_second_is_never_a_flood(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
@@ -349,6 +353,7 @@ async def test_a_flood_of_control_frames_ends_the_websocket(opcode: int) -> None
         assert "Limits.max_idle_frames" in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("payload", [b"", b"x"], ids=["empty", "tiny"])
 async def test_a_message_in_tiny_fragments_ends_the_websocket(payload: bytes) -> None:
     # CVE-2026-12151
@@ -416,6 +421,7 @@ async def flood_forever(theirs: PeerSocket) -> None:
         pass  # no more credit: that is what we are here for
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", [1000, 16_000])
 async def test_a_message_that_inflates_too_far_ends_the_websocket(split: int) -> None:
     # CVE-2026-1526: 200 KB become 200 MB.
@@ -450,6 +456,7 @@ async def test_fragments_that_inflate_too_far_end_the_websocket() -> None:
         assert error.code == 1009
 
 
+@pytest.mark.slow
 async def test_many_waiting_chunks_at_the_end_take_linear_time() -> None:
     # Many chunks wait for room when the stream ends; joining them one by one would be quadratic.
     limits = trio_h2ws.Limits(stream_window=16 * MIB)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from trio.testing import MockClock
 
 import trio_h2ws
 from toolkit import Peer, Request, assert_clean, bystanders, frames, scripted_peer
@@ -398,7 +399,9 @@ BAD_FRAMES: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("split", [False, True], ids=["whole", "split"])
 @pytest.mark.parametrize(("bad", "code"), BAD_FRAMES.values(), ids=BAD_FRAMES)
-async def test_a_bad_frame_ends_only_its_websocket(bad: bytes, code: int, split: bool) -> None:
+async def test_a_bad_frame_ends_only_its_websocket(
+    bad: bytes, code: int, split: bool, autojump_clock: MockClock
+) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 3):
         opening = peer.call(client.connect_websocket, "/", compression=None)
         theirs = await peer.accept_websocket()

@@ -32,6 +32,7 @@ async def parts(*data: bytes, pause: float = 0.0) -> AsyncGenerator[bytes, None]
 # Timeouts.
 
 
+@pytest.mark.slow
 async def test_the_connect_timeout_raises_connect_timeout(lib: Any) -> None:
     async with open_server(settings_delay=60) as server, lib.AsyncClient(transport=own(server)) as http:
         with pytest.raises(lib.ConnectTimeout, match=r"no connection to https://localhost:\d+ within 0.1 s"):
@@ -41,6 +42,7 @@ async def test_the_connect_timeout_raises_connect_timeout(lib: Any) -> None:
         assert scope.cancelled_caught
 
 
+@pytest.mark.slow
 async def test_connecting_does_not_count_as_reading(lib: Any) -> None:
     async with open_server(settings_delay=0.4) as server, lib.AsyncClient(transport=own(server)) as http:
         timeout = lib.Timeout(0.2, connect=5)
@@ -49,6 +51,7 @@ async def test_connecting_does_not_count_as_reading(lib: Any) -> None:
             await http.get(f"{server.url}/hang", timeout=timeout)
 
 
+@pytest.mark.slow
 async def test_a_host_name_may_end_with_a_dot(lib: Any, server: Server, http: Any) -> None:
     url = server.url.replace("localhost", "localhost.")
     assert (await http.get(f"{url}/slow/0.4", timeout=lib.Timeout(5, connect=0.2))).status_code == 200
@@ -68,6 +71,7 @@ async def test_the_write_timeout_raises_write_timeout(lib: Any, server: Server, 
     assert [code for _, code in server.stats.resets] == [CANCEL, CANCEL]
 
 
+@pytest.mark.slow
 async def test_a_slow_upload_is_not_a_read_timeout(lib: Any, server: Server, http: Any) -> None:
     await http.get("/")
     timeout = lib.Timeout(0.2, write=10)
@@ -86,6 +90,7 @@ async def test_a_slow_upload_is_not_a_read_timeout(lib: Any, server: Server, htt
     assert [*answers, response.json()["bytes"]] == [20_000_000, 2]
 
 
+@pytest.mark.slow
 async def test_waiting_for_a_stream_raises_pool_timeout(lib: Any) -> None:
     async with open_server(settings={MAX_CONCURRENT_STREAMS: 1}) as server:
         async with lib.AsyncClient(transport=own(server), base_url=server.url) as http:
@@ -186,6 +191,7 @@ async def test_a_body_that_is_not_gzip_raises_decoding_error(lib: Any) -> None:
                 await http.get(server.url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("big", [False, True])
 async def test_endless_refusals_raise_remote_protocol_error(big: bool, lib: Any, server: Server) -> None:
     async with lib.AsyncClient(transport=own(server, limits=trio_h2ws.Limits(max_retries=2))) as http:

@@ -192,6 +192,7 @@ def test_neither_library_is_needed_before_it_is_used() -> None:
 # What goes wrong without it.
 
 
+@pytest.mark.slow
 async def test_cancelled_requests_leave_the_connection_whole(lib: Any, server: Server, http: Any) -> None:
     """Plain httpx sends no RST_STREAM, runs out of streams after a hundred of these, and gets HPACK out of step."""
     await http.get("/")
@@ -218,6 +219,7 @@ async def test_an_unread_body_stops_no_other_request(lib: Any, server: Server, h
     assert server.stats.tcp_connections == 1
 
 
+@pytest.mark.slow
 async def test_a_timeout_ends_only_one_stream(lib: Any, server: Server, http: Any) -> None:
     sizes = []
 
@@ -258,6 +260,7 @@ async def test_goaway_below_a_request_sends_it_again(lib: Any, server: Server, h
     assert server.stats.tcp_connections == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 100, 5_000_000])
 async def test_a_refused_stream_is_sent_again(size: int, lib: Any) -> None:
     data = os.urandom(size)

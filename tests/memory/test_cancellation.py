@@ -381,6 +381,7 @@ async def test_many_small_late_frames_are_not_a_flood() -> None:
         await next_one_works(peer, client)
 
 
+@pytest.mark.slow
 async def test_many_late_responses_are_not_a_flood() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         await next_one_works(peer, client)

@@ -60,6 +60,7 @@ def test_every_example_compiles(example: Example) -> None:
     assert example.mark in (None, "runs", "pytest")
 
 
+@pytest.mark.slow
 @marked("runs")
 async def test_every_program_runs(example: Example, h2ws_server: Server, tmp_path: Path) -> None:
     assert h2ws_server.ca_pem is not None
@@ -81,6 +82,7 @@ async def test_every_program_runs(example: Example, h2ws_server: Server, tmp_pat
     assert h2ws_server.stats.errors == []
 
 
+@pytest.mark.slow
 @marked("pytest")
 def test_every_example_test_passes(example: Example, tmp_path: Path) -> None:
     (tmp_path / "test_example.py").write_text(example.code)

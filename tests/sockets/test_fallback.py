@@ -70,6 +70,7 @@ async def test_without_the_setting_websockets_use_http1(request_first: bool) -> 
         assert ("HTTP/2", "HTTP/1.1 (setting-absent)") in ways(client)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [

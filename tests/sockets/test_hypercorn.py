@@ -19,6 +19,8 @@ import trio_h2ws
 from servers.listener import authority, client_context
 from servers.process import free_port, running
 
+pytestmark = pytest.mark.slow
+
 SUPPORT = pathlib.Path(__file__).parents[1] / "support"
 
 

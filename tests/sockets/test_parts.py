@@ -77,6 +77,7 @@ async def serve(stream: trio.SocketStream, received: list[int]) -> None:
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_a_gigabyte_in_parts_uses_little_memory() -> None:
     received = [0]
     async with trio.open_nursery() as nursery:

@@ -66,6 +66,7 @@ def answering(answer: bytes, then: Callable[[trio.abc.Stream, str | None], Await
 # A dial that takes too long says what it waited for.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_silent_proxy_is_named(scheme: str) -> None:
     async with proxy(silent, scheme) as (url, name):
@@ -83,6 +84,7 @@ async def test_an_https_proxy_silent_in_tls_is_named() -> None:
         assert said.endswith(f"it waited for the TLS handshake with proxy {name.replace('http', 'https')}")
 
 
+@pytest.mark.slow
 async def test_a_proxy_that_does_not_accept_is_named() -> None:
     async with full_backlog() as port:
         for scheme in ("http", "https"):
@@ -102,6 +104,7 @@ async def test_an_origin_without_settings_behind_a_proxy_is_named() -> None:
         assert said.endswith(f"it waited for the first SETTINGS of http://a.test through proxy {name}")
 
 
+@pytest.mark.slow
 async def test_a_silent_origin_is_named() -> None:
     async with listening(silent, tls=False) as server:
         assert (await fails(None, server.url, http2="require")).endswith(f"the first SETTINGS of {server.url}")
@@ -116,6 +119,7 @@ async def test_an_origin_that_does_not_accept_is_named() -> None:
         )
 
 
+@pytest.mark.slow
 async def test_a_slow_lookup_is_named() -> None:
     class Slow(trio.abc.HostnameResolver):
         async def getaddrinfo(self, *_: object, **__: object) -> list[object]:  # type: ignore[override]
@@ -304,6 +308,7 @@ async def endless(peer: Peer) -> None:
         await peer.send(b"x-more: %b\r\n" % (b"y" * 1000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "message"),
     [

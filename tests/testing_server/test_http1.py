@@ -133,6 +133,7 @@ async def test_upload_counts_and_hashes(http1: PlainHTTP1) -> None:
     assert said == {"bytes": 3_000_000, "sha256": hashlib.sha256(pattern(3_000_000)).hexdigest()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", [True, False])
 async def test_echo_holds_a_client_that_does_not_read(tls: bool) -> None:
     async with open_server(tls=tls, alpn=ALPN) as server, open_plain_http1(server) as http1:
@@ -159,6 +160,7 @@ async def test_expect_continue_is_answered(http1: PlainHTTP1) -> None:
     assert await http1.closed() == b""
 
 
+@pytest.mark.slow
 async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     transport = await server.open_stream()
     if server.ssl_context is not None:
@@ -433,6 +435,7 @@ async def test_websocket_routes_push_ping_and_stay_silent(server: Server) -> Non
     await eventually(lambda: server.stats.connections_open == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", [True, False])
 async def test_a_websocket_that_does_not_read_is_held_back(tls: bool) -> None:
     async with open_server(tls=tls, alpn=ALPN) as server, open_plain_http1(server) as http1:

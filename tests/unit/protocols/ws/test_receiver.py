@@ -199,6 +199,7 @@ def bomb(size: int) -> bytes:
     return data.removesuffix(b"\x00\x00\xff\xff")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", [1, 64])
 @pytest.mark.parametrize("size", [32 * MIB, 256 * MIB])
 def test_a_deflate_bomb_costs_no_more_than_the_bound(size: int, pieces: int) -> None:
