@@ -1,4 +1,4 @@
-"""`trio_h2ws.httpx` when something goes wrong: the timeouts and the exceptions of both libraries."""
+"""`trio_h2ws.httpx` and failures: the timeouts and exceptions of both libraries."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_the_write_timeout_raises_write_timeout(lib: Any, server: Server, 
     await http.get("/")
     server.freeze()
     timeout = lib.Timeout(30, write=0.1)
-    async with aclosing(parts(*[bytes(100_000)] * 500)) as source:  # httpx itself does not close it
+    async with aclosing(parts(*[bytes(100_000)] * 500)) as source:  # httpx does not close it
         for content in (bytes(50_000_000), source):
             with pytest.raises(lib.WriteTimeout, match=r"accepted no more of the request within 0.1 s"):
                 await http.post("/upload", content=content, timeout=timeout)
@@ -85,7 +85,7 @@ async def test_a_slow_upload_is_not_a_read_timeout(lib: Any, server: Server, htt
         nursery.start_soon(upload)
         await trio.sleep(0.5)
         server.thaw()
-    # Nor is a source that takes its time.
+    # A slow source is not one either.
     response = await http.post("/upload", content=parts(b"a", b"b", pause=0.3), timeout=lib.Timeout(0.2))
     assert [*answers, response.json()["bytes"]] == [20_000_000, 2]
 
@@ -173,7 +173,7 @@ async def test_an_error_of_the_callers_stream_is_not_translated(error: Exception
     with pytest.raises(type(error)) as caught:
         await http.post("/upload", content=failing())
     assert caught.value is error
-    # After the head it comes out of the body.
+    # After the head it is raised by the body.
     with pytest.raises(type(error)) as caught:
         await http.post("/echo", content=failing())
     assert caught.value is error

@@ -1,9 +1,9 @@
-"""The Python of the README and of the docs.
+"""The Python code of the README and of the docs.
 
 Every ```python block must compile. A comment on the line before the block asks for more:
 
-- `<!-- runs -->`: it is a whole program. It is run against the testing server, which stands in for example.org.
-- `<!-- pytest -->`: it is a test file. pytest runs it.
+- `<!-- runs -->`: a whole program. It is run against the testing server in place of example.org.
+- `<!-- pytest -->`: a test file. pytest runs it.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def test_the_decoder_agrees_with_hpack(script: list[Any], junk: list[bytes]) -> 
             encoder.header_table_size = step
         else:
             block = encoder.encode([hpack.HeaderTuple(*field[:2]) for field in step])
-            # The same block once more is another statement if it has entered things into the table.
+            # The same block means something else the second time if it has added entries to the table.
             if not both(block) or not both(block):
                 return
     for block in junk:

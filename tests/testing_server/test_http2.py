@@ -34,7 +34,7 @@ async def client(server: Server) -> AsyncIterator[PlainClient]:
 
 
 async def eventually(condition: object) -> None:
-    """The server works in the same thread: give it its turns."""
+    """Wait for the server, which runs in the same thread."""
     for _ in range(1000):
         if condition():  # type: ignore[operator]
             return
@@ -122,7 +122,7 @@ async def test_echo_holds_a_client_that_does_not_read(client: PlainClient) -> No
         while True:
             await client.send(stream_id, b"x" * 16384)
             sent += 16384
-    # The server's window, what our own window let back in, and not much more.
+    # The server's window, what our window admits, and not much more.
     assert sent <= 1024 * 1024 + 2 * 65535
     assert (await client.get("/")).status == 200
 
@@ -444,7 +444,7 @@ async def test_freeze_inject_and_abort_work(server: Server, client: PlainClient)
     assert scope.cancelled_caught
     server.thaw()
     assert (await client.get("/")).status == 200
-    server.inject(bytes.fromhex("000000 ff 00 00000000"))  # a frame of a type that nobody knows
+    server.inject(bytes.fromhex("000000 ff 00 00000000"))  # a frame of an unknown type
     assert (await client.get("/")).status == 200
     server.abort()
     with pytest.raises((AssertionError, trio.BrokenResourceError)):
@@ -458,7 +458,7 @@ async def test_a_broken_client_ends_only_its_own_connection(server: Server) -> N
         await good.get("/")
         stream_id = bad.start("/hang")
         await bad.until(lambda: bad.settings)
-        await bad.transport.send_all(bytes.fromhex("000001 00 00 00000063 00"))  # DATA on a stream that is idle
+        await bad.transport.send_all(bytes.fromhex("000001 00 00 00000063 00"))  # DATA on an idle stream
         await bad.until(lambda: bad.goaways)
         assert bad.goaways == [(stream_id, 1)]
         await eventually(lambda: len(server.connections) == 1)

@@ -192,7 +192,7 @@ MIB = 1 << 20
 
 
 def bomb(size: int) -> bytes:
-    """`size` zeros, a thousand times smaller."""
+    """`size` zeros, compressed to a thousandth."""
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
     zeros = bytes(MIB)
     data = b"".join([squeezer.compress(zeros) for _ in range(size // MIB)]) + squeezer.flush(zlib.Z_SYNC_FLUSH)
