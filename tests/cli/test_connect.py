@@ -27,7 +27,7 @@ async def test_connect_sends_each_line_and_prints_each_message(server: Server, t
     assert (await cli("connect", url, *trust, stdin=many)).check().out == many
 
 
-async def test_connect_v_shows_subprotocol_and_round_trip(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_connect_verbose_shows_subprotocol_and_round_trip(server: Server, trust: list[str], cli: Cli) -> None:
     options = ["--subprotocol", "unknown", "--subprotocol", "v2", "--origin", "https://a.example", "--wait", "0.3"]
     result = (await cli("connect", f"{server.ws_url}/ws/echo", "-v", *options, *trust)).check()
     assert "connected over HTTP/2 stream 1, subprotocol v2\n" in result.err
@@ -69,7 +69,7 @@ async def test_connect_says_how_the_websocket_ended(
     assert await process.wait() == code
 
 
-async def test_connect_v_shows_a_refusal(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_connect_verbose_shows_a_refusal(server: Server, trust: list[str], cli: Cli) -> None:
     result = (await cli("connect", f"{server.ws_url}/ws/refuse/403", "-v", *trust)).check(1)
     assert "< content-type: text/plain" in result.err
     assert "refused with 403" in result.err

@@ -66,7 +66,7 @@ async def test_get_writes_to_a_file(server: Server, trust: list[str], cli: Cli, 
     assert (tmp_path / "body").read_bytes().endswith(body)
 
 
-async def test_get_v_shows_the_exchange(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_get_verbose_shows_the_exchange(server: Server, trust: list[str], cli: Cli) -> None:
     result = (await cli("get", f"{server.url}/informational/1", "-v", *trust)).check()
     assert result.out.startswith(b"hello")
     assert f"> GET {server.url}/informational/1\n" in result.err
@@ -77,7 +77,7 @@ async def test_get_v_shows_the_exchange(server: Server, trust: list[str], cli: C
     assert "x-checksum: " in (await cli("get", f"{server.url}/trailers", "-v", *trust)).check().err
 
 
-async def test_get_follows_redirects_only_with_l(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_get_follows_redirects_only_when_asked(server: Server, trust: list[str], cli: Cli) -> None:
     url = f"{server.url}/redirect/1"
     result = (await cli("get", url, "-v", *trust)).check()
     assert result.out == b""
