@@ -1,11 +1,12 @@
-"""What holds for every test: a deadline, and nothing left behind.
+"""For every test: a deadline, and a check that nothing is left over. Also the fixtures that several folders share.
 
-An async test that hangs is cancelled after `SECONDS`, so the run goes on and the report shows where it waited. A test
-on a mock clock gets `VIRTUAL_SECONDS`: when nothing can happen any more an autojump clock jumps to this deadline, and
-a deadlock fails at once. What even cancellation can't stop meets `faulthandler_timeout` (pyproject.toml).
+An async test that hangs is cancelled after `SECONDS`, so the run continues and the report shows where it waited. A
+test on a mock clock gets `VIRTUAL_SECONDS`: when nothing can happen any more an autojump clock jumps to this
+deadline, and a deadlock fails at once. A test that cancellation cannot stop meets `faulthandler_timeout`
+(pyproject.toml).
 
-After each async test garbage is collected, so that a socket or a task that was left behind warns there, and a warning
-is an error.
+After each async test garbage is collected: a socket or a task that is left over warns there, and a warning is an
+error.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from trio_h2ws.testing import Server, open_server
 SECONDS = 30.0
 VIRTUAL_SECONDS = 1_000_000.0
 MOCK_CLOCKS = {"autojump_clock", "mock_clock"}
+LAST_FILE = pytest.StashKey[Path]()
 
 
 def with_deadline(test: Callable[..., Awaitable[None]], seconds: float) -> Callable[..., Awaitable[None]]:
@@ -57,10 +60,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.obj = with_deadline(item.obj, seconds)
 
 
-def pytest_collection_finish() -> None:
-    # What exists now stays: each collection after a test need not look through it again.
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    # What is alive between two files stays: modules, reports. The collections after each test need not visit it.
+    if item.path != item.session.stash.get(LAST_FILE, None):
+        item.session.stash[LAST_FILE] = item.path
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
@@ -79,7 +85,7 @@ def no_proxies_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    """A testing server. At the end of the test it must have seen no error of its own and none of the client."""
+    """A testing server. At the end of the test it must have recorded no bug of the server and no protocol error."""
     async with open_server() as server:
         yield server
     assert server.stats.errors == []

@@ -42,7 +42,7 @@ def cli(tmp_path: pathlib.Path) -> Cli:
 
 @pytest.fixture
 async def start(nursery: trio.Nursery, tmp_path: pathlib.Path) -> Start:
-    """A process that the test talks to while it runs."""
+    """Start a process that the test uses while it runs."""
 
     async def start(*args: str, **options: object) -> trio.Process:
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}

@@ -14,7 +14,7 @@ import trio
 COMMAND = [sys.executable, "-m", "trio_h2ws"]
 
 
-# Without proxies: none leads to a server on this host.
+# Without proxies, through which a server on this host cannot be reached.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
@@ -33,7 +33,7 @@ class Result:
         return self
 
     def line(self) -> str:
-        """The one line of an error."""
+        """The single line of an error."""
         assert self.err.startswith("error: ")
         assert self.err.endswith("\n")
         assert self.err.count("\n") == 1
@@ -48,7 +48,7 @@ Start = Callable[..., Awaitable[trio.Process]]
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - the server has no event for it
+    while not condition():  # noqa: ASYNC110 - no event exists for it
         await trio.sleep(0.01)
 
 

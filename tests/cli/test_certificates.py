@@ -14,15 +14,17 @@ from servers.listener import authority, listening, server_context
 
 from .processes import ENVIRONMENT
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = ["get", "probe", "connect", "demo"]
 
 
 async def never(stream: trio.abc.Stream, alpn: str | None) -> None:
-    raise AssertionError("the handshake was to fail")
+    raise AssertionError("the handshake should have failed")
 
 
 async def error_of(command: str, url: str, *args: str, cwd: pathlib.Path, **environment: str) -> str:
-    """The one line of a command that fails."""
+    """The last line of a command that fails."""
     done = await trio.run_process(
         [sys.executable, "-m", "trio_h2ws", command, *(["--url"] if command == "demo" else []), url, *args],
         capture_stdout=True,

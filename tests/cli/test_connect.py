@@ -13,10 +13,12 @@ from trio_h2ws.testing import Server
 
 from .processes import ENVIRONMENT, Cli, Start, eventually, read_all, unix
 
+pytestmark = pytest.mark.slow
+
 
 async def test_connect_sends_each_line_and_prints_each_message(server: Server, trust: list[str], cli: Cli) -> None:
     url = f"{server.ws_url}/ws/echo"
-    # The last line has no end, one is empty, one is no UTF-8, one ends like a line of Windows.
+    # The last line is not terminated, one is empty, one is not UTF-8, one ends as on Windows.
     result = (await cli("connect", url, "--wait", "0.3", *trust, stdin=b"one\n\n\xff\ntwo\r\nthree")).check()
     assert result.out.decode() == "one\n\n\ufffd\ntwo\nthree\n"
     assert result.err.startswith("closed with 1000; 5 sent, 5 received")
@@ -25,7 +27,7 @@ async def test_connect_sends_each_line_and_prints_each_message(server: Server, t
     assert (await cli("connect", url, *trust, stdin=many)).check().out == many
 
 
-async def test_connect_v_shows_subprotocol_and_round_trip(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_connect_verbose_shows_subprotocol_and_round_trip(server: Server, trust: list[str], cli: Cli) -> None:
     options = ["--subprotocol", "unknown", "--subprotocol", "v2", "--origin", "https://a.example", "--wait", "0.3"]
     result = (await cli("connect", f"{server.ws_url}/ws/echo", "-v", *options, *trust)).check()
     assert "connected over HTTP/2 stream 1, subprotocol v2\n" in result.err
@@ -59,7 +61,7 @@ async def test_connect_says_how_the_websocket_ended(
     trust: list[str],
     start: Start,
 ) -> None:
-    # stdin stays open: that the other side has ended is enough.
+    # stdin stays open: the end of the other side is enough.
     process = await start("connect", f"{server.ws_url}/ws/{path}", *trust)
     err = await read_all(process.stderr)
     assert words in err
@@ -67,7 +69,7 @@ async def test_connect_says_how_the_websocket_ended(
     assert await process.wait() == code
 
 
-async def test_connect_v_shows_a_refusal(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_connect_verbose_shows_a_refusal(server: Server, trust: list[str], cli: Cli) -> None:
     result = (await cli("connect", f"{server.ws_url}/ws/refuse/403", "-v", *trust)).check(1)
     assert "< content-type: text/plain" in result.err
     assert "refused with 403" in result.err
@@ -88,7 +90,7 @@ async def test_ctrl_c_closes_the_websocket(server: Server, trust: list[str], sta
 
 
 class Terminal:
-    """The other end of a pseudo-terminal: what a person types, and what is on the screen."""
+    """The other end of a pseudo-terminal: what a user types, and what the screen shows."""
 
     def __init__(self, master: int) -> None:
         self._stream = trio.lowlevel.FdStream(master)
@@ -121,7 +123,7 @@ async def test_connect_prints_above_the_line_being_typed(
     await terminal.until("> ")
     await terminal.type("hello\n")
     await terminal.until(" hello\x1b8")  # written above the line that is being typed
-    # What comes from the server can't steer the terminal.
+    # The server cannot control the terminal.
     await terminal.type("\x1b[31mred\n")
     await terminal.until("\\x1b[31mred")
     server.broadcast("two\nlines")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import pathlib
 
+import pytest
+
 from trio_h2ws.testing import Server, open_server
 
 from .processes import Cli
+
+pytestmark = pytest.mark.slow
 
 
 async def test_demo_prints_a_page_for_people(cli: Cli) -> None:
@@ -80,6 +84,6 @@ async def test_a_demo_that_fails_exits_with_1(server: Server, trust: list[str], 
 
 
 async def test_demo_without_the_extra_says_what_to_install(cli: Cli, tmp_path: pathlib.Path) -> None:
-    # The directory that a command runs in comes first on Python's path.
+    # The working directory comes first on Python's path.
     (tmp_path / "trustme.py").write_text("raise ImportError")
     assert "pip install 'trio_h2ws[testing]'" in (await cli("demo")).check(1).line()

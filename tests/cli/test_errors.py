@@ -8,6 +8,8 @@ from trio_h2ws.testing import Server, open_server
 
 from .processes import Cli
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("args", "words"),

@@ -16,6 +16,8 @@ from trio_h2ws.testing import Server, open_server
 
 from .processes import Cli, Start, eventually, read_all, read_all_bytes, unix
 
+pytestmark = pytest.mark.slow
+
 
 async def test_get_writes_only_the_body(server: Server, trust: list[str], cli: Cli) -> None:
     result = (await cli("get", f"{server.url}/bytes/300000", *trust)).check()
@@ -64,7 +66,7 @@ async def test_get_writes_to_a_file(server: Server, trust: list[str], cli: Cli, 
     assert (tmp_path / "body").read_bytes().endswith(body)
 
 
-async def test_get_v_shows_the_exchange(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_get_verbose_shows_the_exchange(server: Server, trust: list[str], cli: Cli) -> None:
     result = (await cli("get", f"{server.url}/informational/1", "-v", *trust)).check()
     assert result.out.startswith(b"hello")
     assert f"> GET {server.url}/informational/1\n" in result.err
@@ -75,7 +77,7 @@ async def test_get_v_shows_the_exchange(server: Server, trust: list[str], cli: C
     assert "x-checksum: " in (await cli("get", f"{server.url}/trailers", "-v", *trust)).check().err
 
 
-async def test_get_follows_redirects_only_with_l(server: Server, trust: list[str], cli: Cli) -> None:
+async def test_get_follows_redirects_only_when_asked(server: Server, trust: list[str], cli: Cli) -> None:
     url = f"{server.url}/redirect/1"
     result = (await cli("get", url, "-v", *trust)).check()
     assert result.out == b""
@@ -111,7 +113,7 @@ async def test_get_waits_for_a_slow_reader(server: Server, trust: list[str], sta
     process = await start("get", f"{server.url}/bytes/50000000", *trust)
     await eventually(lambda: server.stats.bytes_out > 100_000)
     await trio.sleep(0.3)
-    # It holds what fits into the windows and no more, and still answers.
+    # It holds no more than fits into the windows, and continues.
     assert server.stats.bytes_out < 40_000_000
     assert len(await read_all_bytes(process.stdout)) == 50_000_000
     assert await process.wait() == 0

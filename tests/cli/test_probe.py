@@ -16,6 +16,8 @@ from trio_h2ws.testing import Server, open_server
 
 from .processes import ENVIRONMENT
 
+pytestmark = pytest.mark.slow
+
 BOTH = ("h2", "http/1.1")
 
 
@@ -27,7 +29,7 @@ Probe = Callable[..., Awaitable[tuple[int, str, str]]]
 
 @pytest.fixture
 def run(tmp_path: pathlib.Path) -> Probe:
-    """Exit code, stdout and stderr of a probe. A server instead of a URL is trusted."""
+    """Exit code, stdout and stderr of a probe. If `target` is a server, its certificate is trusted."""
 
     async def run(target: Server | str, *args: str, path: str = "") -> tuple[int, str, str]:
         if isinstance(target, Server):
@@ -52,7 +54,7 @@ def run(tmp_path: pathlib.Path) -> Probe:
 
 @pytest.fixture
 def found(run: Probe) -> Callable[..., Awaitable[dict[str, Any]]]:
-    """The JSON object of a probe, and its exit code is that of `ok`."""
+    """The JSON object of a probe, whose exit code must agree with `ok`."""
 
     async def found(target: Server | str, *args: str, path: str = "") -> dict[str, Any]:
         code, out, err = await run(target, "--json", *args, path=path)

@@ -1,4 +1,4 @@
-"""`probe` where nothing answers, or not as it was asked: what it says is true, and so is its exit code."""
+"""`probe` where no request is answered: its page, its object and its exit code must still be right."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from servers.listener import authority, listening
 from trio_h2ws.testing import open_server
 
 from .processes import ENVIRONMENT
+
+pytestmark = pytest.mark.slow
 
 
 class Probe:
@@ -105,7 +107,7 @@ async def test_the_choice_of_alpn_is_known_without_an_answer(probe: Any) -> None
 
 
 async def test_a_server_with_only_h2c_is_reported(probe: Any) -> None:
-    """It said "not at all: the connection ended too early to tell", below "HTTP/2 yes"."""
+    """The page must not say "HTTP/2 yes" and then that WebSockets are impossible."""
     async with open_both(request=status(200), tls=False, prior_knowledge=True) as server:
         done = await probe(server.url)
         assert done.code == 0
@@ -125,7 +127,7 @@ async def test_a_server_with_only_h2c_is_reported(probe: Any) -> None:
 
 
 async def test_a_websocket_may_open_where_no_request_is_answered(probe: Any) -> None:
-    """Why it went that way was said to be HTTP/2."""
+    """The reason must not be HTTP/2, which was not spoken."""
 
     async def serve(peer: Peer) -> None:
         request = await peer.request()

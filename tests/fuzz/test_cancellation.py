@@ -14,6 +14,8 @@ from toolkit import assert_clean, connection_of
 from toolkit.inside import assert_credit_is_whole, has_output
 from trio_h2ws.testing import open_server
 
+pytestmark = pytest.mark.slow
+
 CALLS = 3000
 
 
@@ -93,7 +95,7 @@ async def test_random_cancellation_loses_nothing(memory: bool) -> None:
 
             assert corrupt == 0
             assert server.stats.tcp_connections == 1
-            # The next request works, and all that was in flight has settled by then.
+            # The next request works, and everything in flight has settled by then.
             assert (await client.get("/")).status == 200
             await trio.sleep(0.5)
             assert_clean(client)
@@ -102,6 +104,6 @@ async def test_random_cancellation_loses_nothing(memory: bool) -> None:
             (theirs,) = server.connections
             assert not theirs.streams
             assert not has_output(connection_of(client))
-            # Nothing but the readers and writers is left of thousands of tasks.
+            # Of thousands of tasks only the readers and writers are left.
             assert trio.lowlevel.current_statistics().tasks_living < 25
         assert server.stats.errors == []

@@ -10,7 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import trio
+
+pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import runpy, sys

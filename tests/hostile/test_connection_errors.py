@@ -8,17 +8,17 @@ import pytest
 import trio_h2ws
 from toolkit import frames, scripted_peer
 
-OPEN = 1  # the stream of the request that is under way
+OPEN = 1  # the stream of the request under way
 
 
 ERRORS: dict[str, tuple[bytes, int]] = {
     "DATA on stream 0": (frames.raw(0, 0, 0, b"x"), frames.PROTOCOL_ERROR),
-    "DATA on a stream that nobody opened": (frames.data(99, b"x"), frames.PROTOCOL_ERROR),
+    "DATA on an idle stream": (frames.data(99, b"x"), frames.PROTOCOL_ERROR),
     "DATA on a server's stream": (frames.data(2, b"x"), frames.PROTOCOL_ERROR),
     "DATA with more padding than frame": (frames.raw(0, 8, OPEN, b"\x05abc"), frames.PROTOCOL_ERROR),
     "DATA with padding and no length": (frames.raw(0, 8, OPEN, b""), frames.PROTOCOL_ERROR),
     "HEADERS on stream 0": (frames.raw(1, 4, 0, b"\x88"), frames.PROTOCOL_ERROR),
-    "HEADERS on a stream that nobody opened": (frames.headers(99, b"\x88"), frames.PROTOCOL_ERROR),
+    "HEADERS on an idle stream": (frames.headers(99, b"\x88"), frames.PROTOCOL_ERROR),
     "HEADERS on a server's stream": (frames.headers(2, b"\x88"), frames.PROTOCOL_ERROR),
     "HEADERS with more padding than frame": (frames.raw(1, 12, OPEN, b"\x05\x88"), frames.PROTOCOL_ERROR),
     "HEADERS too short for their priority": (frames.raw(1, 0x24, OPEN, b"\0\0"), frames.FRAME_SIZE_ERROR),
@@ -41,7 +41,7 @@ ERRORS: dict[str, tuple[bytes, int]] = {
     ),
     "PRIORITY on stream 0": (frames.raw(2, 0, 0, b"\0" * 5), frames.PROTOCOL_ERROR),
     "RST_STREAM on stream 0": (frames.raw(3, 0, 0, b"\0" * 4), frames.PROTOCOL_ERROR),
-    "RST_STREAM on a stream that nobody opened": (frames.rst(99), frames.PROTOCOL_ERROR),
+    "RST_STREAM on an idle stream": (frames.rst(99), frames.PROTOCOL_ERROR),
     "RST_STREAM of 3 bytes": (frames.raw(3, 0, OPEN, b"\0" * 3), frames.FRAME_SIZE_ERROR),
     "SETTINGS on a stream": (frames.raw(4, 0, OPEN), frames.PROTOCOL_ERROR),
     "SETTINGS of 5 bytes": (frames.raw(4, 0, 0, b"\0" * 5), frames.FRAME_SIZE_ERROR),
@@ -67,12 +67,12 @@ ERRORS: dict[str, tuple[bytes, int]] = {
     "GOAWAY of 7 bytes": (frames.raw(7, 0, 0, b"\0" * 7), frames.FRAME_SIZE_ERROR),
     "WINDOW_UPDATE of 3 bytes": (frames.raw(8, 0, 0, b"\0" * 3), frames.FRAME_SIZE_ERROR),
     "WINDOW_UPDATE of 0 on the connection": (frames.window_update(0, 0), frames.PROTOCOL_ERROR),
-    "WINDOW_UPDATE on a stream that nobody opened": (frames.window_update(99, 1), frames.PROTOCOL_ERROR),
+    "WINDOW_UPDATE on an idle stream": (frames.window_update(99, 1), frames.PROTOCOL_ERROR),
     "a connection window that overflows": (frames.window_update(0, 2**31 - 1), frames.FLOW_CONTROL_ERROR),
     "a frame that is too long": (frames.raw(0, 0, OPEN, length=16385), frames.FRAME_SIZE_ERROR),
     "an unknown frame that is too long": (frames.raw(0xBE, 0, 0, length=2**24 - 1), frames.FRAME_SIZE_ERROR),
-    "a header block that is no HPACK": (frames.headers(OPEN, b"\xff\xff\xff\xff\xff\xff"), frames.COMPRESSION_ERROR),
-    "a reference to no table entry": (frames.headers(OPEN, frames.indexed(200)), frames.COMPRESSION_ERROR),
+    "a header block that is not HPACK": (frames.headers(OPEN, b"\xff\xff\xff\xff\xff\xff"), frames.COMPRESSION_ERROR),
+    "a reference to a missing table entry": (frames.headers(OPEN, frames.indexed(200)), frames.COMPRESSION_ERROR),
     "a reference to entry 0": (frames.headers(OPEN, b"\x80"), frames.COMPRESSION_ERROR),
     "a table size over what we allow": (frames.headers(OPEN, frames.table_size(5000)), frames.COMPRESSION_ERROR),
     "a table size in the middle of a block": (
@@ -179,7 +179,7 @@ async def test_a_first_frame_other_than_settings_fails_the_dial(first: bytes) ->
 
 
 async def test_the_last_of_two_equal_settings_counts() -> None:
-    # RFC 9113, section 6.5.3: in order, the last one counts.
+    # RFC 9113, section 6.5.3: they are applied in order, so the last one counts.
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         await peer.expect_preface()

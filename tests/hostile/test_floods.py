@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 
 @contextmanager
 def bounded(memory: int, seconds: float) -> Iterator[None]:
-    """No more memory than that at any moment, and no more CPU time (tracing makes everything slower)."""
+    """Fail if the block needs more memory at any moment, or more CPU time (tracing slows everything down)."""
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -40,7 +40,7 @@ def bounded(memory: int, seconds: float) -> Iterator[None]:
 
 
 async def send_all(peer: Peer, flood: bytes) -> None:
-    """Send it, or as much of it as the client stays for."""
+    """Send it, or as much as the client reads before it leaves."""
     for at in range(0, len(flood), 65_536):
         try:
             await peer.raw(flood[at : at + 65_536])
@@ -50,10 +50,10 @@ async def send_all(peer: Peer, flood: bytes) -> None:
 
 USELESS: dict[str, bytes] = {
     "PING": frames.ping(),
-    "answers to no PING": frames.ping(ack=True),
+    "unasked answers to PING": frames.ping(ack=True),
     "SETTINGS": frames.settings({}),
     "SETTINGS that change a window": frames.settings({frames.INITIAL_WINDOW_SIZE: 1000}),
-    "answers to no SETTINGS": frames.settings(ack=True),
+    "unasked answers to SETTINGS": frames.settings(ack=True),
     "empty DATA": frames.data(1),
     "DATA of padding": frames.data(1, pad=50),
     "PRIORITY": frames.priority(1),
@@ -67,6 +67,7 @@ USELESS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", USELESS.values(), ids=USELESS)
 async def test_a_flood_of_useless_frames_ends_the_connection(frame: bytes) -> None:
     limits = trio_h2ws.Limits()
@@ -79,7 +80,7 @@ async def test_a_flood_of_useless_frames_ends_the_connection(frame: bytes) -> No
             await send_all(peer, frame * 20_000)
             await peer.expect_goaway(frames.ENHANCE_YOUR_CALM)
         error = await call.error(trio_h2ws.LimitExceeded)
-        # Many PINGs in one read make us owe more than a peer may before we could write anything.
+        # Many PINGs in one read make us owe more than is allowed before we can write anything.
         assert error.bound in ("max_idle_frames", "max_owed_bytes")
         assert error.limit == getattr(limits, error.bound)
         assert f"Limits.{error.bound}" in str(error)
@@ -110,6 +111,7 @@ async def test_slow_pings_are_never_a_flood(autojump_clock: MockClock) -> None:
         await call.result()
 
 
+@pytest.mark.slow
 async def test_unread_answers_are_bounded() -> None:
     async with scripted_peer(transport="lockstep") as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
@@ -125,7 +127,7 @@ async def test_unread_answers_are_bounded() -> None:
 
 
 async def test_a_flood_of_settings_ends_the_connection() -> None:
-    # CVE-2020-11080. Codes that nobody knows may be of any number.
+    # CVE-2020-11080. Unknown settings may have any code.
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         await peer.expect_headers()
@@ -200,7 +202,7 @@ async def test_a_push_promise_ends_the_connection() -> None:
 
 @pytest.mark.parametrize("piece", [b"", b"\x88", b"x" * 16_000], ids=["empty", "small", "large"])
 async def test_endless_continuation_ends_the_connection(piece: bytes) -> None:
-    # CVE-2024-27316 and kin.
+    # CVE-2024-27316 and its relatives.
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -269,6 +271,7 @@ async def test_endless_integers_and_strings_end_the_connection() -> None:
 # Bodies.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 2])
 async def test_a_body_that_inflates_beyond_the_bound_is_an_error(layers: int) -> None:
     limits = trio_h2ws.Limits(max_body_size=MIB)
@@ -320,13 +323,14 @@ async def test_unread_pongs_end_the_websocket() -> None:
                     break
         error = await receiving.error(trio_h2ws.WebSocketClosed)
         assert error.code == 1008
-        # What we owe stays inside the send buffer's bound.
+        # What we owe stays within the bound of the send buffer.
         stream = streams_of(connection_of(client)).get(theirs.stream)
         assert stream is None or stream.out_size <= 2 * trio_h2ws.Limits().max_send_buffer
         peer.auto_credit = True
         await peer.window_update(0, 65_535)
 
 
+@pytest.mark.slow
 async def test_one_websocket_ping_a_second_is_never_a_flood(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
@@ -349,6 +353,7 @@ async def test_a_flood_of_control_frames_ends_the_websocket(opcode: int) -> None
         assert "Limits.max_idle_frames" in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("payload", [b"", b"x"], ids=["empty", "tiny"])
 async def test_a_message_in_tiny_fragments_ends_the_websocket(payload: bytes) -> None:
     # CVE-2026-12151
@@ -395,7 +400,7 @@ async def test_a_message_over_the_bound_ends_the_websocket(fragments: int) -> No
 
 
 async def test_an_unread_message_over_the_bound_waits_in_the_window() -> None:
-    # It could still be taken in parts, so it is no error yet.
+    # It could still be received in parts, so it is not an error yet.
     limits = trio_h2ws.Limits(max_message_size=100_000, stream_window=50_000, max_stream_window=50_000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client, bystanders(peer, client, 2):
         ws, theirs = await open_websocket(peer, client)
@@ -413,9 +418,10 @@ async def flood_forever(theirs: PeerSocket) -> None:
         for _ in range(10):
             await theirs.raw(bytes(MIB))
     except AssertionError:
-        pass  # no more credit: that is what we are here for
+        pass  # no more credit, as expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", [1000, 16_000])
 async def test_a_message_that_inflates_too_far_ends_the_websocket(split: int) -> None:
     # CVE-2026-1526: 200 KB become 200 MB.
@@ -450,8 +456,9 @@ async def test_fragments_that_inflate_too_far_end_the_websocket() -> None:
         assert error.code == 1009
 
 
+@pytest.mark.slow
 async def test_many_waiting_chunks_at_the_end_take_linear_time() -> None:
-    # Many chunks wait for room when the stream ends; joining them one by one would be quadratic.
+    # Many chunks wait when the stream ends; joining them one by one would take quadratic time.
     limits = trio_h2ws.Limits(stream_window=16 * MIB)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
         ws, theirs = await open_websocket(peer, client)

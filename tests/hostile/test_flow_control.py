@@ -101,7 +101,7 @@ async def test_header_table_size_may_change_in_flight(size: int) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         for n in range(6):
             call = peer.call(client.get, f"/{n}", headers={"x-repeated": "again", f"x-{n}": f"{n}" * 50})
-            # The peer's decoder fails if the encoder does not do as it was told.
+            # The peer's decoder fails if the encoder ignores the setting.
             request = await peer.expect_headers()
             assert (request["x-repeated"], request[f"x-{n}"]) == ("again", f"{n}" * 50)
             await peer.respond(request)
@@ -157,10 +157,10 @@ async def test_the_connection_window_is_credited_on_receipt() -> None:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
         await peer.respond(request, end=False)
-        # All of it in one read: credit for the first part can't have been seen.
+        # All of it in one read, so the sender cannot have seen credit for the first part.
         await peer.raw(frames.body(request.stream, bytes(200_000), end=False))
         await peer.settle()
-        # We credited on receipt, so it depends on the arithmetic, not on luck: no overdraw happened.
+        # Credit is given on receipt, so this does not overdraw the window.
         await peer.data(request, end=True)
         assert len((await call.result()).content) == 200_000
 
@@ -214,7 +214,7 @@ async def test_window_updates_for_ended_streams_are_ignored() -> None:
 
 
 async def test_settings_and_a_window_update_may_share_a_read() -> None:
-    # Go's servers send SETTINGS and a large WINDOW_UPDATE at once.
+    # Servers written in Go send SETTINGS and a large WINDOW_UPDATE at once.
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
         peer.auto_credit = False
         call = peer.call(client.post, "/", content=bytes(300_000))

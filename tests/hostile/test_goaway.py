@@ -1,4 +1,4 @@
-"""GOAWAY and REFUSED_STREAM: what was begun finishes, what was not begun is done elsewhere, unseen by the user."""
+"""GOAWAY and REFUSED_STREAM: what was begun finishes, the rest is retried elsewhere, unseen by the user."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_streams_up_to_the_last_id_finish() -> None:
 
 
 async def test_streams_above_the_last_id_are_retried_unseen() -> None:
-    # nginx at keepalive_requests: GOAWAY(5), and 7, 9, 11, which were sent already, are never answered.
+    # nginx at keepalive_requests sends GOAWAY(5), and never answers 7, 9 and 11, which were already sent.
     async with scripted_peer() as peer, peer.open_client() as client:
         begun = await begin(peer, client, "/1", "/2", "/3", "/4")
         await peer.goaway(begun["/2"][1])
@@ -101,7 +101,7 @@ async def test_a_call_that_waits_for_a_slot_uses_the_new_connection() -> None:
 
 
 async def test_a_graceful_shutdown_in_two_steps_loses_no_request() -> None:
-    # HAProxy, nghttpx, Apache: GOAWAY(2^31-1), streams live on, a moment later GOAWAY with the last id.
+    # HAProxy, nghttpx and Apache send GOAWAY(2^31-1), keep the streams, and soon send GOAWAY with the last id.
     async with scripted_peer() as peer, peer.open_client() as client:
         begun = await begin(peer, client, "/a", "/b")
         opening = peer.call(client.connect_websocket, "/ws")
@@ -111,7 +111,7 @@ async def test_a_graceful_shutdown_in_two_steps_loses_no_request() -> None:
         with trio.fail_after(5):
             await ws.draining.wait()
         await peer.goaway(begun["/a"][1])
-        # "/b" and the WebSocket stand above: the request is retried, the WebSocket ends.
+        # "/b" and the WebSocket are above it: the request is retried, the WebSocket ends.
         other = peer.another()
         await other.respond(await other.expect_headers(), body=b"b")
         assert (await begun["/b"][0].result()).content == b"b"
@@ -179,7 +179,7 @@ async def test_goaway_on_a_connection_without_streams_closes_it() -> None:
 
 
 async def test_a_response_above_the_last_id_is_ignored() -> None:
-    # Seen: GOAWAY(2^31-1) followed by HEADERS; and worse, a response for a stream that was given up.
+    # Some servers send HEADERS after GOAWAY(2^31-1), and even a response for a stream that they gave up.
     async with scripted_peer() as peer, peer.open_client() as client:
         begun = await begin(peer, client, "/a", "/b")
         await peer.goaway(begun["/a"][1])
@@ -324,7 +324,7 @@ async def test_a_cancelled_call_is_not_retried() -> None:
 
 
 async def test_a_waiting_call_survives_hypercorns_shutdown() -> None:
-    # No GOAWAY at first: a new request gets RST_STREAM(NO_ERROR) and MAX_CONCURRENT_STREAMS = 0; then the end.
+    # Without a GOAWAY: a new request gets RST_STREAM(NO_ERROR) and MAX_CONCURRENT_STREAMS = 0; then the end.
     async with scripted_peer() as peer, peer.open_client() as client:
         first = peer.call(client.get, "/first")
         request = await peer.expect_headers()
@@ -345,7 +345,7 @@ async def test_stream_ids_that_run_out_retire_the_connection() -> None:
         await peer.respond(await peer.expect_headers())
         await first.result()
         set_next_stream_id(connection_of(client), 2**31 - 3)
-        # The peer counts streams by itself; it would wonder about the gap.
+        # The peer derives stream ids from the number of requests, so it needs to know about the gap.
         peer.requests = _Gap(peer.requests)
         calls = []
         for path in ("/second to last", "/last"):

@@ -1,4 +1,4 @@
-"""A peer that is silent, slow or stuck holds no call beyond its deadline, and no other call at all."""
+"""A silent, slow or stuck peer delays no call beyond its deadline, and no other call at all."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_keepalive_notices_a_frame_that_never_ends(autojump_clock: MockClo
         request = await peer.expect_headers()
         await peer.settle()
         await peer.raw(frames.raw(0, 0, request.stream, b"half", length=10_000))
-        # Whatever follows is inside that frame; the peer itself is gone.
+        # Whatever follows would be part of that frame; the peer has left.
         peer.auto_pong = False
         await call.error(trio_h2ws.ConnectionTimedOut, within=100)
 
@@ -179,7 +179,7 @@ async def test_a_cut_inside_tls_is_a_lost_connection() -> None:
 
 
 async def test_a_response_just_before_the_end_is_delivered() -> None:
-    # The server says why, and closes: what it had said is read although our writes fail already.
+    # The server says why, and closes: its response is read although our writes already fail.
     async with scripted_peer(transport="socket") as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -191,7 +191,7 @@ async def test_a_response_just_before_the_end_is_delivered() -> None:
 
 
 async def test_a_handshake_that_apache_ignores_times_out(autojump_clock: MockClock) -> None:
-    # It advertises 100 streams and runs 6 until requests have completed; the seventh handshake hears nothing.
+    # It allows 100 streams and serves 6 until requests have completed; the seventh handshake gets no answer.
     timeouts = trio_h2ws.Timeouts(handshake=2)
     async with scripted_peer() as peer, peer.open_client(timeouts=timeouts) as client:
         sockets = []

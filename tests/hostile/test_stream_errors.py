@@ -1,5 +1,4 @@
-"""A fault of one stream stays on that stream: it is reset, its user gets a clear error, the other streams notice
-nothing.
+"""A fault of one stream affects only that stream: it is reset, and its user gets a clear error.
 
 RFC 9113, section 8.1.1: a malformed response is a stream error of type PROTOCOL_ERROR.
 """
@@ -9,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from trio.testing import MockClock
 
 import trio_h2ws
 from toolkit import Peer, Request, assert_clean, bystanders, frames, scripted_peer
@@ -24,7 +24,7 @@ MALFORMED: dict[str, Any] = {
     "a request's pseudo-header": [*OK, (":path", "/")],
     "an unknown pseudo-header": [*OK, (":unknown", "1")],
     "an empty pseudo-header": [*OK, (":", "1")],
-    "a status that is no number": [(":status", "abc")],
+    "a status that is not a number": [(":status", "abc")],
     "a status of two digits": [(":status", "20")],
     "a status of four digits": [(":status", "2000")],
     "a status below 100": [(":status", "099")],
@@ -41,14 +41,14 @@ MALFORMED: dict[str, Any] = {
     "a value with a line feed": [*OK, ("x-a", "1\n2")],
     "a value with a carriage return": [*OK, ("x-a", "1\r2")],
     "a value with a null": [*OK, ("x-a", "1\0002")],
-    "a value with a space in front": [*OK, ("x-a", " 1")],
-    "a value with a tab behind": [*OK, ("x-a", "1\t")],
+    "a value that begins with a space": [*OK, ("x-a", " 1")],
+    "a value that ends with a tab": [*OK, ("x-a", "1\t")],
     "connection": [*OK, ("connection", "close")],
     "keep-alive": [*OK, ("keep-alive", "1")],
     "proxy-connection": [*OK, ("proxy-connection", "close")],
     "transfer-encoding": [*OK, ("transfer-encoding", "chunked")],
     "upgrade": [*OK, ("upgrade", "websocket")],
-    "a content-length that is no number": [*OK, ("content-length", "many")],
+    "a content-length that is not a number": [*OK, ("content-length", "many")],
     "a negative content-length": [*OK, ("content-length", "-1")],
     "an empty content-length": [*OK, ("content-length", "")],
     "two content-lengths that differ": [*OK, ("content-length", "1"), ("content-length", "2")],
@@ -57,7 +57,7 @@ MALFORMED: dict[str, Any] = {
 
 
 async def fails(peer: Peer, client: trio_h2ws.Client, script: Any, code: int = frames.PROTOCOL_ERROR) -> Exception:
-    """A request that the script answers wrongly; both a plain one and a stream that is read."""
+    """Make a request and a streamed request that the script answers wrongly, and check their errors."""
 
     async def stream() -> None:
         async with client.stream("GET", "/") as response:
@@ -218,7 +218,7 @@ async def test_data_before_the_final_response_is_an_error() -> None:
 
 @pytest.mark.parametrize("late", ["data", "headers"])
 async def test_frames_after_a_complete_response_reset_the_stream(late: str) -> None:
-    # Both sides had ended: the exchange is over, so nobody but the peer hears of it.
+    # Both sides had ended the stream, so only the peer is informed.
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 5):
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
@@ -332,7 +332,7 @@ async def test_data_before_a_reset_is_delivered() -> None:
             async with client.stream("GET", "/") as response:
                 await peer.settle()
                 async for chunk in response:
-                    got.append(chunk)  # noqa: PERF401  # what came before the error counts
+                    got.append(chunk)  # noqa: PERF401  # kept when the loop raises
 
         call = peer.call(read)
         request = await peer.expect_headers()
@@ -398,7 +398,9 @@ BAD_FRAMES: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("split", [False, True], ids=["whole", "split"])
 @pytest.mark.parametrize(("bad", "code"), BAD_FRAMES.values(), ids=BAD_FRAMES)
-async def test_a_bad_frame_ends_only_its_websocket(bad: bytes, code: int, split: bool) -> None:
+async def test_a_bad_frame_ends_only_its_websocket(
+    bad: bytes, code: int, split: bool, autojump_clock: MockClock
+) -> None:
     async with scripted_peer() as peer, peer.open_client() as client, bystanders(peer, client, 3):
         opening = peer.call(client.connect_websocket, "/", compression=None)
         theirs = await peer.accept_websocket()
@@ -407,7 +409,7 @@ async def test_a_bad_frame_ends_only_its_websocket(bad: bytes, code: int, split:
         for piece in [bytes((byte,)) for byte in bad] if split else [bad]:
             await peer.data(theirs, piece)
         await peer.settle()
-        # What came before it is delivered.
+        # The message before it is delivered.
         assert await ws.receive() == "good"
         with pytest.raises(trio_h2ws.WebSocketClosed) as caught:
             await ws.receive()

@@ -1,4 +1,4 @@
-"""`trio_h2ws.httpx` when something goes wrong: the timeouts and the exceptions of both libraries."""
+"""`trio_h2ws.httpx` and failures: the timeouts and exceptions of both libraries."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ async def parts(*data: bytes, pause: float = 0.0) -> AsyncGenerator[bytes, None]
 # Timeouts.
 
 
+@pytest.mark.slow
 async def test_the_connect_timeout_raises_connect_timeout(lib: Any) -> None:
     async with open_server(settings_delay=60) as server, lib.AsyncClient(transport=own(server)) as http:
         with pytest.raises(lib.ConnectTimeout, match=r"no connection to https://localhost:\d+ within 0.1 s"):
@@ -41,6 +42,7 @@ async def test_the_connect_timeout_raises_connect_timeout(lib: Any) -> None:
         assert scope.cancelled_caught
 
 
+@pytest.mark.slow
 async def test_connecting_does_not_count_as_reading(lib: Any) -> None:
     async with open_server(settings_delay=0.4) as server, lib.AsyncClient(transport=own(server)) as http:
         timeout = lib.Timeout(0.2, connect=5)
@@ -49,6 +51,7 @@ async def test_connecting_does_not_count_as_reading(lib: Any) -> None:
             await http.get(f"{server.url}/hang", timeout=timeout)
 
 
+@pytest.mark.slow
 async def test_a_host_name_may_end_with_a_dot(lib: Any, server: Server, http: Any) -> None:
     url = server.url.replace("localhost", "localhost.")
     assert (await http.get(f"{url}/slow/0.4", timeout=lib.Timeout(5, connect=0.2))).status_code == 200
@@ -59,7 +62,7 @@ async def test_the_write_timeout_raises_write_timeout(lib: Any, server: Server, 
     await http.get("/")
     server.freeze()
     timeout = lib.Timeout(30, write=0.1)
-    async with aclosing(parts(*[bytes(100_000)] * 500)) as source:  # httpx itself does not close it
+    async with aclosing(parts(*[bytes(100_000)] * 500)) as source:  # httpx does not close it
         for content in (bytes(50_000_000), source):
             with pytest.raises(lib.WriteTimeout, match=r"accepted no more of the request within 0.1 s"):
                 await http.post("/upload", content=content, timeout=timeout)
@@ -68,6 +71,7 @@ async def test_the_write_timeout_raises_write_timeout(lib: Any, server: Server, 
     assert [code for _, code in server.stats.resets] == [CANCEL, CANCEL]
 
 
+@pytest.mark.slow
 async def test_a_slow_upload_is_not_a_read_timeout(lib: Any, server: Server, http: Any) -> None:
     await http.get("/")
     timeout = lib.Timeout(0.2, write=10)
@@ -81,11 +85,12 @@ async def test_a_slow_upload_is_not_a_read_timeout(lib: Any, server: Server, htt
         nursery.start_soon(upload)
         await trio.sleep(0.5)
         server.thaw()
-    # Nor is a source that takes its time.
+    # A slow source is not one either.
     response = await http.post("/upload", content=parts(b"a", b"b", pause=0.3), timeout=lib.Timeout(0.2))
     assert [*answers, response.json()["bytes"]] == [20_000_000, 2]
 
 
+@pytest.mark.slow
 async def test_waiting_for_a_stream_raises_pool_timeout(lib: Any) -> None:
     async with open_server(settings={MAX_CONCURRENT_STREAMS: 1}) as server:
         async with lib.AsyncClient(transport=own(server), base_url=server.url) as http:
@@ -168,7 +173,7 @@ async def test_an_error_of_the_callers_stream_is_not_translated(error: Exception
     with pytest.raises(type(error)) as caught:
         await http.post("/upload", content=failing())
     assert caught.value is error
-    # After the head it comes out of the body.
+    # After the head it is raised by the body.
     with pytest.raises(type(error)) as caught:
         await http.post("/echo", content=failing())
     assert caught.value is error
@@ -186,6 +191,7 @@ async def test_a_body_that_is_not_gzip_raises_decoding_error(lib: Any) -> None:
                 await http.get(server.url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("big", [False, True])
 async def test_endless_refusals_raise_remote_protocol_error(big: bool, lib: Any, server: Server) -> None:
     async with lib.AsyncClient(transport=own(server, limits=trio_h2ws.Limits(max_retries=2))) as http:

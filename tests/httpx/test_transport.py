@@ -1,4 +1,4 @@
-"""`trio_h2ws.httpx` under both libraries: what their users write, and what goes wrong without it."""
+"""`trio_h2ws.httpx` under both libraries: what their users write, and the faults that it avoids."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_every_kind_of_body_is_sent(lib: Any, server: Server, http: Any) -
 
 
 async def test_bodies_stream_both_ways_at_once(lib: Any, http: Any) -> None:
-    """The answer comes while the question is still being asked."""
+    """The response arrives while the request is still being sent."""
     send, receive = trio.open_memory_channel[bytes](0)
 
     async def question() -> AsyncIterator[bytes]:
@@ -141,7 +141,7 @@ async def test_a_borrowed_client_stays_open(lib: Any, server: Server) -> None:
             await ws.send("hello")
             assert await ws.receive() == "hello"
         assert (await client.get("/")).status == 200
-        http = lib.AsyncClient(transport=AsyncTransport(client), base_url=server.url)  # needs no `async with`
+        http = lib.AsyncClient(transport=AsyncTransport(client), base_url=server.url)  # without `async with`
         assert (await http.get("/")).status_code == 200
         await http.aclose()
     assert server.stats.tcp_connections == 1
@@ -189,11 +189,12 @@ def test_neither_library_is_needed_before_it_is_used() -> None:
     assert "pip install 'trio_h2ws[httpx]'" in done.stdout
 
 
-# What goes wrong without it.
+# Faults that it avoids.
 
 
+@pytest.mark.slow
 async def test_cancelled_requests_leave_the_connection_whole(lib: Any, server: Server, http: Any) -> None:
-    """Plain httpx sends no RST_STREAM, runs out of streams after a hundred of these, and gets HPACK out of step."""
+    """Plain httpx sends no RST_STREAM, runs out of streams after a hundred of these, and loses its HPACK state."""
     await http.get("/")
     source = random.Random(7)
     cancelled = 0
@@ -218,6 +219,7 @@ async def test_an_unread_body_stops_no_other_request(lib: Any, server: Server, h
     assert server.stats.tcp_connections == 1
 
 
+@pytest.mark.slow
 async def test_a_timeout_ends_only_one_stream(lib: Any, server: Server, http: Any) -> None:
     sizes = []
 
@@ -258,6 +260,7 @@ async def test_goaway_below_a_request_sends_it_again(lib: Any, server: Server, h
     assert server.stats.tcp_connections == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 100, 5_000_000])
 async def test_a_refused_stream_is_sent_again(size: int, lib: Any) -> None:
     data = os.urandom(size)

@@ -20,7 +20,7 @@ async def never(host: str, port: int) -> trio.abc.Stream:
 
 
 def is_bad(error: pytest.ExceptionInfo[Exception], *words: str) -> None:
-    """What is said must name what is wrong."""
+    """The message must name what is wrong."""
     said = str(error.value)
     assert said
     for word in words:
@@ -160,7 +160,7 @@ async def test_fields_that_must_precede_a_body_cannot_be_trailers(name: str) -> 
     "name", ["Content-Length", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol", "sec-websocket-accept"]
 )
 async def test_headers_of_the_handshake_itself_cannot_be_given(name: str) -> None:
-    """A content-length made the CONNECT malformed; a subprotocol was then one that nobody had offered."""
+    """A content-length would make the CONNECT malformed, and a subprotocol would be one that was not offered."""
     async with trio_h2ws.open_client(open_stream=never) as client:
         with pytest.raises(ValueError, match=name.lower()):
             await client.connect_websocket(URL, headers={name: "1"})
@@ -244,7 +244,7 @@ async def test_a_bad_option_of_a_websocket_is_an_error(options: dict[str, Any]) 
     ],
 )
 def test_a_bad_bound_is_an_error(make: Callable[[], object]) -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011 - the message is looked at below
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the message is checked below
         make()
     is_bad(error)
 
@@ -324,7 +324,7 @@ GOOD_URLS = [
 
 @pytest.mark.parametrize(("url", "authority", "target"), GOOD_URLS)
 async def test_a_good_url_is_dialled(url: str, authority: bytes, target: bytes) -> None:
-    """So the tests above fail for the reason that they name."""
+    """So the tests above fail for the reason that they give."""
     asked: list[tuple[str, int]] = []
 
     async def note(host: str, port: int) -> trio.abc.Stream:

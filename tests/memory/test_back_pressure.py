@@ -31,7 +31,7 @@ async def test_unread_streams_hold_their_window_and_slow_no_other() -> None:
         for request in requests:
             await peer.respond(request, body=b"x" * windows, end=False)
         await peer.settle()
-        # All of it is 23 MB, more than the connection's window: it was given back on receipt.
+        # 23 MB in all, more than the connection's window, which is credited on receipt.
         assert all(peer.room(request) == 0 for request in requests)
         assert peer.may_send > 8 * 1024 * KIB
         call = peer.call(client.get, "/read")
@@ -66,7 +66,7 @@ async def test_a_stream_gets_credit_only_when_it_is_read() -> None:
         for taken in range(1, 11):
             go.release()
             await peer.settle()
-            # Credit comes when half of the window is owed.
+            # Credit is sent when half of the window is owed.
             assert peer.room(request) == taken // 5 * 5 * 1000
             assert len(seen) == taken * 1000
         await peer.data(request, end=True)
@@ -152,7 +152,7 @@ async def test_send_waits_while_the_peer_gives_no_credit() -> None:
 
         sending = peer.call(send)
         await peer.settle()
-        # The window's 65,535 bytes have left, and about 10,000 wait.
+        # The window's 65,535 bytes have been sent, and about 10,000 wait.
         assert 65 + 9 <= sent <= 65 + 11
         assert len(theirs.request.body) == 65_535
         peer.auto_credit = True
@@ -186,7 +186,7 @@ async def test_send_waits_while_the_peer_does_not_read_the_socket() -> None:
         await peer.settle()
         assert sent < 50
         with trio.move_on_after(0.01) as scope:
-            await ws.send("no room")
+            await ws.send("no space left")
         assert scope.cancelled_caught
         peer.resume()
         await sending.result(within=20)
@@ -223,7 +223,7 @@ async def test_uploads_share_the_connection_fairly() -> None:
         await peer.expect_data(first, 65_535)
         small = peer.call(client.post, "/small", content=b"y" * 20_000)
         second = await peer.expect_headers()
-        # The connection's window opens for far less than the large one wants; the small one gets its turns.
+        # The connection's window opens for far less than the large upload wants; the small one gets its turns.
         for _ in range(4):
             await peer.window_update(0, 2 * 16_384)
             await peer.settle()
@@ -293,7 +293,7 @@ async def test_many_senders_take_turns() -> None:
 
 
 async def test_a_new_sender_does_not_overtake_one_just_woken() -> None:
-    settings = {frames.INITIAL_WINDOW_SIZE: 0, frames.ENABLE_CONNECT_PROTOCOL: 1}  # so nothing leaves
+    settings = {frames.INITIAL_WINDOW_SIZE: 0, frames.ENABLE_CONNECT_PROTOCOL: 1}  # so nothing is sent
     limits = trio_h2ws.Limits(max_send_buffer=1)
     async with scripted_peer(settings=settings) as peer, peer.open_client(limits=limits) as client:
         opening = peer.call(client.connect_websocket, "/")
@@ -303,15 +303,15 @@ async def test_a_new_sender_does_not_overtake_one_just_woken() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ws.send, "first")
             await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(ws.send, "who waits")
+            nursery.start_soon(ws.send, "waiting")
             await trio.testing.wait_all_tasks_blocked()
-            # Room, in this very moment: the sender that waits is woken, and has not run yet.
+            # The buffer empties: the waiting sender is woken, but has not run yet.
             stream.out.clear()
             stream.out_size = 0
             stream.on_drained()
             with trio.move_on_after(0.1):
                 await ws.send("newcomer")
-            assert [len(message) for message in stream.out] == [2 + 4 + len("who waits")]
+            assert [len(message) for message in stream.out] == [2 + 4 + len("waiting")]
             nursery.cancel_scope.cancel()
         ws.abort()
 
@@ -341,7 +341,7 @@ async def test_a_slow_consumer_stops_only_its_own_peer() -> None:
         held = streams_of(connection_of(client))[slow.stream].unread + messages_of(slow_ws).queued_bytes
         limits = trio_h2ws.Limits()
         assert held <= limits.stream_window + limits.max_queued_bytes
-        # And nothing of it is lost.
+        # And nothing is lost.
         for _ in range(5000):
             assert await slow_ws.receive() == b"x" * 1000
         slow_ws.abort()
@@ -359,7 +359,7 @@ async def test_a_message_larger_than_the_window_arrives() -> None:
         ws.abort()
 
 
-# Both ways.
+# Both directions.
 
 
 async def test_a_streaming_echo_never_stalls() -> None:

@@ -22,7 +22,7 @@ async def test_every_call_is_a_checkpoint() -> None:
         async with trio_h2ws.open_client(
             base_url=server.url, ssl_context=server.ssl_context, open_stream=server.open_stream
         ) as client:
-            for _ in range(2):  # the second time on a connection that is there
+            for _ in range(2):  # the second time on an open connection
                 with assert_checkpoints():
                     await client.get("/")
                 with assert_checkpoints():
@@ -31,7 +31,7 @@ async def test_every_call_is_a_checkpoint() -> None:
                     await ws.send("x")
                 with assert_checkpoints():
                     assert await ws.receive() == "x"
-                # Also with a message that is here already.
+                # Also with a message that has already arrived.
                 await ws.send("y")
                 await ws.ping()
                 with assert_checkpoints():
@@ -73,7 +73,7 @@ async def open_echo() -> AsyncIterator[trio_h2ws.WebSocket]:
 
 
 async def backlog(ws: trio_h2ws.WebSocket) -> None:
-    """`BURST` messages that are here, and wait to be taken."""
+    """Let `BURST` messages arrive and wait to be received."""
     for number in range(BURST):
         await ws.send(str(number))
     await wait_all_tasks_blocked()
@@ -86,7 +86,7 @@ def work() -> None:
 
 
 class Passes:
-    """Counts the passes of Trio's scheduler, as a task beside others sees them."""
+    """Counts the scheduler passes in which another task gets to run."""
 
     def __init__(self) -> None:
         self.seen = 0

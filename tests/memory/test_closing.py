@@ -66,7 +66,7 @@ async def test_a_full_queue_does_not_delay_closing() -> None:
         closing = peer.call(ws.aclose)
         await theirs.expect_close()
         await theirs.close()
-        # Long before Timeouts.close: the peer's Close stands behind messages that nobody will take.
+        # Long before Timeouts.close, although the peer's Close follows messages that no task will receive.
         await closing.result(within=2)
 
 
@@ -178,7 +178,7 @@ async def test_an_end_without_a_close_is_1006(how: str) -> None:
             await peer.data(theirs, end=True)
         else:
             await peer.rst(theirs, frames.INTERNAL_ERROR)
-        # What came before the end in the same moment is delivered.
+        # A message that arrived just before the end is delivered.
         assert await ws.receive() == "one"
         for call in (ws.receive, lambda: ws.send("x"), ws.ping):
             with pytest.raises(trio_h2ws.WebSocketClosed) as caught:
@@ -203,8 +203,8 @@ BROKEN = frames.ws(frames.TEXT, "bad", rsv=2)
 async def test_a_close_after_a_full_queue_ends_the_websocket(
     last: bytes, code: int, ends: bool, autojump_clock: MockClock
 ) -> None:
-    """The Close waits as raw bytes until the queue has room. When it is parsed the rest is dropped, and the receiver
-    must not go on asking for bytes: it would be fed nothing again and again without an await."""
+    """The Close stays unparsed until the queue has space. When it is parsed the rest is dropped, and the receiver
+    must stop asking for bytes: it would be fed nothing again and again without an await."""
     async with scripted_peer() as peer, peer.open_client(limits=FULL_AT_ONE) as client:
         opening = peer.call(client.connect_websocket, "/", compression=None)
         theirs = await peer.accept_websocket()
@@ -223,8 +223,8 @@ async def test_a_close_after_a_full_queue_ends_the_websocket(
         assert_clean(client)
 
 
-# A good message and a bad frame in one packet. The reader parses both before the application runs once. What came
-# before the violation counts, so the application has a moment to answer it; then our Close is sent, answer or not.
+# A good message and a bad frame in one packet. The reader parses both before the application runs. The message
+# counts, so the application gets a moment to answer it; then our Close is sent, with or without an answer.
 # (Autobahn 3.2 to 3.4, 4.1.3 to 4.1.5, 4.2.3 to 4.2.5 and 5.15 are NON-STRICT otherwise.)
 
 

@@ -58,10 +58,10 @@ async def test_a_failed_dial_fails_each_waiter_with_a_new_error() -> None:
 
 async def test_an_error_of_open_stream_is_a_failed_dial() -> None:
     async def refuse(host: str, port: int) -> trio.abc.Stream:
-        raise ConnectionRefusedError("nobody is at home")
+        raise ConnectionRefusedError("no server here")
 
     async with trio_h2ws.open_client(open_stream=refuse) as client:
-        with pytest.raises(trio_h2ws.ConnectFailed, match="nobody is at home"):
+        with pytest.raises(trio_h2ws.ConnectFailed, match="no server here"):
             await client.get("https://nowhere.test/")
 
 

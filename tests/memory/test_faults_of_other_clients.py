@@ -1,4 +1,4 @@
-"""One test for each fault that is known of another client, by the name of what holds here."""
+"""One test for each known fault of another client. The names say what holds here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trio_h2ws
 from toolkit import assert_clean, bystanders, connection_of, frames, scripted_peer
 from toolkit.inside import replace_streams, streams_of
 
-# httpx and its kin.
+# httpx and httpx2.
 
 
 async def test_a_cancelled_request_sends_rst_stream() -> None:
@@ -100,7 +100,7 @@ async def test_a_cancel_while_headers_are_written_keeps_hpack_in_step() -> None:
         await warm.result()
         await peer.settle()
         peer.pause()
-        # The socket takes nothing: these headers are half way out when their tasks are cancelled.
+        # The socket accepts nothing: the tasks are cancelled while these headers are being written.
         calls = [peer.call(client.get, f"/{n}", headers={"x-new": f"{n}" * 100}) for n in range(20)]
         await trio.testing.wait_all_tasks_blocked()
         for call in calls:
@@ -206,7 +206,7 @@ async def test_the_users_exception_comes_out_bare() -> None:
                 raise LookupError("mine")
 
 
-# Others, as their users told.
+# Others, as their users reported.
 
 
 async def test_a_cancelled_upload_gives_its_stream_back() -> None:
@@ -261,7 +261,7 @@ async def test_frames_in_flight_for_a_reset_stream_get_no_more_resets() -> None:
 
 
 async def test_opening_a_stream_costs_the_same_with_many_open() -> None:
-    # h2 walks all streams for each new one. A count of the work instead of the time, which would be noisy.
+    # h2 visits all streams for each new one. This counts the visits, since times would be noisy.
     async with scripted_peer({frames.MAX_CONCURRENT_STREAMS: 10_000, frames.ENABLE_CONNECT_PROTOCOL: 1}) as peer:
         async with peer.open_client() as client:
             peer.serve()
@@ -272,21 +272,21 @@ async def test_opening_a_stream_costs_the_same_with_many_open() -> None:
             assert len(streams_of(connection)) == 500
 
             class CountedStreams(dict):  # type: ignore[type-arg]
-                walks = 0
+                visits = 0
 
                 def __iter__(self):  # type: ignore[no-untyped-def]
-                    CountedStreams.walks += 1
+                    CountedStreams.visits += 1
                     return super().__iter__()
 
                 def values(self):  # type: ignore[no-untyped-def]
-                    CountedStreams.walks += 1
+                    CountedStreams.visits += 1
                     return super().values()
 
                 def items(self):  # type: ignore[no-untyped-def]
-                    CountedStreams.walks += 1
+                    CountedStreams.visits += 1
                     return super().items()
 
             replace_streams(connection, CountedStreams)
             for _ in range(10):
                 await client.get("/")
-            assert CountedStreams.walks == 0
+            assert CountedStreams.visits == 0

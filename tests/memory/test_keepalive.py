@@ -21,7 +21,7 @@ async def test_a_dead_peer_fails_every_call_in_time(
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket()
         ws = await opening.result()
-        await theirs.send("last words")
+        await theirs.send("last message")
         await peer.settle()
         start = trio.current_time()
         peer.pause()
@@ -32,11 +32,11 @@ async def test_a_dead_peer_fails_every_call_in_time(
             peer.call(client.connect_websocket, "/c"),
             peer.call(ws.ping),
         ]
-        assert await calls.pop(0).result() == "last words"
+        assert await calls.pop(0).result() == "last message"
         calls.append(peer.call(ws.receive))
         errors = [await call.error(trio_h2ws.ConnectionTimedOut, within=1000) for call in calls]
         assert trio.current_time() - start == pytest.approx(interval + timeout, abs=0.1)
-        # Each has an exception object of its own.
+        # Each gets its own exception object.
         assert len({id(error) for error in errors}) == len(errors)
         assert all(isinstance(error, trio.BrokenResourceError) for error in errors)
         assert client.connections == []
@@ -131,7 +131,7 @@ async def test_an_idle_connection_ends_with_goaway(autojump_clock: MockClock) ->
     async with scripted_peer() as peer, peer.open_client(timeouts=timeouts) as client:
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
-        await trio.sleep(100)  # a stream that waits is no idleness
+        await trio.sleep(100)  # a connection with an open stream is not idle
         await peer.respond(request)
         await call.result()
         start = trio.current_time()

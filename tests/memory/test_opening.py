@@ -101,9 +101,9 @@ async def answer_at_once(peer: Peer, headers: dict[str, str], body: bytes) -> No
 
 
 async def test_a_compressed_message_at_once_is_not_taken_for_a_page(autojump_clock: MockClock) -> None:
-    """The 200, a message, the Close and END_STREAM may arrive before the application runs once. So does a page of an
-    HTTP handler that knows nothing of WebSockets: the first byte distinguishes them, also with the bit that says
-    "compressed"."""
+    """The 200, a message, the Close and END_STREAM may arrive before the application runs. So may the page of an HTTP
+    handler that knows nothing of WebSockets. The first byte distinguishes the two, whether or not it has the RSV1 bit
+    of a compressed message."""
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         await answer_at_once(

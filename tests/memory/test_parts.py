@@ -9,14 +9,14 @@ from trio.testing import MockClock
 import trio_h2ws
 from toolkit import frames, scripted_peer
 
-NO_ROOM = trio_h2ws.Limits(max_send_buffer=10)
+SMALL_BUFFER = trio_h2ws.Limits(max_send_buffer=10)
 
 
 @pytest.mark.parametrize("end", ["connection", "close", "reset"])
 async def test_sender_and_receiver_get_the_same_cause(end: str, autojump_clock: MockClock) -> None:
-    """The sender of a message in parts gets the error first, and leaves its block, which closes the WebSocket. The
-    receiver, which has not run yet, must get the same cause and not "closed here"."""
-    async with scripted_peer() as peer, peer.open_client(limits=NO_ROOM) as client:
+    """The sender gets the error first and leaves its block, which closes the WebSocket. The receiver, which has not
+    run yet, must get the same cause, not the error for a WebSocket that was closed here."""
+    async with scripted_peer() as peer, peer.open_client(limits=SMALL_BUFFER) as client:
         opening = peer.call(client.connect_websocket, "/", compression=None)
         theirs = await peer.accept_websocket()
         ws = await opening.result()

@@ -17,11 +17,11 @@ async def test_ping_waits_for_its_pong() -> None:
         first, second = peer.call(ws.ping), peer.call(ws.ping)
         await theirs.expect_frame(frames.PING)
         latest = await theirs.expect_frame(frames.PING)
-        await theirs.frame(frames.PONG, b"nobody asked")
+        await theirs.frame(frames.PONG, b"unasked")
         await peer.settle()
         assert not first.done
         assert not second.done
-        # A pong for the latest answers all before it.
+        # A Pong for the latest answers all earlier ones.
         await theirs.frame(frames.PONG, latest.payload)
         assert await first.result() >= 0
         assert await second.result() >= 0
@@ -49,8 +49,7 @@ async def test_pings_are_answered_while_the_application_is_busy() -> None:
 
 @pytest.mark.parametrize("timeout", [None, 0.5, 20.0])
 async def test_pings_are_sent_at_the_interval(timeout: float | None, autojump_clock: MockClock) -> None:
-    """The next Ping waits for the interval, not for the end of the time in which the last one could have been
-    answered."""
+    """The next Ping waits for the interval, not for the end of the last one's time-out."""
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/", ping_interval=1.0, ping_timeout=timeout)
         theirs = await peer.accept_websocket()

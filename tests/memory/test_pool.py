@@ -1,4 +1,4 @@
-"""One connection for an origin, whatever uses it, and what `client.connections` shows of it."""
+"""One connection for each origin, whatever uses it, and what `client.connections` shows."""
 
 from __future__ import annotations
 

@@ -120,8 +120,8 @@ async def asynchronous() -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("parts", [plain, asynchronous])
 async def test_a_retry_sends_the_first_part_again(parts: Any, autojump_clock: MockClock) -> None:
-    """The server refuses the stream at once. The upload was started and has not run: it must not take the first part
-    of the iterable for the stream that is over, since the second try would send only the rest."""
+    """The server refuses the stream at once, when the upload has started but not run. It must not take the first part
+    of the iterable for the refused stream, since the second try would send only the rest."""
     async with scripted_peer() as peer, peer.open_client() as client:
         peer.serve()
         await client.get("/warm")

@@ -110,9 +110,9 @@ async def test_a_body_over_the_bound_is_an_error() -> None:
         assert_clean(client, peer)
 
 
-# A whole response, and in the same read the end of its stream or connection. The server answers while the request's
-# body is still being sent and does not want the rest. The task that waits has not run yet: it gets the response, not
-# the error, and a request that was answered is not sent again.
+# A whole response, and in the same read the end of its stream or connection: the server answers while the request's
+# body is still being sent, and does not want the rest. The task that waits has not run yet. It must get the response
+# and not the error, and a request that was answered must not be sent again.
 
 
 ENDS = {

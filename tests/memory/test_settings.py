@@ -1,4 +1,4 @@
-"""SETTINGS: ours, and what becomes of the server's."""
+"""SETTINGS: ours, and how the server's are applied."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ async def test_our_settings_follow_the_limits() -> None:
         assert peer.client_settings[frames.ENABLE_PUSH] == 0
         assert peer.client_settings[frames.INITIAL_WINDOW_SIZE] == limits.stream_window
         assert peer.client_settings[frames.MAX_HEADER_LIST_SIZE] == limits.max_header_list_size
-        # It is a server's setting, and a client's 0 makes some servers refuse every WebSocket.
+        # It is a setting of servers, and 0 from a client makes some servers refuse every WebSocket.
         assert frames.ENABLE_CONNECT_PROTOCOL not in peer.client_settings
-        # The connection's window has no setting: it comes right after the preface.
+        # No setting exists for the connection's window: it is enlarged right after the preface.
         assert isinstance(peer.frames[1], hf.WindowUpdateFrame)
         assert peer.may_send == limits.connection_window
         # Each of the peer's SETTINGS frames is acknowledged, once.
@@ -82,7 +82,7 @@ async def test_a_smaller_header_table_is_always_announced(sizes: tuple[int, ...]
         for size in sizes:
             await peer.settings({frames.HEADER_TABLE_SIZE: size})
         await peer.until(lambda: peer.acks == 1 + len(sizes))
-        # Acknowledged: from now on hpack insists on being told.
+        # Acknowledged: from now on hpack requires the announcement.
         peer.decoder.max_allowed_table_size = min(sizes)
         announced: list[int] = []
 

@@ -32,7 +32,7 @@ async def test_leaving_sends_goaway_on_real_transports(transport: str) -> None:
             await client.get("/")
         await peer.expect_goaway(0)
         await peer.expect_eof()
-        # It ended with a close_notify; a cut would have been an error.
+        # It ended with close_notify; anything else would have been an error.
         assert peer.crash is None
 
 
@@ -190,13 +190,13 @@ async def test_messages_sent_just_before_leaving_arrive() -> None:
             for _ in range(5):
                 await ws.send("x" * 1000)
         with trio.fail_after(5):
-            while server.stats.bytes_in - before < 5000:  # noqa: ASYNC110  # another thread of events: the server's
+            while server.stats.bytes_in - before < 5000:  # noqa: ASYNC110  # the server has no event for it
                 await trio.sleep(0.01)
 
 
 @pytest.mark.parametrize("passes", range(8))
 async def test_nothing_follows_our_goaway(passes: int) -> None:
-    """The client was left while the writer was gathering: what it gathered for left after the GOAWAY."""
+    """The client is left while the writer waits for more output, which must not be sent after GOAWAY."""
     async with scripted_peer() as peer, trio.open_nursery() as nursery:
         async with peer.open_client() as client:
 
@@ -205,7 +205,7 @@ async def test_nothing_follows_our_goaway(passes: int) -> None:
                     try:
                         await client.post("/log", content=b"bye")
                     except (trio_h2ws.H2WSError, trio.ClosedResourceError):
-                        pass  # no answer will come, or it was too late to ask
+                        pass  # no answer will arrive, or it was too late to ask
 
             call = peer.call(client.get, "/")
             await peer.respond(await peer.expect_headers())
@@ -220,7 +220,7 @@ async def test_nothing_follows_our_goaway(passes: int) -> None:
         assert kinds.index(hf.GoAwayFrame) == len(kinds) - 1
 
 
-# Dials that are under way.
+# Dials under way.
 
 
 async def test_a_dial_under_way_ends_with_the_client(autojump_clock: trio.testing.MockClock) -> None:
@@ -243,8 +243,8 @@ async def test_a_dial_under_way_ends_with_the_client(autojump_clock: trio.testin
 
 @pytest.mark.parametrize("cancelled", [False, True])
 async def test_leaving_does_not_wait_for_a_dial_just_finished(cancelled: bool, autojump_clock: MockClock) -> None:
-    """The dial has its connection and is about to put it into the pool, which has ended meanwhile. A connection that
-    is put there would be ended by nothing but its idle time, and leaving the client waits for all of its tasks."""
+    """The dial has its connection and is about to put it into the pool, which has been closed meanwhile. Nothing but
+    the idle time would end it there, and leaving the client waits for all of its tasks."""
     async with scripted_peer() as peer:
         start = trio.current_time()
         with trio.CancelScope() as scope:
@@ -271,7 +271,7 @@ async def test_leaving_does_not_wait_for_a_dial_just_finished(cancelled: bool, a
 
 
 async def test_leaving_does_not_wait_for_a_dial_just_begun(autojump_clock: MockClock) -> None:
-    for _ in range(20):  # which of the two tasks runs first is up to the scheduler
+    for _ in range(20):  # the scheduler decides which of the two tasks runs first
         async with scripted_peer(settings=None) as peer:
             start = trio.current_time()
             async with peer.open_client() as client:

@@ -14,7 +14,7 @@ from trio_h2ws.testing import open_server
 
 
 async def begin(peer: Peer, client: trio_h2ws.Client, count: int) -> list[Call[trio_h2ws.Response]]:
-    """So many requests, begun in this order."""
+    """Begin that many requests, one after the other."""
     calls = []
     for n in range(count):
         calls.append(peer.call(client.get, f"/{n}"))
@@ -26,7 +26,7 @@ async def test_slots_are_given_first_come_first_served() -> None:
     async with scripted_peer({frames.MAX_CONCURRENT_STREAMS: 2}) as peer, peer.open_client() as client:
         calls = await begin(peer, client, 6)
         assert [request.path for request in peer.requests.values()] == ["/0", "/1"]
-        # The slot of the second comes free first: the third in line takes it.
+        # The second request ends first: the third gets its slot.
         for answered, served in ((3, "/2"), (1, "/3"), (5, "/4"), (7, "/5")):
             await peer.respond(answered)
             await peer.settle()
@@ -167,8 +167,8 @@ ONE_CONNECTION = trio_h2ws.Limits(max_connections_per_origin=1)
 
 
 async def test_a_refusal_in_a_cancelled_scope_is_limit_exceeded(autojump_clock: MockClock) -> None:
-    """The pool answers a waiter that has not gone to sleep. Rescheduling a task that runs, in a cancelled scope,
-    would be a TrioInternalError."""
+    """The pool answers before the waiter is asleep. Rescheduling a running task in a cancelled scope is a
+    TrioInternalError."""
     async with scripted_peer(ONE_SLOT) as peer, peer.open_client(limits=ONE_CONNECTION) as client:
         opening = peer.call(client.connect_websocket, "/")
         theirs = await peer.accept_websocket()
@@ -187,7 +187,7 @@ async def test_a_refusal_in_a_cancelled_scope_is_limit_exceeded(autojump_clock: 
 
 
 async def test_a_slot_given_in_a_cancelled_scope_is_returned(autojump_clock: MockClock) -> None:
-    """A newcomer behind others that gave up gets the free slot at once, too."""
+    """A new call gets the free slot at once, although cancelled ones are still in the queue before it."""
     async with scripted_peer(ONE_SLOT) as peer, peer.open_client() as client:
         first = peer.call(client.get, "/first")
         request = await peer.expect_headers()
@@ -207,7 +207,7 @@ async def test_a_slot_given_in_a_cancelled_scope_is_returned(autojump_clock: Moc
         assert_clean(client, peer)
 
 
-# WebSockets hold slots for long: other calls get another connection, up to a bound, and then an error.
+# WebSockets may hold slots for ever: other calls get another connection, up to a bound, and then an error.
 
 
 TWO = {frames.MAX_CONCURRENT_STREAMS: 2, frames.ENABLE_CONNECT_PROTOCOL: 1}
@@ -230,7 +230,7 @@ async def test_a_request_gets_a_connection_when_websockets_hold_all() -> None:
         await other.respond(await other.expect_headers(), body=b"other")
         assert (await call.result()).content == b"other"
         assert peer.dials == 2
-        # A slot that comes free is used again; no third connection is needed.
+        # A freed slot is used again; no third connection is needed.
         sockets.pop().abort()
         await peer.settle()
         call = peer.call(client.get, "/")
@@ -241,7 +241,7 @@ async def test_a_request_gets_a_connection_when_websockets_hold_all() -> None:
 
 
 async def test_more_websockets_than_slots_get_more_connections() -> None:
-    # Chrome: 130 sockets on 100 slots, 30 wait for ever.
+    # In Chrome 30 of 130 WebSockets wait for ever on 100 slots.
     async with scripted_peer(TWO) as peer, peer.open_client() as client:
         sockets = []
         at = peer
@@ -288,8 +288,8 @@ async def test_a_call_waits_for_slots_that_requests_hold() -> None:
         sockets.pop().abort()
 
 
-async def test_a_call_that_waits_behind_a_new_websocket_is_served() -> None:
-    # The last slot is held by a request; when it ends, a WebSocket that waited takes it, and others wait behind.
+async def test_a_call_that_waits_after_a_new_websocket_is_served() -> None:
+    # A request holds the last slot; when it ends, a waiting WebSocket takes it, and other calls wait after that.
     async with scripted_peer(TWO) as peer, peer.open_client() as client:
         sockets = await fill(peer, client, 1)
         first = peer.call(client.get, "/1")
@@ -327,15 +327,15 @@ async def test_a_call_may_wait_while_settings_allow_no_stream() -> None:
         await peer.settle()
         with trio.move_on_after(0.05) as scope:
             await client.get("/")
-        # Nobody can say whether a slot will ever come free; waiting is the caller's choice, and it is cancellable.
+        # It is not known whether a slot will ever be free; the caller may wait, and cancel.
         assert scope.cancelled_caught or peer.dials == 2
         for ws in sockets:
             ws.abort()
 
 
 async def test_a_websocket_waits_for_the_slot_of_a_closing_one() -> None:
-    """WebSockets that are closing do not count as holders for good: no LimitExceeded while their slots are about to
-    come free."""
+    """A closing WebSocket does not count as holding its slot for good: no LimitExceeded while the slot is about to be
+    free."""
     limits = trio_h2ws.Limits(max_connections_per_origin=1)
     async with open_server(memory=True, settings={3: 2}) as server:
         async with trio_h2ws.open_client(

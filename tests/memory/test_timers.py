@@ -1,4 +1,4 @@
-"""Timers of a connection: calls at a time, without tasks."""
+"""Timers of a connection: calls at a given time, without tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trio_h2ws._connection.timers import Timers
 
 
 async def run(timers: Timers, seconds: float) -> None:
-    """As the reader does: sleep until something is due, then run it."""
+    """As the reader does: sleep until a timer is due, then run it."""
     with trio.move_on_after(seconds):
         while True:
             with timers.new_scope():

@@ -1,4 +1,4 @@
-"""TLS over any transport: every record that has arrived is taken in one read; its end; what failures say."""
+"""TLS over any transport: reading, writing, its end, and the errors of its handshake."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def contexts(alpn: list[str] | None = None) -> tuple[ssl.SSLContext, ssl.SSLCont
 
 
 @asynccontextmanager
-async def shaken_hands() -> AsyncIterator[tuple[TLSTransport, trio.SSLStream[trio.abc.Stream], trio.abc.Stream]]:
-    """Our side, the server's side, and the pipe below the server's side."""
+async def handshaken() -> AsyncIterator[tuple[TLSTransport, trio.SSLStream[trio.abc.Stream], trio.abc.Stream]]:
+    """Our side, the server's side, and the stream below the server's side."""
     server_context, client_context = contexts(["h2"])
     ours, theirs = memory_stream_pair()
     server = trio.SSLStream(theirs, server_context, server_side=True)
@@ -39,7 +39,7 @@ async def shaken_hands() -> AsyncIterator[tuple[TLSTransport, trio.SSLStream[tri
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.do_handshake)
         await client.handshake()
-    # The server's session tickets stand before its first bytes.
+    # The server's session tickets precede its first bytes.
     await server.send_all(b"ready")
     assert await client.receive() == b"ready"
     yield client, server, theirs
@@ -48,14 +48,14 @@ async def shaken_hands() -> AsyncIterator[tuple[TLSTransport, trio.SSLStream[tri
 
 
 async def test_one_read_takes_every_record_that_has_arrived() -> None:
-    async with shaken_hands() as (client, server, _):
+    async with handshaken() as (client, server, _):
         for n in range(200):
             await server.send_all(f"{n},".encode())  # a record each
         assert await client.receive() == "".join(f"{n}," for n in range(200)).encode()
 
 
 async def test_half_a_record_waits_for_its_rest() -> None:
-    async with shaken_hands() as (client, server, below):
+    async with handshaken() as (client, server, below):
         wire: list[bytes] = []
         sending = below.send_stream.send_all  # type: ignore[attr-defined]
         kept, other = memory_stream_pair()
@@ -68,7 +68,7 @@ async def test_half_a_record_waits_for_its_rest() -> None:
             await sending(bytes((byte,)))
         with trio.move_on_after(0.01) as scope:
             await client.receive()
-        assert scope.cancelled_caught  # and a cancelled receive has lost nothing
+        assert scope.cancelled_caught  # and the cancelled receive loses nothing
         await sending(record[-1:])
         assert await client.receive() == b"x" * 1000
         await trio.aclose_forcefully(kept)
@@ -76,7 +76,7 @@ async def test_half_a_record_waits_for_its_rest() -> None:
 
 
 async def test_writing_never_waits_and_large_writes_arrive() -> None:
-    async with shaken_hands() as (client, server, _):
+    async with handshaken() as (client, server, _):
         data = bytes(range(256)) * 1000
         client.write(data[:100_000])
         assert client.blocked
@@ -90,21 +90,21 @@ async def test_writing_never_waits_and_large_writes_arrive() -> None:
 
 
 async def test_an_end_without_close_notify_is_truncated() -> None:
-    async with shaken_hands() as (client, server, _):
+    async with handshaken() as (client, server, _):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.aclose)
             assert await client.receive() == b""
             assert not client.truncated
             assert await client.receive() == b""
             await client.aclose()
-    async with shaken_hands() as (client, server, below):
+    async with handshaken() as (client, server, below):
         await below.aclose()
         assert await client.receive() == b""
         assert client.truncated
 
 
 async def test_data_before_a_broken_record_is_delivered() -> None:
-    async with shaken_hands() as (client, server, below):
+    async with handshaken() as (client, server, below):
         await server.send_all(b"good")
         await below.send_all(b"\x17\x03\x03\x00\x20" + b"\0" * 32)
         assert await client.receive() == b"good"
@@ -113,7 +113,7 @@ async def test_data_before_a_broken_record_is_delivered() -> None:
 
 
 async def test_close_notify_is_sent() -> None:
-    async with shaken_hands() as (client, server, _):
+    async with handshaken() as (client, server, _):
         client.send_close_notify()
         await client.drain()
         assert await server.receive_some() == b""

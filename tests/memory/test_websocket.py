@@ -1,4 +1,4 @@
-"""Messages of a WebSocket over HTTP/2, and the ways of using one."""
+"""Messages of a WebSocket over HTTP/2, and ways to use one."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The Python of the README and of the docs.
+"""The Python code of the README and of the docs.
 
 Every ```python block must compile. A comment on the line before the block asks for more:
 
-- `<!-- runs -->`: it is a whole program. It is run against the testing server, which stands in for example.org.
-- `<!-- pytest -->`: it is a test file. pytest runs it.
+- `<!-- runs -->`: a whole program. It is run against the testing server in place of example.org.
+- `<!-- pytest -->`: a test file. pytest runs it.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ def test_every_example_compiles(example: Example) -> None:
     assert example.mark in (None, "runs", "pytest")
 
 
+@pytest.mark.slow
 @marked("runs")
 async def test_every_program_runs(example: Example, h2ws_server: Server, tmp_path: Path) -> None:
     assert h2ws_server.ca_pem is not None
@@ -81,6 +82,7 @@ async def test_every_program_runs(example: Example, h2ws_server: Server, tmp_pat
     assert h2ws_server.stats.errors == []
 
 
+@pytest.mark.slow
 @marked("pytest")
 def test_every_example_test_passes(example: Example, tmp_path: Path) -> None:
     (tmp_path / "test_example.py").write_text(example.code)

@@ -51,5 +51,5 @@ def test_every_option_is_documented(command: str, option: str) -> None:
     page = (REFERENCE / "command-line.md").read_text()
     section = page.partition(f"\n## `{command}`\n")[2].partition("\n## ")[0]
     assert section, f"the command {command} has no section"
-    # Options that several commands share are told once, and named in the others.
+    # Options that several commands share are described once, and named in the others.
     assert re.search(rf"^\|[^|]*`{re.escape(option)}\b", section, re.MULTILINE), f"{command} {option}"

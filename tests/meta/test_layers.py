@@ -1,7 +1,7 @@
-"""Imports go down one list of folders, and never in a circle. Read with `ast`, so nothing is imported to find it out.
+"""Imports go down one list of folders, and never in a circle. They are read with `ast`, so nothing is imported.
 
-What only a type checker imports counts as well: a module that needs a class above it for its types has no name for
-what it needs, and a Protocol beside it would be that name.
+Imports for a type checker count as well: where a module needs a class above it for its types, a Protocol beside it
+can say what it needs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "trio_h2ws"
 
-# From the top. A row may import the rows below it, and a folder what is inside it. Entries of one row do not know
+# From the top. A row may import from the rows below it, and a folder from itself. Entries of one row do not import
 # each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__.py",),
@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 ROW = {entry: number for number, row in enumerate(LAYERS) for entry in row}
 MOST_LEVELS = 11
 
-# They use public names only, and of the rest what is listed here.
+# They use public names, and nothing else but what is listed here.
 ON_PUBLIC_NAMES: dict[str, tuple[str, ...]] = {
     "__main__.py": ("_cli/",),
     "_cli/": ("_cli/", "testing/"),
@@ -51,7 +51,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "h2": ("_protocols/h2/settings.py", "testing/"),
     "hpack": ("_protocols/h2/header_blocks.py", "_protocols/h2/header_compression.py"),
     "wsproto": ("_protocols/ws/", "testing/"),
-    # A proxy's CONNECT is one small HTTP/1.1 exchange, before there is a connection of ours.
+    # A proxy's CONNECT is one small HTTP/1.1 exchange, before a connection exists.
     "h11": ("_protocols/h1/engine.py", "_network/tunnel.py", "testing/"),
     "idna": ("_http/host.py",),
     "python_socks": ("_network/tunnel.py",),
@@ -94,7 +94,7 @@ def imports(file: str) -> tuple[str, ...]:
 
 @cache
 def ours(module: str) -> str | None:
-    """The file of a module of ours; None for a name that is not a module."""
+    """The file of a module of the package; None for a name that is not such a module."""
     parts = module.split(".")
     if parts[0] != "trio_h2ws":
         return None
@@ -104,7 +104,7 @@ def ours(module: str) -> str | None:
 
 
 def targets(file: str) -> set[str]:
-    """The files of ours that a file imports. `from . import x` also names the package itself: that is left out."""
+    """The files of the package that a file imports, except its own folder, which `from . import x` names as well."""
     package = f"{Path(file).parent.as_posix()}/__init__.py".removeprefix("./")
     return {target for module in imports(file) if (target := ours(module))} - {file, package}
 
@@ -174,7 +174,7 @@ def test_there_are_few_levels() -> None:
 
 
 def test_type_only_imports_count() -> None:
-    """A test of the test: it sees what only a type checker sees, and calls a circle of such imports a circle."""
+    """A test of the test: imports for a type checker are seen, and a circle of them is a circle."""
     source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .connection import Connection\n"
     names = set(imported_names("_connection/stream.py", source))
     assert "trio_h2ws._connection.connection" in names

@@ -12,7 +12,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 ALLOWED_IN = "support/toolkit/inside.py"
 
-# Of Python's own modules: what has no public name.
+# Parts of Python's own modules without a public name.
 ALLOWED = {"os._exit", "argparse._SubParsersAction", "argparse._HelpAction", "parser()._actions", "sub._actions"}
 
 

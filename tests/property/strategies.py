@@ -10,7 +10,7 @@ from toolkit import frames
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """The data in pieces, cut at these places (numbers are taken modulo its length)."""
+    """The data in pieces, cut at these places, which are taken modulo its length."""
     at = sorted({place % (len(data) + 1) for place in places})
     return [data[a:b] for a, b in zip([0, *at], [*at, len(data)], strict=True)]
 
@@ -58,10 +58,7 @@ engine_frames = st.one_of(
 )
 
 
-# Most bytes of the first kind end the connection soon; these are what a server really sends.
-
-
-# Most bytes of the first kind end the connection soon; these are what a server really sends.
+# Most bytes of the first kind end the connection soon; these are what real servers send.
 live = st.sampled_from([1, 3, 5])
 
 

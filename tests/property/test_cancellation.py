@@ -20,7 +20,7 @@ steps = st.lists(
 
 
 async def spin(count: int) -> None:
-    """So many scheduler passes: the finest clock there is."""
+    """Wait for that many scheduler passes, the finest clock there is."""
     for _ in range(count):
         await trio.lowlevel.checkpoint()
 
@@ -67,7 +67,7 @@ async def test_cancellation_at_any_moment_loses_nothing(script: list[tuple[str, 
                         await spin(length)
                         nursery.cancel_scope.cancel()
 
-                    # 60 passes: left alone.
+                    # 60 passes: not cancelled.
                     if length < 60:
                         nursery.start_soon(cancel)
                     await do(client, kind, size)
@@ -82,7 +82,7 @@ async def test_cancellation_at_any_moment_loses_nothing(script: list[tuple[str, 
                 if not streams_of(connection_of(client)):
                     break
             else:
-                await trio.sleep(0.4)  # a closing handshake has its moment
+                await trio.sleep(0.4)  # for a closing handshake
             assert_clean(client)
             assert_credit_is_whole(connection_of(client))
             assert server.stats.tcp_connections == 1

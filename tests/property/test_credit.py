@@ -1,8 +1,8 @@
 """The engine against h2 as the server, in any order of events: credit is conserved to the byte, and every stream ends
 exactly once.
 
-Bytes travel when a rule says so, in pieces, so both sides act on old news all the time. When everything has arrived,
-both must count the same.
+Bytes travel in pieces and only when a rule says so, so each side acts on outdated information. When everything has
+arrived, both must count the same.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CreditMachine(RuleBasedStateMachine):
         self.client = Recorder(limits, settings=None)
         self.client.engine.round_trip = 1.0  # windows grow
         self.server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-        # Before the connection begins: h2 would use a later change without sending it.
+        # Before the connection begins, since h2 would apply a later change without sending it.
         self.server.local_settings = Settings(client=False, initial_values={SettingCodes.INITIAL_WINDOW_SIZE: theirs})
         self.server.initiate_connection()
         self.to_server = self.client.preface
@@ -49,7 +49,7 @@ class CreditMachine(RuleBasedStateMachine):
         self.all: list[RecordedStream] = []
         self.responded: set[int] = set()
         self.answered: set[int] = set()
-        self.received: dict[int, int] = {}  # by the server, not given back
+        self.received: dict[int, int] = {}  # by the server, and not credited yet
         self.arrive()
 
     # What travels.
@@ -68,7 +68,7 @@ class CreditMachine(RuleBasedStateMachine):
         self.to_client += self.server.data_to_send()
 
     def arrive(self) -> None:
-        """Everything arrives, until nobody has anything left to say."""
+        """Deliver everything, until neither side has anything to send."""
         self.collect()
         while self.to_server or self.to_client:
             data, self.to_server = self.to_server, b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import hpack
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ secrets = fields.map(lambda field: (*field, True))
 steps = st.lists(st.lists(fields | secrets, max_size=5) | st.sampled_from([0, 60, 500, 4096]), max_size=20)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(steps)
 def test_hpack_decodes_what_the_encoder_wrote(script: list[Any]) -> None:
@@ -35,6 +37,7 @@ def test_hpack_decodes_what_the_encoder_wrote(script: list[Any]) -> None:
         assert [(bytes(name), bytes(value)) for name, value in decoded] == [field[:2] for field in step]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(steps, st.lists(st.binary(max_size=4), max_size=5))
 def test_the_decoder_agrees_with_hpack(script: list[Any], junk: list[bytes]) -> None:
@@ -56,7 +59,7 @@ def test_the_decoder_agrees_with_hpack(script: list[Any], junk: list[bytes]) -> 
             encoder.header_table_size = step
         else:
             block = encoder.encode([hpack.HeaderTuple(*field[:2]) for field in step])
-            # The same block once more is another statement if it has entered things into the table.
+            # The same block means something else the second time if it has added entries to the table.
             if not both(block) or not both(block):
                 return
     for block in junk:

@@ -17,7 +17,7 @@ anything = engine_frames | tame_frames | st.binary(max_size=20)
 
 
 async def check(call: Any) -> None:
-    """It has ended, with something that a user can understand."""
+    """The call has ended with a result or with an error that a user can understand."""
     await call.over()
     error = call.failure
     assert error is None or isinstance(error, (trio_h2ws.H2WSError, trio.ClosedResourceError)), repr(error)
@@ -51,7 +51,7 @@ async def test_any_frames_end_every_call(parts: list[bytes], at: list[int]) -> N
             await peer.settle()
             await peer.close()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the client has gone already
+            pass  # the client has already closed the connection
         for call in calls:
             await check(call)
 
@@ -82,7 +82,7 @@ async def test_any_websocket_frames_end_every_call(
             await peer.rst(theirs, frames.CANCEL)
         for call in calls:
             await check(call)
-        # The connection is as good as before.
+        # The connection still works.
         call = peer.call(client.get, "/")
         await peer.respond(await peer.expect_headers())
         await call.result()

@@ -78,7 +78,7 @@ def test_cuts_do_not_change_what_the_engine_reports(parts: list[bytes], at: list
 def session_heard(
     pieces: list[bytes], *, deflate: bool = False, fast: int | None = None, queue: int = 5
 ) -> dict[str, Any]:
-    """What a session says of these bytes, if it is drained whenever it is full."""
+    """What a receiver makes of these bytes, if its queue is emptied whenever it is full."""
     limits = trio_h2ws.Limits(max_message_size=500, max_queued_messages=queue, max_fragments=20)
     agreed = accept_deflate("permessage-deflate", trio_h2ws.DeflateOptions()) if deflate else None
     session = FrameReceiver(limits, agreed, lambda: 0.0)
@@ -92,7 +92,7 @@ def session_heard(
     return {
         "messages": messages,
         "pongs": list(session.pongs),
-        "replies": len(session.replies),  # masked, with a fresh mask each
+        "replies": len(session.replies),  # the frames themselves differ in their masks
         "failure": session.failure[0] if session.failure is not None else None,
         "close": (session.close_received, session.close_code, session.close_reason),
     }
@@ -118,7 +118,7 @@ def test_cuts_do_not_change_compressed_messages(parts: list[bytes], at: list[int
 @example([b"\x88~\x00\x02\x0c\x00"], False)
 @given(st.lists(good_frames | bad_frames | deflated, max_size=10), st.booleans())
 def test_both_parsers_agree(parts: list[bytes], deflate: bool) -> None:
-    # Byte by byte no frame is ever whole when its header is read, so all of them take wsproto's lane.
+    # Fed byte by byte, no frame is ever whole when its header is read, so wsproto parses all of them.
     data = b"".join(parts)
     slow = session_heard([data[at : at + 1] for at in range(len(data))], deflate=deflate)
     assert session_heard([data], deflate=deflate) == slow

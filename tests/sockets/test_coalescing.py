@@ -20,7 +20,7 @@ NAMES = ["a.test", "b.test", "far.test", "*.w.test", "127.0.0.1"]
 
 
 class Names(trio.abc.HostnameResolver):
-    """The names of this test, and no others."""
+    """Resolves the names of this test only."""
 
     def __init__(self, addresses: Mapping[str, str]) -> None:
         self.addresses = addresses
@@ -90,12 +90,12 @@ async def test_an_address_in_the_certificate_shares() -> None:
 
 @pytest.mark.parametrize("name", ["far.test", "strange.test", "nowhere.test"])
 async def test_another_address_or_certificate_does_not_share(name: str) -> None:
-    """It is dialled, and that fails: nobody listens there, or the certificate is not for it."""
+    """It is dialled, and that fails: nothing listens there, or the certificate does not cover the name."""
     async with open_both_names() as server, server.listener.open_client(coalesce=True) as client:
         await client.get(url(server, "a.test"))
         with pytest.raises(trio_h2ws.ConnectFailed, match=name):
             await client.get(url(server, name))
-        # And nobody was harmed.
+        # The first connection still works.
         assert (await client.get(url(server, "a.test"))).status == 200
         assert {number for number, _ in server.asked} == {1}
 
@@ -137,7 +137,7 @@ async def test_421_moves_a_name_to_its_own_connection() -> None:
         assert (first.status, second.status) == (200, 200)
         assert second.history == ()
         assert first.connection.id != second.connection.id
-        # It is not tried again, and a.test keeps what it had.
+        # Sharing is not tried again, and a.test keeps its connection.
         assert (await client.get(url(server, "b.test"))).connection.id == second.connection.id
         assert (await client.get(url(server, "a.test"))).connection.id == first.connection.id
         assert [number for number, _ in server.asked] == [1, 1, 2, 2, 1]
@@ -191,7 +191,7 @@ async def test_an_ended_connection_is_not_shared() -> None:
 
 
 async def test_many_calls_at_once_share_one_connection() -> None:
-    """Both names at the same moment: one connection each or one for both, and every answer."""
+    """Both names at once, on the connection that is open."""
     async with open_both_names() as server, server.listener.open_client(coalesce=True) as client:
         await client.get(url(server, "a.test"))
         done = []
@@ -224,7 +224,7 @@ async def test_a_slow_lookup_meets_the_connect_timeout() -> None:
 
 
 async def test_after_421_a_websocket_may_fall_back_to_http1() -> None:
-    """Its own connection does not take WebSockets over HTTP/2 either: so it goes over HTTP/1.1."""
+    """Its own connection does not accept WebSockets over HTTP/2 either, so HTTP/1.1 is used."""
     answers = [status(421)]
 
     def connect(h2: Any, stream: int) -> None:

@@ -1,4 +1,4 @@
-"""What a dial says when it fails, and when the server ends it in its own way."""
+"""Errors of dials: nothing listens, the name is unknown, or the server answers in another way than expected."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def get_fails(client: trio_h2ws.Client, url: str) -> trio_h2ws.ConnectFail
 
 
 async def test_localhost_reaches_a_server_on_ipv4_alone() -> None:
-    """`localhost` has an IPv6 address on most machines, and the server only listens on IPv4."""
+    """`localhost` has an IPv6 address on most machines, but the server listens only on IPv4."""
     async with open_http1(hello, tls=False) as server, trio_h2ws.open_client() as client:
         with trio.fail_after(2):
             assert (await client.get(f"http://localhost:{server.port}/")).status == 200

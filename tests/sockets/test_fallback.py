@@ -1,4 +1,4 @@
-"""Which HTTP a WebSocket is opened over, as browsers choose and better, and which HTTP a request is sent over."""
+"""Which version of HTTP is used for WebSockets and for requests: HTTP/2 where the server can, else HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def page_without_length(h2: Any, stream: int) -> None:
 
 
 def accept(h2: Any, stream: int) -> None:
-    """Take the WebSocket over HTTP/2, and say hello."""
+    """Accept the WebSocket over HTTP/2, and send a message."""
     h2.send_headers(stream, [(":status", "200")])
     h2.send_data(stream, b"\x81\x02hi")
 
@@ -39,7 +39,7 @@ async def echoes(ws: trio_h2ws.WebSocket) -> bool:
 
 
 def ways(client: trio_h2ws.Client) -> set[tuple[str, str | None]]:
-    """How `client.connections` tells it."""
+    """What `client.connections` shows of it."""
     return {(connection.protocol, connection.websockets) for connection in client.connections}
 
 
@@ -63,13 +63,14 @@ async def test_without_the_setting_websockets_use_http1(request_first: bool) -> 
                 assert ws.http_version == "HTTP/1.1"
                 assert await echoes(ws)
         assert (await client.get("/")).http_version == "HTTP/2"
-        # Extended CONNECT was not even tried: some servers end the connection for it (h2o).
+        # No extended CONNECT was sent: some servers end the connection for it (h2o).
         assert (server.connects, server.upgrades) == (0, 3)
-        # The first handshake asks for the best there is, those of the WebSockets for HTTP/1.1 alone.
+        # The first TLS handshake offers both versions, those for the WebSockets only HTTP/1.1.
         assert server.listener.offers == [["h2", "http/1.1"], *[["http/1.1"]] * 3]
         assert ("HTTP/2", "HTTP/1.1 (setting-absent)") in ways(client)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -92,13 +93,13 @@ async def test_an_unkept_setting_leads_to_http1(answer: Answer, reason: str) -> 
         assert first.http_version == "HTTP/1.1"
         assert await echoes(first)
         assert ("HTTP/2", f"HTTP/1.1 ({reason})") in ways(client)
-        # It is remembered: not tried again, and no time is lost.
+        # It is remembered: HTTP/2 is not tried again, and no time is lost.
         start = trio.current_time()
         second = await client.connect_websocket("/")
         assert trio.current_time() - start < 0.2
         assert await echoes(second)
         assert (server.connects, server.upgrades) == (1, 2)
-        # Requests never left HTTP/2, and the connection is well.
+        # Requests still use HTTP/2, and the connection works.
         assert (await client.get("/")).http_version == "HTTP/2"
 
 
@@ -163,7 +164,7 @@ async def test_remember_none_tries_http2_each_time() -> None:
 
 @pytest.mark.parametrize("fault", [hang_up, reset(REFUSED_STREAM)])
 async def test_a_fault_after_a_success_does_not_lead_to_http1(fault: Answer) -> None:
-    """Hundreds of feeds on a bad network must not get a connection each."""
+    """Hundreds of WebSockets on a bad network must not get one connection each."""
     answers = [accept, *[fault] * 100]
     limits = trio_h2ws.Limits(max_retries=2)
     async with (
@@ -186,7 +187,7 @@ async def test_one_silence_after_a_success_is_not_remembered() -> None:
     ):
         versions = [(await client.connect_websocket("/")).http_version for _ in range(3)]
         assert versions == ["HTTP/2", "HTTP/1.1", "HTTP/2"]
-        # A second time is no chance any more.
+        # A second silence counts.
         answers[:] = [silence, silence]
         assert (await client.connect_websocket("/")).http_version == "HTTP/1.1"
         assert (await client.connect_websocket("/")).http_version == "HTTP/1.1"
@@ -194,7 +195,7 @@ async def test_one_silence_after_a_success_is_not_remembered() -> None:
 
 
 async def test_many_handshakes_at_once_all_fall_back() -> None:
-    """Each that was on its way when the first was refused makes its own try, and none is lost."""
+    """A handshake that was already sent when the first was refused falls back by itself; none is lost."""
     async with open_both(status(501)) as server, server.listener.open_client() as client:
         done = []
 
@@ -360,7 +361,7 @@ async def test_if_http1_fails_as_well_the_first_error_is_raised(answer: Answer) 
             with pytest.raises(trio_h2ws.H2WSError) as caught:
                 await client.connect_websocket("/")
             assert isinstance(caught.value.__cause__, trio_h2ws.WebSocketRejected)
-            # Nothing was learnt, so both are tried again.
+            # Nothing was learned, so both are tried again.
             assert (server.connects, server.upgrades) == (tries, tries)
 
 
@@ -376,7 +377,7 @@ async def test_a_refusal_over_http1_is_raised() -> None:
 
 
 async def test_without_http1_the_refusal_over_http2_is_raised() -> None:
-    """No way over HTTP/1.1: what HTTP/2 said is what the user hears."""
+    """HTTP/1.1 is impossible, so the user gets the answer over HTTP/2."""
     async with open_both(status(405), http1=False) as server, server.listener.open_client() as client:
         with pytest.raises(trio_h2ws.WebSocketRejected) as caught:
             await client.connect_websocket("/")
@@ -485,7 +486,7 @@ async def test_a_request_that_may_have_run_is_not_repeated() -> None:
             with pytest.raises(trio_h2ws.ConnectionTerminated):
                 await client.post("/", content=b"pay")
             assert server.requests == ["HTTP/2 /"]
-            assert (await client.get("/")).http_version == "HTTP/1.1"  # twice does no harm
+            assert (await client.get("/")).http_version == "HTTP/1.1"  # a GET may be sent twice
 
 
 async def test_a_request_with_half_an_answer_is_not_repeated() -> None:

@@ -64,7 +64,7 @@ async def test_calls_in_turn_open_no_new_connection_after_many() -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(6):
                 nursery.start_soon(client.get, "/")
-        await until(lambda: not dials_of(client))  # some were begun, and then there was a free connection sooner
+        await until(lambda: not dials_of(client))  # some were begun although a connection was free sooner
         before = server.accepted
         for _ in range(10):
             await client.get("/")
@@ -101,7 +101,7 @@ async def test_require_says_why_http2_is_not_available() -> None:
             with pytest.raises(trio_h2ws.HTTP2NotAvailable, match=r"chose HTTP/1\.1") as caught:
                 await client.get("/")
             assert caught.value.reason == "alpn"
-        # The connection is a good one all the same.
+        # The connection works nevertheless.
         assert (await client.get("/", http2="auto")).status == 200
 
 
@@ -141,7 +141,7 @@ async def test_http10_is_not_kept_alive() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
 async def test_a_reused_connection_that_was_closed_is_replaced(method: str) -> None:
-    """The server takes the second request of each connection as its end: the client can't have known."""
+    """The server closes on the second request of each connection, which the client cannot foresee."""
 
     async def serve(peer: Peer) -> None:
         await peer.request()
@@ -194,14 +194,14 @@ async def test_a_connection_closed_while_idle_is_not_reused() -> None:
         await client.get("/")
         closed.set()
         await until(lambda: not client.connections)
-        # Not even a POST meets the dead one.
+        # Not even a POST uses the dead connection.
         assert (await client.post("/", content=b"pay")).status == 200
         assert server.accepted == 2
 
 
 @pytest.mark.parametrize("last", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother"])
 async def test_bytes_that_just_arrived_are_seen_before_reuse(last: bytes) -> None:
-    """The end of the connection is here, or an answer to nothing, and no task had the time to read it."""
+    """The end of the connection, or an unasked response, has arrived, and no task has read it yet."""
     over, said = threading.Event(), threading.Event()
 
     def serve(listener: socket.socket) -> None:
@@ -221,7 +221,7 @@ async def test_bytes_that_just_arrived_are_seen_before_reuse(last: bytes) -> Non
         async with trio_h2ws.open_client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
             await client.get("/")
             over.set()
-            said.wait()  # no await: so nothing else runs here meanwhile
+            said.wait()  # not awaited, so no other task runs meanwhile
             # Not even a POST is lost: nothing was sent on the old connection.
             assert (await client.post("/", content=b"pay")).content == b"hello"
         thread.join()
@@ -253,7 +253,7 @@ async def test_an_idle_connection_is_closed() -> None:
         assert (await client.get("/")).status == 200
 
 
-# Calls that are given up, and slow readers.
+# Cancelled calls, and slow readers.
 
 
 async def test_a_cancelled_request_ends_only_its_connection() -> None:
@@ -338,7 +338,7 @@ async def test_leaving_the_client_ends_calls_that_hang() -> None:
 
 
 async def test_close_notify_is_sent_before_the_end() -> None:
-    """Without the close_notify a server can't tell our end from a cut, and some log an error for each."""
+    """Without close_notify a server cannot distinguish our end from a cut, and some log an error."""
     clean: list[bool] = []
 
     async def serve(peer: Peer) -> None:

@@ -13,7 +13,7 @@ from trio_h2ws.testing import open_server
 
 
 async def echo(peer: Peer) -> None:
-    """Sends the body back while it comes."""
+    """Send the body back while it arrives."""
     while (request := await peer.head()) is not None:
         await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
         while piece := await peer.piece():
@@ -57,7 +57,7 @@ async def test_a_request_has_the_expected_head() -> None:
 
 
 async def test_a_host_header_of_the_client_replaces_the_default() -> None:
-    """RFC 9112, section 3.2: who gets two answers 400. Calls without any header of their own sent both."""
+    """Never two of them: a server answers that with 400 (RFC 9112, section 3.2)."""
     seen = []
 
     async def keep(peer: Peer) -> None:
@@ -73,7 +73,7 @@ async def test_a_host_header_of_the_client_replaces_the_default() -> None:
 
 
 async def test_headers_may_come_from_a_generator() -> None:
-    """They were gone through twice: once to check them."""
+    """The generator is read once, although headers are first checked and then sent."""
     seen = []
 
     async def keep(peer: Peer) -> None:
@@ -106,7 +106,7 @@ async def test_every_token_is_a_method(method: str) -> None:
 
 
 async def test_names_are_written_in_their_usual_case() -> None:
-    """They have no case, but some servers look for `Sec-WebSocket-Key` as browsers write it."""
+    """Case does not matter, but some servers look for `Sec-WebSocket-Key` as browsers write it."""
     seen = []
 
     async def keep(peer: Peer) -> None:
@@ -176,7 +176,7 @@ async def test_a_streamed_echo_is_full_duplex() -> None:
             await send.aclose()
             assert await response.read() == b""
             assert response.trailers["x-end"] == "1"
-        # The exchange ended well, so the connection goes on.
+        # The exchange is complete, so the connection is used again.
         assert (await client.post("/", content=b"again")).content == b"again"
         assert server.accepted == 1
 

@@ -77,7 +77,7 @@ async def test_a_body_may_end_with_the_connection(tls: bool) -> None:
 
 
 async def test_a_body_that_ends_with_tls_needs_close_notify() -> None:
-    """In TLS only the goodbye tells an end from a cut."""
+    """In TLS only close_notify distinguishes an end from a cut."""
 
     async def serve(peer: Peer) -> None:
         await peer.request()
@@ -91,12 +91,12 @@ async def test_a_body_that_ends_with_tls_needs_close_notify() -> None:
 
 
 @pytest.mark.parametrize("framing", [b"content-length: 10\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n6\r\n"])
-@pytest.mark.parametrize("goodbye", [True, False])
-async def test_a_truncated_body_is_an_error(framing: bytes, goodbye: bool) -> None:
+@pytest.mark.parametrize("close", [True, False])
+async def test_a_truncated_body_is_an_error(framing: bytes, close: bool) -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.send(b"HTTP/1.1 200 OK\r\n" + framing + b"five!")
-        if goodbye:
+        if close:
             await peer.stream.aclose()
 
     async with open_http1(serve) as server, server.open_client() as client:

@@ -14,7 +14,7 @@ from trio_h2ws.testing import open_server
 
 
 async def echo(peer: Peer) -> None:
-    """Echoes, and answers requests besides."""
+    """Echo on WebSockets, and answer requests."""
     while (request := await peer.request()) is not None:
         if request.headers.get("upgrade") == "websocket":
             await (await peer.accept_websocket(request)).echo()
@@ -97,7 +97,7 @@ async def test_the_first_http1_connection_is_used() -> None:
 
 
 async def test_a_websocket_does_not_wait_for_requests() -> None:
-    """Over HTTP/1.1 downloads may hold every connection that requests may have."""
+    """Over HTTP/1.1 downloads may occupy all connections that requests may have."""
 
     async def serve(peer: Peer) -> None:
         request = await peer.request()
@@ -243,7 +243,7 @@ async def test_a_subprotocol_that_was_not_offered_is_an_error() -> None:
     async def serve(peer: Peer) -> None:
         request = await peer.request()
         assert request is not None
-        request.fields.append(("sec-websocket-protocol", "other"))  # wsproto sees to it that it was offered
+        request.fields.append(("sec-websocket-protocol", "other"))  # wsproto accepts only what was offered
         await peer.accept_websocket(request, subprotocol="other")
         await peer.gone()
 

@@ -1,7 +1,7 @@
-"""Hypercorn, a server that is not ours, with both of its workers, inside TLS and in clear.
+"""Hypercorn, a real server, with both of its workers, inside TLS and in clear.
 
-It has a way with WebSockets that end: one stray frame on a stream that it has dropped ends its connection, or its
-whole process. So every test ends with the question whether the server is still well.
+One stray frame on a stream that it has dropped ends its connection, or its whole process. So every test ends with a
+request that shows that the server still works.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import trio
 import trio_h2ws
 from servers.listener import authority, client_context
 from servers.process import free_port, running
+
+pytestmark = pytest.mark.slow
 
 SUPPORT = pathlib.Path(__file__).parents[1] / "support"
 
@@ -51,7 +53,7 @@ async def client(request: pytest.FixtureRequest, hypercorn: Ports) -> AsyncItera
     async with trio_h2ws.open_client(**options) as client:
         first = await client.get("/")
         yield client
-        # Still well, and still the same connection.
+        # The server still works, and the connection is the same.
         last = await client.get("/")
         assert (last.status, last.connection.id) == (200, first.connection.id)
         assert len(client.connections) == 1
@@ -123,7 +125,7 @@ async def test_closing_one_websocket_leaves_the_others_open(client: trio_h2ws.Cl
     assert len({ws.connection.id for ws in sockets}) == 1
 
     async def the_others_work() -> None:
-        await trio.sleep(0.3)  # whatever our closing does to the server, it has done it by then
+        await trio.sleep(0.3)  # by then the effect of our closing on the server has shown
         for ws in sockets:
             await echoes(ws)
 

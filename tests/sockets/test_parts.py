@@ -1,4 +1,4 @@
-"""Messages in parts: what a loop that was left early leaves behind, and one message of 1 GB both ways."""
+"""Messages in parts: loops over them that are left early, and one message of 1 GB both ways."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_leaving_a_loop_over_parts_skips_the_rest(
             assert await ws.receive() == "third"
 
 
-# A gigabyte. The peer is as plain as it can be, and fast.
+# A gigabyte. The peer is as simple as possible, and fast.
 
 
 GIGABYTE = 10**9
@@ -77,6 +77,7 @@ async def serve(stream: trio.SocketStream, received: list[int]) -> None:
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_a_gigabyte_in_parts_uses_little_memory() -> None:
     received = [0]
     async with trio.open_nursery() as nursery:
@@ -101,10 +102,10 @@ async def test_a_gigabyte_in_parts_uses_little_memory() -> None:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             with trio.move_on_after(10):
-                while received[0] < GIGABYTE:  # noqa: ASYNC110  # the server counts on its own
+                while received[0] < GIGABYTE:  # noqa: ASYNC110  # the server has no event for it
                     await trio.sleep(0.01)
             ws.abort()
         nursery.cancel_scope.cancel()
     assert total == GIGABYTE
-    assert GIGABYTE <= received[0] < GIGABYTE * 1.001  # with the frames' headers
+    assert GIGABYTE <= received[0] < GIGABYTE * 1.001  # frame headers included
     assert peak < 20 * PART, f"{peak:,} bytes at the peak"

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("no_proxies_of_this_machine")
 
 @pytest.fixture(scope="module")
 def tinyproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Its port. It wants no credentials."""
+    """The port of a tinyproxy that needs no credentials."""
     program = need("tinyproxy", "tinyproxy")
     config: pathlib.Path = tmp_path_factory.mktemp("tinyproxy") / "config"
     port = free_port()
@@ -37,8 +37,8 @@ def tinyproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def careful_tinyproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Its port. It wants to know who comes (its configuration can't say much more than a word)."""
+def tinyproxy_with_login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a tinyproxy that needs credentials, which in its configuration are plain words."""
     program = need("tinyproxy", "tinyproxy")
     config: pathlib.Path = tmp_path_factory.mktemp("tinyproxy") / "config"
     port = free_port()
@@ -49,7 +49,7 @@ def careful_tinyproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]
 
 @pytest.fixture(scope="module")
 def microsocks() -> Iterator[int]:
-    """Its port. It wants to know who comes."""
+    """The port of a microsocks that needs credentials."""
     program = need("microsocks", "microsocks")
     port = free_port()
     with running([program, "-i", "127.0.0.1", "-p", str(port), "-u", USER, "-P", PASSWORD], port):
@@ -58,7 +58,7 @@ def microsocks() -> Iterator[int]:
 
 @asynccontextmanager
 async def inside_tls(port: int) -> AsyncIterator[int]:
-    """What listens on `port`, inside TLS."""
+    """Relay TLS connections in clear to `port`."""
 
     async def relay(stream: trio.abc.Stream, alpn: str | None) -> None:
         async with await trio.open_tcp_stream("127.0.0.1", port) as inner, trio.open_nursery() as nursery:
@@ -81,9 +81,9 @@ async def inside_tls(port: int) -> AsyncIterator[int]:
 @asynccontextmanager
 async def proxy_url(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[str]:
     if kind == "http":
-        yield f"http://user:pass@127.0.0.1:{request.getfixturevalue('careful_tinyproxy')}"
+        yield f"http://user:pass@127.0.0.1:{request.getfixturevalue('tinyproxy_with_login')}"
     elif kind == "https":
-        async with inside_tls(request.getfixturevalue("careful_tinyproxy")) as port:
+        async with inside_tls(request.getfixturevalue("tinyproxy_with_login")) as port:
             yield f"https://user:pass@localhost:{port}"
     else:
         yield f"{kind}://{LOGIN}@127.0.0.1:{request.getfixturevalue('microsocks')}"
@@ -105,7 +105,7 @@ async def server() -> AsyncIterator[Server]:
 
 
 def trusting(server: Server) -> Any:
-    """Trusts the server, and the proxy inside TLS."""
+    """An SSLContext that trusts the server and the proxy inside TLS."""
     context = client_context()
     assert server.ca is not None
     server.ca.configure_trust(context)
@@ -223,7 +223,7 @@ async def test_an_untrusted_https_proxy_is_named(server: Server, tinyproxy: int)
 
 
 async def test_a_proxy_may_stop_and_come_back(server: Server, tmp_path: pathlib.Path) -> None:
-    """What was under way is lost, and the next call goes a new way."""
+    """Calls under way are lost, and the next call connects again."""
     program, port = need("tinyproxy", "tinyproxy"), free_port()
     (tmp_path / "config").write_text(f"Port {port}\nListen 127.0.0.1\nTimeout 600\nAllow 127.0.0.1\n")
     command = [program, "-d", "-c", str(tmp_path / "config")]

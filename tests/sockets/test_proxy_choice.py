@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("no_proxies_of_this_machine")
 
 
 class Proxy:
-    """Notes what it is asked for and refuses it: enough to see that it was asked."""
+    """Records what it is asked for, and refuses it."""
 
     def __init__(self, listener: Listener) -> None:
         self.url = f"http://127.0.0.1:{listener.port}"
@@ -43,7 +43,7 @@ async def open_proxy() -> AsyncIterator[Proxy]:
 
 
 async def try_(client: trio_h2ws.Client, url: str) -> None:
-    """The proxy refuses, and nobody else is there."""
+    """Make a call that the proxy refuses, or that nothing answers."""
     try:
         if url.startswith("ws"):
             await client.connect_websocket(url)
@@ -136,7 +136,7 @@ async def test_an_error_quotes_a_bad_url_of_the_environment(monkeypatch: pytest.
 
 
 async def test_names_are_resolved_by_the_proxy() -> None:
-    """The name is the proxy's business: some exist only there."""
+    """Some names can be resolved only by the proxy."""
     async with open_proxy() as proxy, trio_h2ws.open_client(proxy=proxy.url) as client:
         await try_(client, "https://only.inside.invalid/")
         assert proxy.targets == ["CONNECT only.inside.invalid:443"]
@@ -166,13 +166,13 @@ async def test_plain_requests_keep_their_connection_to_the_proxy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "sent"),
     [
         ("http://[fe80::1%25lo]/", b"GET http://[fe80::1]/ HTTP/1.1"),
         ("https://[fe80::1%25lo]/", b"CONNECT [fe80::1]:443 HTTP/1.1"),
     ],
 )
-async def test_a_zone_is_not_sent_to_the_proxy(url: str, told: bytes) -> None:
+async def test_a_zone_is_not_sent_to_the_proxy(url: str, sent: bytes) -> None:
     heard = []
 
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
@@ -185,11 +185,11 @@ async def test_a_zone_is_not_sent_to_the_proxy(url: str, told: bytes) -> None:
                 await client.get(url)
             except trio_h2ws.ConnectFailed:
                 assert url.startswith("https")
-    assert heard == [told]
+    assert heard == [sent]
 
 
 async def test_a_host_header_does_not_change_the_target() -> None:
-    """The proxy asks whom the target names (RFC 9112, section 3.2.2); the Host is for the origin."""
+    """The proxy connects to the host of the target (RFC 9112, section 3.2.2); the Host header is for the origin."""
     seen = []
 
     async def serve(peer: Peer) -> None:

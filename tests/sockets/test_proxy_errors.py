@@ -39,7 +39,7 @@ async def fails(proxy: str | None, url: str = "https://a.test/", **options: obje
 
 @asynccontextmanager
 async def proxy(serve: Serve, scheme: str = "http") -> AsyncIterator[tuple[str, str]]:
-    """The proxy's URL with credentials, and how errors are to name it."""
+    """The proxy's URL with credentials, and the name that errors must give it."""
     async with listening(serve, tls=scheme == "https", alpn=["http/1.1"]) as listener:
         place = f"localhost:{listener.port}"
         yield f"{scheme}://user:secret@{place}", f"{scheme}://{place}"
@@ -66,6 +66,7 @@ def answering(answer: bytes, then: Callable[[trio.abc.Stream, str | None], Await
 # A dial that takes too long says what it waited for.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_silent_proxy_is_named(scheme: str) -> None:
     async with proxy(silent, scheme) as (url, name):
@@ -83,6 +84,7 @@ async def test_an_https_proxy_silent_in_tls_is_named() -> None:
         assert said.endswith(f"it waited for the TLS handshake with proxy {name.replace('http', 'https')}")
 
 
+@pytest.mark.slow
 async def test_a_proxy_that_does_not_accept_is_named() -> None:
     async with full_backlog() as port:
         for scheme in ("http", "https"):
@@ -90,18 +92,19 @@ async def test_a_proxy_that_does_not_accept_is_named() -> None:
             assert said.endswith(f"it waited for a TCP connection to proxy {scheme}://127.0.0.1:{port}")
 
 
-async def test_an_origin_silent_in_tls_behind_a_proxy_is_named() -> None:
+async def test_an_origin_silent_in_tls_through_a_proxy_is_named() -> None:
     async with proxy(answering(b"HTTP/1.1 200 OK\r\n\r\n")) as (url, name):
         said = await fails(url)
         assert said.endswith(f"it waited for the TLS handshake with https://a.test through proxy {name}")
 
 
-async def test_an_origin_without_settings_behind_a_proxy_is_named() -> None:
+async def test_an_origin_without_settings_through_a_proxy_is_named() -> None:
     async with proxy(answering(b"HTTP/1.1 200 OK\r\n\r\n")) as (url, name):
         said = await fails(url, "http://a.test", http2="require")
         assert said.endswith(f"it waited for the first SETTINGS of http://a.test through proxy {name}")
 
 
+@pytest.mark.slow
 async def test_a_silent_origin_is_named() -> None:
     async with listening(silent, tls=False) as server:
         assert (await fails(None, server.url, http2="require")).endswith(f"the first SETTINGS of {server.url}")
@@ -116,6 +119,7 @@ async def test_an_origin_that_does_not_accept_is_named() -> None:
         )
 
 
+@pytest.mark.slow
 async def test_a_slow_lookup_is_named() -> None:
     class Slow(trio.abc.HostnameResolver):
         async def getaddrinfo(self, *_: object, **__: object) -> list[object]:  # type: ignore[override]
@@ -142,7 +146,7 @@ async def test_a_slow_open_stream_is_named() -> None:
 
 @asynccontextmanager
 async def full_backlog() -> AsyncIterator[int]:
-    """A port where nobody accepts, and the queue is full: Linux then lets a SYN wait without an answer."""
+    """A port where nothing accepts and the queue is full: Linux then leaves a SYN unanswered."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(0)
@@ -207,7 +211,7 @@ async def test_an_untrusted_certificate_of_a_proxy_is_reported() -> None:
 
 
 async def test_endless_1xx_before_the_tunnel_meet_their_bound() -> None:
-    """They are bounded in number: without that a proxy keeps us reading until the deadline."""
+    """Without a bound on their number a proxy could keep us reading until the deadline."""
 
     async def endless(stream: trio.abc.Stream, alpn: str | None) -> None:
         await stream.receive_some(65536)
@@ -237,11 +241,11 @@ async def test_1xx_before_the_tunnel_are_skipped() -> None:
                 await client.get("https://a.test/")
 
 
-# What comes with the proxy's answer.
+# Bytes that arrive with the proxy's answer.
 
 
 async def test_an_http2_server_may_send_settings_with_the_200() -> None:
-    """Its SETTINGS may come in one piece with the proxy's 200 (RFC 9113, section 3.4)."""
+    """Its SETTINGS may arrive together with the proxy's 200 (RFC 9113, section 3.4)."""
     for scheme in ("http", "https"):
         async with proxy(http2_at_once, scheme) as (url, _):
             async with trio_h2ws.open_client(
@@ -275,7 +279,7 @@ async def test_no_other_bytes_may_come_with_the_200(url: str) -> None:
                 await client.connect_websocket(url.replace("http", "ws", 1))
 
 
-# Answers that are wrong.
+# Wrong answers.
 
 
 async def refuse(peer: Peer) -> None:
@@ -304,6 +308,7 @@ async def endless(peer: Peer) -> None:
         await peer.send(b"x-more: %b\r\n" % (b"y" * 1000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "message"),
     [

@@ -64,13 +64,13 @@ async def test_a_consumed_body_gives_the_redirect_itself() -> None:
     async with open_site(a=(307, "/b")) as site, site.listener.open_client() as client:
         response = await client.post("/a", content=body())
         assert (response.status, response.headers["location"]) == (307, "/b")
-        # After a 303 it is not needed any more.
+        # After a 303 it is no longer needed.
         site.redirects["a"] = (303, "/b")
         assert (await client.post("/a", content=body())).status == 200
 
 
 async def test_fields_about_a_dropped_body_are_dropped() -> None:
-    """A server that heeds `expect` waits for the body (RFC 9110, section 10.1.1)."""
+    """A server that obeys `expect` would wait for the body (RFC 9110, section 10.1.1)."""
     about = {"expect": "100-continue", "content-location": "/x", "content-digest": "x", "trailer": "x", "digest": "x"}
     async with open_site(a=(303, "/b")) as site, site.listener.open_client() as client:
         await client.post("/a", content=b"body", headers={**about, "x-mine": "1"})
@@ -79,7 +79,7 @@ async def test_fields_about_a_dropped_body_are_dropped() -> None:
 
 
 async def test_history_holds_each_redirect() -> None:
-    """Each redirect, with the redirects before it, and with its own body."""
+    """Each redirect, with the redirects before it and with its body."""
     async with open_site(a=(303, "/b"), b=(308, "/c"), c=(302, "/d")) as site, site.listener.open_client() as client:
         response = await client.post("/a", content=b"x")
         assert [(entry.status, entry.method, entry.url) for entry in response.history] == [
@@ -219,7 +219,7 @@ async def test_two_different_locations_are_an_error() -> None:
 
 @pytest.mark.parametrize("location", ["", "   ", "#x"])
 async def test_an_empty_location_is_not_followed(location: str) -> None:
-    """None or an empty one: the redirect is the answer. The same page again ends at a bound."""
+    """Without one the redirect is the response. A redirect to the same page meets the bound."""
     async with open_site(a=(302, location)) as site, site.listener.open_client() as client:
         if location == "#x":
             with pytest.raises(trio_h2ws.LimitExceeded, match="max_redirects"):
@@ -341,7 +341,7 @@ async def test_a_websocket_follows_redirects_to_another_origin(scheme: str) -> N
 
 
 def first(redirect: Answer) -> Answer:
-    """That answer to the first CONNECT; the next one opens a WebSocket."""
+    """Give this answer to the first CONNECT, and accept the next one."""
     answers = [redirect]
 
     def answer(h2: H2Connection, stream: int) -> None:
@@ -355,7 +355,7 @@ def first(redirect: Answer) -> Answer:
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 async def test_a_redirected_handshake_stays_a_connect(code: int) -> None:
-    """With `:protocol` in it, which is malformed (RFC 8441, section 4)."""
+    """A GET with `:protocol` would be malformed (RFC 8441, section 4)."""
     async with open_both(first(status(code, location="/b"))) as server, server.listener.open_client() as client:
         ws = await client.connect_websocket("/a", follow_redirects=True)
         assert ws.http_version == "HTTP/2"
@@ -366,7 +366,7 @@ async def test_a_redirected_handshake_stays_a_connect(code: int) -> None:
 @pytest.mark.parametrize("scheme", ["ws", "http"])
 @pytest.mark.parametrize("over", ["HTTP/2", "HTTP/1.1"])
 async def test_a_handshake_is_not_redirected_from_wss_to_ws(over: str, scheme: str) -> None:
-    """Who asked for wss:// must not get less; websockets refuses it, too."""
+    """A call that asked for wss:// must not get less. The websockets library refuses it as well."""
     async with open_site(tls=False) as clear:
         location = clear.url.replace("http", scheme, 1) + "/b"
         connect = status(302, location=location) if over == "HTTP/2" else status(501)

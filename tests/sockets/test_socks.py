@@ -1,4 +1,4 @@
-"""SOCKS5, byte by byte: what we say, and what becomes of every answer. The proxies here are scripted."""
+"""SOCKS5, byte by byte: what we send, and what each answer leads to. The proxies here are scripted."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ REFUSED = b"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"
 
 @asynccontextmanager
 async def script(*answers: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """The place of a proxy that gives one answer after the other, and what it was told before each."""
-    told: list[bytes] = []
+    """The address of a proxy that sends these answers in turn, and what it received before each."""
+    received: list[bytes] = []
 
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
         for answer in answers:
-            told.append(bytes(await stream.receive_some(65536)))
+            received.append(bytes(await stream.receive_some(65536)))
             await stream.send_all(answer)
 
     async with listening(serve, tls=False) as listener:
-        yield f"127.0.0.1:{listener.port}", told
+        yield f"127.0.0.1:{listener.port}", received
 
 
 async def fails(proxy: str, url: str = "http://a.test") -> str:
@@ -43,17 +43,17 @@ async def fails(proxy: str, url: str = "http://a.test") -> str:
 
 
 @pytest.mark.parametrize(
-    ("login", "told"),
+    ("login", "sent"),
     [
         ("us:pw", b"\x01\x02us\x02pw"),
         ("u%40s:p%3Aw", b"\x01\x03u@s\x03p:w"),
         ("u" * 255 + ":" + "p" * 255, b"\x01\xff" + b"u" * 255 + b"\xff" + b"p" * 255),
     ],
 )
-async def test_credentials_are_sent_decoded(login: str, told: bytes) -> None:
+async def test_credentials_are_sent_decoded(login: str, sent: bytes) -> None:
     async with script(b"\x05\x02", b"\x01\x00", REFUSED) as (place, heard):
         await fails(f"socks5://{login}@{place}")
-        assert heard[1] == told
+        assert heard[1] == sent
 
 
 async def test_no_login_is_offered_without_credentials() -> None:
@@ -121,7 +121,7 @@ async def test_a_refusal_is_an_error_that_names_the_proxy(answers: Sequence[byte
     ],
 )
 async def test_every_kind_of_bound_address_is_skipped(bound: bytes) -> None:
-    """It says where the proxy is bound. Nobody needs it, and the origin's bytes begin behind it."""
+    """The answer contains the address that the proxy has bound, and the origin's bytes follow it."""
 
     async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
         await stream.receive_some(65536)

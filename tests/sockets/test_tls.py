@@ -1,5 +1,4 @@
-"""TLS: whom the client trusts, who it is, which versions, the user's SSLContext, and errors that say what is
-wrong."""
+"""TLS: trust, client certificates, versions, the user's SSLContext, and errors that say what is wrong."""
 
 from __future__ import annotations
 
@@ -130,7 +129,7 @@ async def test_a_silent_handshake_meets_the_connect_timeout() -> None:
 
 
 async def test_a_client_certificate_is_sent() -> None:
-    """A server that wants to know who comes."""
+    """The server requires one."""
     clients = trustme.CA()
     context = server_context(["localhost"], ["http/1.1"])
     clients.configure_trust(context)
@@ -153,7 +152,7 @@ async def test_a_client_certificate_is_sent() -> None:
         assert all(("email", "someone@here.test") in certificate["subjectAltName"] for certificate in seen)
         assert seen
         async with server.open_client() as client:
-            # With TLS 1.3 a server says no only after the client's part of the handshake.
+            # With TLS 1.3 a server refuses only after the client's part of the handshake.
             with pytest.raises((trio_h2ws.ConnectFailed, trio_h2ws.ConnectionLost)):
                 await client.get("/")
 
@@ -170,7 +169,7 @@ trio.run(main)
 
 
 async def run_program(server: Listener, **env: str) -> subprocess.CompletedProcess[bytes]:
-    """The default context, in a process whose environment says where the system's trust and the key log are."""
+    """Use the default context, in a process whose environment names the trust store and the key log."""
     return await trio.run_process(
         [sys.executable, "-c", PROGRAM, server.url], env={**os.environ, **env}, capture_stdout=True
     )
@@ -247,7 +246,7 @@ async def asks(server: Both, http2: str) -> trio_h2ws.Response:
 
 
 async def test_tls_11_leads_to_http1() -> None:
-    """The server chooses h2; HTTP/1.1 is what may go over such a TLS."""
+    """The server chooses h2, which is not allowed over such a TLS."""
     async with old_server() as server:
         assert (await asks(server, "auto")).http_version == "HTTP/1.1"
         assert server.listener.offers[:2] == [["h2", "http/1.1"], ["http/1.1"]]
@@ -331,7 +330,7 @@ async def test_alpn_is_not_set_on_the_users_context() -> None:
                 offered = ["http/1.1"] if http2 == "never" else ["h2", "http/1.1"]
                 assert (await client.get("/")).status == 200
                 assert server.listener.offers[-1] == offered
-                # While the client is open, and after it.
+                # Also while the client is open.
                 assert await offered_by_the_standard_library(context, server.listener) == ([], None)
         assert await offered_by_the_standard_library(context, server.listener) == ([], None)
 

@@ -131,7 +131,7 @@ async def test_early_bytes_come_first() -> None:
     with trio.CancelScope() as scope:
         scope.cancel()
         await ours.receive()
-    assert scope.cancelled_caught  # and nothing is lost with it
+    assert scope.cancelled_caught  # and nothing is lost
     assert await ours.receive() == b"too far"
     assert not ours.has_pending_input
     right.send(b"and on")

@@ -1,4 +1,4 @@
-"""`uds=`: the socket of a path, whatever host the URL names."""
+"""`uds=`: the Unix socket at a path, whatever host the URL names."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ async def http1(server: Server) -> AsyncIterator[PlainHTTP1]:
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    """The server works in the same thread: give it its turns."""
+    """Wait for the server, which runs in the same thread."""
     for _ in range(1000):
         if condition():
             return
@@ -53,13 +53,13 @@ def pattern(count: int) -> bytes:
 
 
 async def send_until_held(server: Server, send: Callable[[bytes], Awaitable[None]]) -> None:
-    """Write and never read: the server must stop reading, too. What it has read and not sent is bounded."""
+    """Write and never read: the server must stop reading, and hold only so much that it has not sent."""
     sent = 0
     with trio.move_on_after(1):
         while sent < 100_000_000:
             await send(b"x" * 16384)
             sent += 16384
-        raise AssertionError("the server reads on and on")
+        raise AssertionError("the server never stops reading")
     stats = server.stats
     assert stats.bytes_in - stats.bytes_out < 1_500_000
 
@@ -133,6 +133,7 @@ async def test_upload_counts_and_hashes(http1: PlainHTTP1) -> None:
     assert said == {"bytes": 3_000_000, "sha256": hashlib.sha256(pattern(3_000_000)).hexdigest()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", [True, False])
 async def test_echo_holds_a_client_that_does_not_read(tls: bool) -> None:
     async with open_server(tls=tls, alpn=ALPN) as server, open_plain_http1(server) as http1:
@@ -152,13 +153,14 @@ async def test_expect_continue_is_answered(http1: PlainHTTP1) -> None:
         await http1.end()
         await http1.answer()
         assert answer.status == 200
-    # A route that does not read has said no: nobody can tell whether the body comes.
+    # A route that does not read the body refuses it: it is unknown whether the body will follow.
     answer = await http1.start("/status/403", "POST", expect="100-continue", content_length="5")
     assert (await http1.answer()).informational == []
     assert (answer.status, answer.headers["connection"]) == (403, "close")
     assert await http1.closed() == b""
 
 
+@pytest.mark.slow
 async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     transport = await server.open_stream()
     if server.ssl_context is not None:
@@ -182,7 +184,7 @@ async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
 async def test_http10_gets_no_chunks_and_a_close(server: Server) -> None:
     for path, body in [("/bytes/3", b"\0\1\2"), ("/stream/2/2", b"\0\0\1\1"), ("/trailers", b"abc")]:
         async with open_plain_http1(server, clean=True) as http1:
-            # Over TLS such a body needs close_notify: only that tells its end from a cut.
+            # Over TLS only close_notify distinguishes the end of such a body from a cut.
             await http1.transport.send_all(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             head, _, rest = (await http1.closed()).partition(b"\r\n\r\n")
             assert (head.startswith(b"HTTP/1.1 200"), b"chunked" in head, rest) == (True, False, body)
@@ -304,8 +306,8 @@ async def test_freeze_inject_and_abort_work(server: Server, http1: PlainHTTP1) -
     assert scope.cancelled_caught
     server.thaw()
     assert (await http1.answer()).status == 200
-    server.inject(b"nobody asked for this")
-    assert await http1.transport.receive_some(100) == b"nobody asked for this"
+    server.inject(b"unasked bytes")
+    assert await http1.transport.receive_some(100) == b"unasked bytes"
     server.abort()
     assert await http1.closed() == b""
     await eventually(lambda: not server.http1_connections)
@@ -332,7 +334,7 @@ async def test_a_websocket_echoes(server: Server, http1: PlainHTTP1) -> None:
 
 
 async def test_frames_in_one_read_with_the_handshake_are_served(http1: PlainHTTP1) -> None:
-    # No client may do that before it knows the answer. One that does is not made to wait for ever.
+    # No client may do that before it has the answer, but one that does must not wait for ever.
     lines = ["GET /ws/echo HTTP/1.1", "host: x", "upgrade: websocket", "connection: keep-alive, Upgrade"]
     lines += [f"sec-websocket-key: {KEY}", "sec-websocket-version: 13", "", ""]
     await http1.transport.send_all("\r\n".join(lines).encode() + b"\x81\x82\0\0\0\0hi\x88\x80\0\0\0\0")
@@ -433,6 +435,7 @@ async def test_websocket_routes_push_ping_and_stay_silent(server: Server) -> Non
     await eventually(lambda: server.stats.connections_open == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", [True, False])
 async def test_a_websocket_that_does_not_read_is_held_back(tls: bool) -> None:
     async with open_server(tls=tls, alpn=ALPN) as server, open_plain_http1(server) as http1:

@@ -34,7 +34,7 @@ async def client(server: Server) -> AsyncIterator[PlainClient]:
 
 
 async def eventually(condition: object) -> None:
-    """The server works in the same thread: give it its turns."""
+    """Wait for the server, which runs in the same thread."""
     for _ in range(1000):
         if condition():  # type: ignore[operator]
             return
@@ -113,6 +113,7 @@ async def test_echo_is_full_duplex(client: PlainClient) -> None:
     assert answer.trailers == {"x-sum": "42"}
 
 
+@pytest.mark.slow
 async def test_echo_holds_a_client_that_does_not_read(client: PlainClient) -> None:
     stream_id = client.start("/echo", "POST", end=False)
     client.unread.add(stream_id)
@@ -121,7 +122,7 @@ async def test_echo_holds_a_client_that_does_not_read(client: PlainClient) -> No
         while True:
             await client.send(stream_id, b"x" * 16384)
             sent += 16384
-    # The server's window, what our own window let back in, and not much more.
+    # The server's window, what our window admits, and not much more.
     assert sent <= 1024 * 1024 + 2 * 65535
     assert (await client.get("/")).status == 200
 
@@ -332,6 +333,7 @@ async def test_a_message_over_the_bound_closes_with_1009(
     assert (await ws.closing()).code == 1009
 
 
+@pytest.mark.slow
 async def test_a_websocket_that_does_not_read_is_held_back(client: PlainClient) -> None:
     ws = await client.websocket("/ws/echo")
     client.unread.add(ws.stream_id)
@@ -442,7 +444,7 @@ async def test_freeze_inject_and_abort_work(server: Server, client: PlainClient)
     assert scope.cancelled_caught
     server.thaw()
     assert (await client.get("/")).status == 200
-    server.inject(bytes.fromhex("000000 ff 00 00000000"))  # a frame of a type that nobody knows
+    server.inject(bytes.fromhex("000000 ff 00 00000000"))  # a frame of an unknown type
     assert (await client.get("/")).status == 200
     server.abort()
     with pytest.raises((AssertionError, trio.BrokenResourceError)):
@@ -450,12 +452,13 @@ async def test_freeze_inject_and_abort_work(server: Server, client: PlainClient)
     await eventually(lambda: not server.connections)
 
 
+@pytest.mark.slow
 async def test_a_broken_client_ends_only_its_own_connection(server: Server) -> None:
     async with open_plain_client(server) as good, open_plain_client(server) as bad:
         await good.get("/")
         stream_id = bad.start("/hang")
         await bad.until(lambda: bad.settings)
-        await bad.transport.send_all(bytes.fromhex("000001 00 00 00000063 00"))  # DATA on a stream that is idle
+        await bad.transport.send_all(bytes.fromhex("000001 00 00 00000063 00"))  # DATA on an idle stream
         await bad.until(lambda: bad.goaways)
         assert bad.goaways == [(stream_id, 1)]
         await eventually(lambda: len(server.connections) == 1)
@@ -487,6 +490,7 @@ async def test_a_flood_of_pings_ends_the_connection(
     assert "does not read" in server.stats.protocol_errors[0]
 
 
+@pytest.mark.slow
 async def test_padding_is_credited(client: PlainClient) -> None:
     stream_id = client.start("/upload", "POST", end=False)
     for _ in range(5000):  # with their padding they need more than the window of the stream
@@ -509,6 +513,7 @@ async def test_garbage_and_hang_ups_are_survived(server: Server) -> None:
         assert (await client.get("/")).status == 200
 
 
+@pytest.mark.slow
 async def test_a_thousand_websockets_work_beside_a_download() -> None:
     async with (
         open_server(settings={SettingCodes.MAX_CONCURRENT_STREAMS: 2000}) as server,

@@ -160,7 +160,7 @@ def test_te_is_checked_in_any_case(name: str) -> None:
     ],
 )
 def test_fields_that_must_precede_the_body_are_refused(name: str) -> None:
-    """RFC 9110, section 6.5.1: who reads it behind the body has acted without it."""
+    """RFC 9110, section 6.5.1: a recipient that reads one after the body has already acted without it."""
     with pytest.raises(ValueError, match=r"trailers.*6\.5\.1"):
         prepare_trailers({name: "trailers" if name == "Te" else "1"})
 
@@ -172,7 +172,7 @@ def test_other_trailers_are_sent() -> None:
 
 
 def test_a_surrogate_is_a_value_error() -> None:
-    """It was a UnicodeEncodeError that named no header."""
+    """Not a UnicodeEncodeError, which would not name the header."""
     for given in ({"x": "\ud800"}, {"x\udc80": "y"}):
         with pytest.raises(ValueError, match=r"header .*x") as caught:
             prepare(given)

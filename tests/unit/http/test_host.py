@@ -55,39 +55,39 @@ def test_text_beside_the_brackets_is_refused(netloc: str) -> None:
 
 @pytest.mark.parametrize("host", ["v1.a", "1.2.3.4", "a.test", ""])
 def test_brackets_are_only_for_ipv6(host: str) -> None:
-    """`[v1.a]` was dialled as the name v1.a."""
+    """`[v1.a]` must not be dialled as the name v1.a."""
     with pytest.raises(ValueError, match="URL"):
         parse_url(f"http://[{host}]/")
 
 
 def test_a_zone_stays_on_this_machine() -> None:
-    """RFC 6874: it says which interface to use, and is no business of the server's."""
+    """RFC 6874: it says which interface to use, and means nothing to the server."""
     for zone in ("%25Eth0", "%Eth0"):
         url = parse_url(f"http://[FE80::1{zone}]:8080/")
         assert (url.origin, url.authority) == (Origin("http", "fe80::1%Eth0", 8080), b"[fe80::1]:8080")
 
 
 def test_a_backslash_is_refused() -> None:
-    """A browser goes to good.test with this, and we went to evil.test."""
+    """A browser connects to good.test with this URL, a naive parser to evil.test."""
     with pytest.raises(ValueError, match="backslash"):
         parse_url("http://good.test\\@evil.test/")
 
 
 def test_a_surrogate_in_a_url_is_a_value_error() -> None:
-    """It was a UnicodeEncodeError that named no URL."""
+    """Not a UnicodeEncodeError, which would not name the URL."""
     for url in ("http://a.test/\ud800", "http://a.test/?\ud800", "http://\ud800.test/", "http://\ud800@a.test/"):
         with pytest.raises(ValueError, match="URL") as caught:
             parse_url(url)
         assert type(caught.value) is ValueError
 
 
-# Names of other scripts.
+# International names.
 
 
 @pytest.mark.parametrize(
     ("host", "dialled"),
     [
-        ("faß.de", "xn--fa-hia.de"),  # IDNA 2003 makes another name of it: fass.de
+        ("faß.de", "xn--fa-hia.de"),  # not fass.de, as IDNA 2003 has it
         ("βόλος.com", "xn--nxasmm1c.com"),
         ("BÜCHER.example", "xn--bcher-kva.example"),
         ("bücher.example.", "xn--bcher-kva.example"),
@@ -112,7 +112,7 @@ def test_an_invalid_international_name_is_refused(host: str) -> None:
 
 
 def test_only_international_labels_are_changed() -> None:
-    """No IDNA knows an underscore, and many names in the DNS begin with one."""
+    """IDNA does not allow an underscore, but many names in the DNS begin with one."""
     assert parse_url("https://_x.bücher.test/").origin.host == "_x.xn--bcher-kva.test"
 
 

@@ -30,7 +30,7 @@ def headers(value: str) -> trio_h2ws.Headers:
     [
         "%a, %d %b %Y %H:%M:%S GMT",  # RFC 5322
         "%A, %d-%b-%y %H:%M:%S GMT",  # RFC 850
-        "%a %b %d %H:%M:%S %Y",  # asctime, which was taken for local time
+        "%a %b %d %H:%M:%S %Y",  # asctime, which must not be taken for local time
         "%a, %d %b %Y %H:%M:%S -0000",
         "%a, %d %b %Y %H:%M:%S",
     ],
@@ -46,8 +46,8 @@ def test_a_date_is_utc_in_every_form(form: str) -> None:
     ("value", "seconds"),
     [
         ("120", 120.0),
-        ("9" * 400, None),  # it was endless
-        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),  # an OverflowError, of a property
+        ("9" * 400, None),  # not infinity
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),  # not an OverflowError
         ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
         (" 7 ", 7.0),
         ("0", 0.0),

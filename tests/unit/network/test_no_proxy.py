@@ -8,7 +8,7 @@ from trio_h2ws._http.url import parse_url
 from trio_h2ws._network.no_proxy import bypasses
 
 DIRECT = [
-    # A name is that host and all below it.
+    # A name means that host and its subdomains.
     ("example.com", "http://example.com"),
     ("example.com", "http://a.b.example.com"),
     ("EXAMPLE.com", "http://example.com"),
@@ -81,7 +81,7 @@ THROUGH = [
     ("10.0.0.0/8", "http://[::1]"),
     ("::/0", "http://10.1.2.3"),
     ("[::1]:5", "http://[::1]:6"),
-    ("0.1", "http://10.0.0.1"),  # the end of an address names nothing
+    ("0.1", "http://10.0.0.1"),  # the last part of an address names nothing
     ("1", "http://127.0.0.1"),
     ("127.0.0.1", "http://127.0.0.1.test"),
 ]

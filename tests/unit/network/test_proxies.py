@@ -21,10 +21,10 @@ GOOD = [
     ("http://user:p:w@proxy.test", Proxy("http", "proxy.test", 80, b"user", b"p:w")),
     ("http://user:p@ss@proxy.test", Proxy("http", "proxy.test", 80, b"user", b"p@ss")),
     ("http://us%20er:p%3A%40%2Fw@proxy.test", Proxy("http", "proxy.test", 80, b"us er", b"p:@/w")),
-    # Bytes are what they are, whatever their encoding; a character is its UTF-8.
+    # Percent-encoded bytes are kept in any encoding; a character is encoded as UTF-8.
     ("socks5://us%40er:p@proxy.test", Proxy("socks5", "proxy.test", 1080, b"us@er", b"p")),
     ("http://ü:é@proxy.test", Proxy("http", "proxy.test", 80, "ü".encode(), "é".encode())),
-    # Letters that Unicode calls compatible with a sign of URLs are letters.
+    # A letter that Unicode treats as compatible with a delimiter of URLs is a letter.
     ("http://user:p℀ss@proxy.test", Proxy("http", "proxy.test", 80, b"user", "p℀ss".encode())),
 ]
 
@@ -57,7 +57,7 @@ WITH_PASSWORD = [
     "ftp://user:secret@h.test:1",
     "socks5://user:" + "secret" * 50 + "@h.test",
     "socks5://" + "secret" * 50 + ":@h.test",
-    # The host was forgotten: what stands in its place may be the password.
+    # The host is missing: what takes its place may be the password.
     "http://user:secret",
     "user:secret",
 ]

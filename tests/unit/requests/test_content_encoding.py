@@ -1,4 +1,4 @@
-"""Content-encodings are undone in bounded pieces."""
+"""Content-encodings are decoded in bounded pieces."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_an_empty_body_decodes_to_nothing() -> None:
     assert undo("deflate", b"") == b""
 
 
-# What follows the last gzip member. Nothing of the content is lost, and other bytes do no harm: browsers and urllib3
-# ignore what is not a member, gunzip and Python's gzip ignore zeros. Servers do pad their bodies.
+# Bytes after the last gzip member are harmless, and no content is lost. Browsers and urllib3 ignore what is not a
+# member, gunzip and Python's gzip ignore zeros. Some servers do pad their bodies.
 
 
 def undo_all(encoding: str, *parts: bytes) -> bytes:
@@ -88,7 +88,7 @@ def undo_all(encoding: str, *parts: bytes) -> bytes:
 
 
 def ways(data: bytes) -> Iterator[list[bytes]]:
-    """The same bytes, as they may arrive."""
+    """The same bytes, in the pieces in which they may arrive."""
     yield [data]
     yield [data[at : at + 1] for at in range(len(data))]
     for cut in range(len(WHOLE) - 3, min(len(data), len(WHOLE) + 6)):
@@ -139,7 +139,7 @@ def test_a_body_must_begin_with_a_member() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_ignored_bytes_are_not_kept(encoding: str) -> None:
-    """zlib keeps what is fed to a stream that is at its end: a body without end would have filled the memory."""
+    """zlib keeps what is fed to a stream after its end, so an endless body would fill the memory."""
     decoder = Decoder(encoding)
     data = WHOLE if encoding == "gzip" else zlib.compress(BODY)
     assert b"".join(decoder.feed(data + b"junk")) == BODY
@@ -150,7 +150,7 @@ def test_ignored_bytes_are_not_kept(encoding: str) -> None:
 
 
 def test_many_empty_members_take_linear_time() -> None:
-    """Each step copied the whole rest: six megabytes took a quarter of a minute, and nothing else ran meanwhile."""
+    """Copying the rest at each step makes six megabytes take a quarter of a minute, and blocks every other task."""
     data = gzip.compress(b"") * 300_000
     start = time.perf_counter()
     assert undo_all("gzip", data) == b""

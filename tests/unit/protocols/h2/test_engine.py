@@ -68,7 +68,7 @@ def test_a_stream_stays_open_until_both_sides_end() -> None:
     assert not stream.closed
     recorder.engine.send(stream, b"still sending")
     recorder.engine.end(stream)
-    assert len(parse(recorder.take())) == 3  # the acknowledgement of SETTINGS had no bytes left; HEADERS, DATA
+    assert len(parse(recorder.take())) == 3  # acknowledgement of SETTINGS, HEADERS, DATA
     assert stream.closed
     assert recorder.heard() == [("free", 1)]
 

@@ -45,7 +45,7 @@ def test_bytes_that_drip_in_are_joined_once() -> None:
     data = frames.frame(0, 0, 1, bytes(16384))
     for byte in data[:-1]:
         assert list(splitter.feed(bytes((byte,)))) == []
-    # It holds the pieces as they came, and joins them once.
+    # It holds the pieces as they arrived, and joins them once.
     assert pieces_held_by(splitter) > 16000
     assert list(splitter.feed(data[-1:])) == [(0, 0, 1, bytes(16384))]
 

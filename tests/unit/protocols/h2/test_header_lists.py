@@ -50,7 +50,7 @@ def test_invalid_values_are_malformed(value: bytes) -> None:
 
 @pytest.mark.parametrize("name", [b"", b"X", b"x y", b"x\0", b"x:", b"\xff", b"(", b"x\n", b"::", b":x"])
 def test_invalid_names_are_malformed(name: bytes) -> None:
-    for _ in range(2):  # also when it was seen before
+    for _ in range(2):  # the second time as well, when the name is known
         with pytest.raises(Malformed):
             check_trailers([(name, b"v")])
 
