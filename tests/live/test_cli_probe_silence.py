@@ -73,7 +73,7 @@ def was_not_answered(done: Probe, url: str) -> None:
     assert done.found["connection"]["protocol"] is None
     assert done.found["websocket"]["over"] is None
     assert "protocol" not in done.out
-    assert re.search(r"^  WebSocket   not known: nothing was answered$", done.out, re.MULTILINE)
+    assert re.search(r"^  WebSocket   not known: the server did not answer$", done.out, re.MULTILINE)
 
 
 async def test_a_server_of_tls_that_was_asked_in_clear_was_well(probe: Any) -> None:
@@ -111,7 +111,7 @@ async def test_a_server_of_http2_in_clear_alone(probe: Any) -> None:
         done = await probe(server.url)
         assert done.code == 0
         assert re.search(r"^  HTTP/2      yes with prior knowledge: 200 to HEAD$", done.out, re.MULTILINE)
-        line = "in clear, --http2 auto takes HTTP/1.1, which was not answered; see --http2 require"
+        line = "without TLS, --http2 auto uses HTTP/1.1, which the server did not answer; try --http2 require"
         assert re.search(rf"^  WebSocket   not in this mode: {line}$", done.out, re.MULTILINE)
         assert (done.found["connection"]["speaks"], done.found["other"]["speaks"]) == (False, True)
         assert done.found["websocket"] == {**done.found["websocket"], "over": None, "why": line, "opened": None}
@@ -137,7 +137,7 @@ async def test_a_websocket_that_opens_where_no_request_is_answered(probe: Any) -
         done = await probe(server.url, "--websocket", "/")
         websocket = done.found["websocket"]
         assert (done.code, websocket["opened"], websocket["over"]) == (0, True, "HTTP/1.1")
-        assert websocket["why"] == "nothing was known, so it was tried"
+        assert websocket["why"] == "found by trying, since the server did not answer HEAD"
 
 
 @pytest.mark.parametrize(
