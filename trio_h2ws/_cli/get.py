@@ -1,4 +1,4 @@
-"""`get URL`: one request, its body streamed to stdout as it comes. Like a small curl."""
+"""`get URL`: make one request and stream the body to stdout, like a small curl."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import trio
 
 import trio_h2ws
 
-from . import stdin as lines
-from .options import CommandError, add_call, describe, milliseconds, ssl_context, with_scheme
+from . import stdin
+from .errors import CommandError
+from .options import add_call, ssl_context, with_scheme
 from .stdout import Output, standard_error, standard_output, visible
+from .text import describe, milliseconds
 
 _PIECE = 64 * 1024
 FORM = ("content-type", "application/x-www-form-urlencoded")
@@ -20,16 +22,20 @@ FORM = ("content-type", "application/x-www-form-urlencoded")
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "get", help="make one request", description="Make one request; the body goes to stdout as it comes.",
-        epilog="A 4xx or 5xx is an answer: the exit code is 0.",
+        "get", help="make one request", description="Make one request and write the body to stdout as it arrives.",
+        epilog="A response with status 4xx or 5xx is not an error: the exit code is 0.",
     )  # fmt: skip
-    parser.add_argument("url", metavar="URL", help="https:// if it has no scheme")
-    parser.add_argument("-X", dest="method", metavar="METHOD", help="GET, or POST with -d or --data-file")
+    parser.add_argument("url", metavar="URL", help="https:// is added if the scheme is missing")
+    parser.add_argument("-X", dest="method", metavar="METHOD", help="GET by default, POST with -d or --data-file")
     data = parser.add_mutually_exclusive_group()
-    data.add_argument("-d", dest="data", metavar="DATA", help=f"send this body, as {FORM[1]} or what -H says")
-    data.add_argument("--data-file", metavar="FILE", help="send this file's bytes; - is stdin, sent as it comes")
+    data.add_argument(
+        "-d", dest="data", metavar="DATA", help=f"send this body, as {FORM[1]} unless -H sets another type"
+    )
+    data.add_argument("--data-file", metavar="FILE", help="send the contents of FILE; - is stdin, sent as it is read")
     parser.add_argument("-o", dest="output", metavar="FILE", help="write the body to FILE")
-    parser.add_argument("-i", dest="include", action="store_true", help="write status and headers before the body")
+    parser.add_argument(
+        "-i", dest="include", action="store_true", help="write the status and headers before the body"
+    )
     add_call(parser)
     parser.set_defaults(run=run)
 
@@ -46,10 +52,10 @@ async def run(args: argparse.Namespace) -> int:
             method, url, headers=headers, content=content, follow_redirects=args.follow
         ) as response:
             if args.verbose:
-                await _on_head(stderr, response, trio.current_time() - start)
+                await _show_head(stderr, response, trio.current_time() - start)
             size = await _write_body(args, response)
             if args.verbose:
-                await _on_end(stderr, response, size, trio.current_time() - start)
+                await _show_end(stderr, response, size, trio.current_time() - start)
     return 0
 
 
@@ -62,20 +68,22 @@ def _content(args: argparse.Namespace) -> tuple[bytes | AsyncIterator[bytes] | N
     if args.data_file is None:
         return None, headers
     if args.data_file == "-":
-        return lines.pieces(), headers
+        return stdin.pieces(), headers
     if not os.access(args.data_file, os.R_OK) or os.path.isdir(args.data_file):
-        raise CommandError(f"--data-file {args.data_file}: there is no such file that can be read")
-    return _file(args.data_file), headers
+        raise CommandError(
+            f"--data-file {args.data_file}: cannot read it; give the path of a readable file, or - for stdin"
+        )
+    return _read_file(args.data_file), headers
 
 
-async def _file(path: str) -> AsyncIterator[bytes]:
+async def _read_file(path: str) -> AsyncIterator[bytes]:
     async with await trio.open_file(path, "rb") as file:
         while data := await file.read(_PIECE):
             yield data
 
 
 async def _write_body(args: argparse.Namespace, response: trio_h2ws.Response) -> int:
-    """The body, to where it shall go. Returns its size."""
+    """Write the body to stdout or to the file of `-o`. Returns its size in bytes."""
     size, last = 0, b"\n"
     if args.output is None or args.output == "-":
         out = standard_output()
@@ -86,9 +94,9 @@ async def _write_body(args: argparse.Namespace, response: trio_h2ws.Response) ->
             size += len(data)
             last = data
         if args.verbose and out.is_terminal and not last.endswith(b"\n"):
-            await out.write("\n")  # what follows is on the same screen
+            await out.write("\n")  # so that the report starts on a new line of the terminal
         return size
-    # Opened only now: a request that fails leaves an older file as it is.
+    # Opened only now, so that a failed request does not overwrite an existing file.
     async with await trio.open_file(args.output, "wb") as file:
         if args.include:
             await file.write(_head(response, False))
@@ -107,23 +115,25 @@ def _head(response: trio_h2ws.Response, is_terminal: bool) -> bytes:
     return status + b"".join(b"%b: %b\n" % pair for pair in pairs) + b"\n"
 
 
-async def _on_head(stderr: Output, response: trio_h2ws.Response, elapsed: float) -> None:
+async def _show_head(stderr: Output, response: trio_h2ws.Response, elapsed: float) -> None:
     for earlier in response.history:
-        await stderr.say(stderr.dim(f"> {earlier.method} {earlier.url}"))
-        await stderr.say(stderr.dim(f"< {earlier.status} {earlier.http_version}"))
-    await stderr.say(stderr.dim(f"> {response.method} {response.url}"))
+        await stderr.write_line(stderr.dim(f"> {earlier.method} {earlier.url}"))
+        await stderr.write_line(stderr.dim(f"< {earlier.status} {earlier.http_version}"))
+    await stderr.write_line(stderr.dim(f"> {response.method} {response.url}"))
     for status, headers in response.informational:
         fields = "; ".join(f"{name}: {value}" for name, value in headers.items())
-        await stderr.say(stderr.dim(f"< {status} {visible(fields)}".rstrip()))
+        await stderr.write_line(stderr.dim(f"< {status} {visible(fields)}".rstrip()))
     stream = "" if response.stream_id is None else f", stream {response.stream_id}"
-    await stderr.say(f"< {response.status} {response.http_version}{stream}, after {milliseconds(elapsed)}")
+    await stderr.write_line(f"< {response.status} {response.http_version}{stream}, after {milliseconds(elapsed)}")
     if 300 <= response.status < 400 and "location" in response.headers:
-        await stderr.say(stderr.dim(f"* to {visible(response.headers['location'])}, not followed (see -L)"))
+        await stderr.write_line(
+            stderr.dim(f"* redirect to {visible(response.headers['location'])}, not followed (see -L)")
+        )
 
 
-async def _on_end(stderr: Output, response: trio_h2ws.Response, size: int, elapsed: float) -> None:
-    await stderr.say(stderr.dim(f"* body {size:,} bytes, after {milliseconds(elapsed)}"))
+async def _show_end(stderr: Output, response: trio_h2ws.Response, size: int, elapsed: float) -> None:
+    await stderr.write_line(stderr.dim(f"* body {size:,} bytes, after {milliseconds(elapsed)}"))
     for name, value in response.trailers.items():
-        await stderr.say(stderr.dim(f"* trailer {visible(f'{name}: {value}')}"))
+        await stderr.write_line(stderr.dim(f"* trailer {visible(f'{name}: {value}')}"))
     for line in describe(response.connection):
-        await stderr.say(stderr.dim(line))
+        await stderr.write_line(stderr.dim(line))

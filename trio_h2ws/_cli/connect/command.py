@@ -1,4 +1,4 @@
-"""`connect URL`: a WebSocket in a terminal, or in a pipe. Lines that are typed are sent, messages are printed."""
+"""`connect URL`: a WebSocket at a terminal or in a pipe. Lines of stdin are sent, messages are printed."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ import trio
 
 import trio_h2ws
 
-from ..options import add_call, describe, milliseconds, seconds, ssl_context, with_scheme
+from ..options import add_call, seconds, ssl_context, with_scheme
 from ..stdin import lines
+from ..text import describe, milliseconds
 from .screen import Screen
 
-_PING_EVERY = 5.0
-_WAIT = 1.0
-_GOOD = (1000, 1001, 1005)  # 1005: a Close without a code, which many send when all is well
+_PING_INTERVAL = 5.0
+_DEFAULT_WAIT = 1.0
+_NORMAL_CODES = (1000, 1001, 1005)  # 1005 means a Close without a code, a common normal close
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "connect", help="talk to a WebSocket",
-        description="Open a WebSocket. Each line of stdin is sent as a text message; messages go to stdout, binary "
-        "ones as hex; everything else goes to stderr. Ctrl-D closes it with 1000, Ctrl-C with 1001.",
-        epilog="Exit code 0 if it was closed with 1000 or 1001, or without a code, by either side.",
+        "connect", help="talk to a WebSocket server",
+        description="Open a WebSocket. Each line of stdin is sent as a text message. Messages are written to stdout, "
+        "binary ones as hex, and everything else to stderr. Ctrl-D closes the WebSocket with 1000, Ctrl-C with 1001.",
+        epilog="Exit code 0 if either side closed it with 1000, with 1001, or without a code.",
     )  # fmt: skip
-    parser.add_argument("url", metavar="URL", help="wss:// if it has no scheme")
+    parser.add_argument("url", metavar="URL", help="wss:// is added if the scheme is missing")
     parser.add_argument(
         "--subprotocol", dest="subprotocols", metavar="NAME", action="append", default=[],
-        help="a subprotocol to offer; may come more than once, the most wanted first",
+        help="a subprotocol to offer; may be repeated, in order of preference",
     )  # fmt: skip
-    parser.add_argument("--origin", metavar="ORIGIN", help="the Origin header, as a browser would send it")
+    parser.add_argument("--origin", metavar="ORIGIN", help="the Origin header, which browsers send")
     parser.add_argument(
         "--wait", metavar="SECONDS", type=seconds,
-        help=f"how long without a message to wait after the end of stdin: {_WAIT:g}, 0 at a terminal; inf",
+        help="after the end of stdin, close once no message has arrived for this long: "
+        f"{_DEFAULT_WAIT:g} by default, 0 at a terminal; inf never closes",
     )  # fmt: skip
     add_call(parser)
     parser.set_defaults(run=run)
@@ -64,23 +66,23 @@ async def run(args: argparse.Namespace) -> int:
 
 
 class _Conversation:
-    """stdin to the WebSocket, the WebSocket to stdout, until one of them ends or somebody presses Ctrl-C."""
+    """Copies stdin to the WebSocket and the WebSocket to stdout, until either ends or the user presses Ctrl-C."""
 
     def __init__(self, args: argparse.Namespace, ws: trio_h2ws.WebSocket, screen: Screen) -> None:
         self._ws = ws
         self._screen = screen
         self._verbose: bool = args.verbose
         at_terminal = sys.stdin is not None and sys.stdin.isatty()
-        self._wait: float = args.wait if args.wait is not None else 0.0 if at_terminal else _WAIT
+        self._wait: float = args.wait if args.wait is not None else 0.0 if at_terminal else _DEFAULT_WAIT
         self._sent = self._received = 0
         self._interrupted = False
         self._error: Exception | None = None
         self._over = trio.CancelScope()
 
     async def run(self) -> int:
-        await self._greet()
+        await self._show_opening()
         start = trio.current_time()
-        # Ctrl-C is ours while the WebSocket is open: it shall hear Close. While we close it is the default again.
+        # While the WebSocket is open, Ctrl-C closes it properly. During the closing, `main` handles Ctrl-C again.
         with trio.open_signal_receiver(signal.SIGINT) as signals:
 
             async def interrupted() -> None:
@@ -97,17 +99,17 @@ class _Conversation:
         if error is not None and not isinstance(error, trio_h2ws.WebSocketClosed):
             raise error
         await self._ws.aclose(1001 if self._interrupted else 1000)
-        return await self._part(trio.current_time() - start)
+        return await self._show_closing(trio.current_time() - start)
 
     async def _until_over(self, job: Callable[[], Awaitable[None]]) -> None:
-        """The job that ends first ends the conversation; what it raises goes to `run` bare, in no group."""
+        """End the conversation when this job ends. An error is kept, and `run` raises it outside the nursery."""
         try:
             await job()
         except (OSError, trio_h2ws.H2WSError) as error:
             self._error = self._error or error
         self._over.cancel()
 
-    async def _greet(self) -> None:
+    async def _show_opening(self) -> None:
         ws, screen = self._ws, self._screen
         chosen = f", subprotocol {ws.subprotocol}" if ws.subprotocol is not None else ""
         stream = f" stream {ws.stream_id}" if ws.stream_id is not None else ""
@@ -121,19 +123,19 @@ class _Conversation:
         await screen.prompt()
 
     async def _send(self) -> None:
-        async with aclosing(lines()) as typed:
-            async for line in typed:
+        async with aclosing(lines()) as typed_lines:
+            async for line in typed_lines:
                 await self._ws.send(line)
                 self._sent += 1
                 await self._screen.prompt()
-        # As long as answers come, more may come.
+        # Wait until no message has arrived during one whole interval.
         received = -1
         while received != self._received:
             received = self._received
             await trio.sleep(self._wait)
 
     async def _receive(self) -> None:
-        while True:  # not `async for`: the exception at its end tells who closed
+        while True:  # not `async for`: the exception at the end says which side closed
             message = await self._ws.receive()
             self._received += 1
             await self._screen.message(message)
@@ -142,14 +144,14 @@ class _Conversation:
         try:
             while True:
                 await self._screen.note(f"ping {milliseconds(await self._ws.ping())}")
-                await trio.sleep(_PING_EVERY)
+                await trio.sleep(_PING_INTERVAL)
         except (OSError, trio_h2ws.H2WSError):
-            pass  # the receiver hears of the same, and tells
+            pass  # `_receive` gets the same error and reports it
 
-    async def _part(self, elapsed: float) -> int:
+    async def _show_closing(self, elapsed: float) -> int:
         ws, error = self._ws, self._error
         code = ws.close_code or 1006
-        good = code in _GOOD
+        normal = code in _NORMAL_CODES
         if code == 1006:
             cause = error.__cause__ if error is not None else None
             how = f"ended without a closing handshake (1006){f': {cause}' if cause is not None else ''}"
@@ -157,7 +159,7 @@ class _Conversation:
             by = " by the server" if isinstance(error, trio_h2ws.WebSocketClosed) else ""
             how = f"closed{by} with {code}{f' {ws.close_reason!r}' if ws.close_reason else ''}"
         counts = f"{self._sent} sent, {self._received} received in {elapsed:.1f} s"
-        await self._screen.last(f"{how}; {counts}", good=good)
+        await self._screen.final_line(f"{how}; {counts}", normal=normal)
         if self._interrupted:
             return 130
-        return 0 if good else 1
+        return 0 if normal else 1
