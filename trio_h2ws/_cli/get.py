@@ -10,9 +10,11 @@ import trio
 
 import trio_h2ws
 
-from . import stdin as lines
-from .options import CommandError, add_call, describe, milliseconds, ssl_context, with_scheme
+from . import stdin
+from .errors import CommandError
+from .options import add_call, ssl_context, with_scheme
 from .stdout import Output, standard_error, standard_output, visible
+from .text import describe, milliseconds
 
 _PIECE = 64 * 1024
 FORM = ("content-type", "application/x-www-form-urlencoded")
@@ -46,10 +48,10 @@ async def run(args: argparse.Namespace) -> int:
             method, url, headers=headers, content=content, follow_redirects=args.follow
         ) as response:
             if args.verbose:
-                await _on_head(stderr, response, trio.current_time() - start)
+                await _show_head(stderr, response, trio.current_time() - start)
             size = await _write_body(args, response)
             if args.verbose:
-                await _on_end(stderr, response, size, trio.current_time() - start)
+                await _show_end(stderr, response, size, trio.current_time() - start)
     return 0
 
 
@@ -62,13 +64,13 @@ def _content(args: argparse.Namespace) -> tuple[bytes | AsyncIterator[bytes] | N
     if args.data_file is None:
         return None, headers
     if args.data_file == "-":
-        return lines.pieces(), headers
+        return stdin.pieces(), headers
     if not os.access(args.data_file, os.R_OK) or os.path.isdir(args.data_file):
         raise CommandError(f"--data-file {args.data_file}: there is no such file that can be read")
-    return _file(args.data_file), headers
+    return _read_file(args.data_file), headers
 
 
-async def _file(path: str) -> AsyncIterator[bytes]:
+async def _read_file(path: str) -> AsyncIterator[bytes]:
     async with await trio.open_file(path, "rb") as file:
         while data := await file.read(_PIECE):
             yield data
@@ -107,23 +109,23 @@ def _head(response: trio_h2ws.Response, is_terminal: bool) -> bytes:
     return status + b"".join(b"%b: %b\n" % pair for pair in pairs) + b"\n"
 
 
-async def _on_head(stderr: Output, response: trio_h2ws.Response, elapsed: float) -> None:
+async def _show_head(stderr: Output, response: trio_h2ws.Response, elapsed: float) -> None:
     for earlier in response.history:
-        await stderr.say(stderr.dim(f"> {earlier.method} {earlier.url}"))
-        await stderr.say(stderr.dim(f"< {earlier.status} {earlier.http_version}"))
-    await stderr.say(stderr.dim(f"> {response.method} {response.url}"))
+        await stderr.write_line(stderr.dim(f"> {earlier.method} {earlier.url}"))
+        await stderr.write_line(stderr.dim(f"< {earlier.status} {earlier.http_version}"))
+    await stderr.write_line(stderr.dim(f"> {response.method} {response.url}"))
     for status, headers in response.informational:
         fields = "; ".join(f"{name}: {value}" for name, value in headers.items())
-        await stderr.say(stderr.dim(f"< {status} {visible(fields)}".rstrip()))
+        await stderr.write_line(stderr.dim(f"< {status} {visible(fields)}".rstrip()))
     stream = "" if response.stream_id is None else f", stream {response.stream_id}"
-    await stderr.say(f"< {response.status} {response.http_version}{stream}, after {milliseconds(elapsed)}")
+    await stderr.write_line(f"< {response.status} {response.http_version}{stream}, after {milliseconds(elapsed)}")
     if 300 <= response.status < 400 and "location" in response.headers:
-        await stderr.say(stderr.dim(f"* to {visible(response.headers['location'])}, not followed (see -L)"))
+        await stderr.write_line(stderr.dim(f"* to {visible(response.headers['location'])}, not followed (see -L)"))
 
 
-async def _on_end(stderr: Output, response: trio_h2ws.Response, size: int, elapsed: float) -> None:
-    await stderr.say(stderr.dim(f"* body {size:,} bytes, after {milliseconds(elapsed)}"))
+async def _show_end(stderr: Output, response: trio_h2ws.Response, size: int, elapsed: float) -> None:
+    await stderr.write_line(stderr.dim(f"* body {size:,} bytes, after {milliseconds(elapsed)}"))
     for name, value in response.trailers.items():
-        await stderr.say(stderr.dim(f"* trailer {visible(f'{name}: {value}')}"))
+        await stderr.write_line(stderr.dim(f"* trailer {visible(f'{name}: {value}')}"))
     for line in describe(response.connection):
-        await stderr.say(stderr.dim(line))
+        await stderr.write_line(stderr.dim(line))

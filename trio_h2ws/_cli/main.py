@@ -26,7 +26,8 @@ import trio_h2ws
 from . import get
 from .connect import command as connect
 from .demo import command as demo
-from .options import CommandError, Parser, explain
+from .errors import CommandError, explain
+from .options import Parser
 from .probe import command as probe
 from .stdout import abandon, standard_error, visible
 
@@ -79,18 +80,18 @@ async def _run(args: argparse.Namespace) -> int:
         abandon(sys.stdout)
         return BROKEN_PIPE
     except CommandError as error:
-        return await _complain(str(error), error.code)
+        return await _report(str(error), error.code)
     except trio_h2ws.H2WSError as error:
-        return await _complain(explain(error), FAILED)
+        return await _report(explain(error), FAILED)
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
-        return await _complain(where + (error.strerror or str(error)), FAILED)
+        return await _report(where + (error.strerror or str(error)), FAILED)
     except ValueError as error:  # the library's word for a bad URL, header or option; nothing was dialled
-        return await _complain(str(error), USAGE)
+        return await _report(str(error), USAGE)
 
 
-async def _complain(message: str, code: int) -> int:
+async def _report(message: str, code: int) -> int:
     stderr = standard_error()
     line = " ".join(visible(message).split())
-    await stderr.say(f"{stderr.bad('error:')} {line}")
+    await stderr.write_line(f"{stderr.bad('error:')} {line}")
     return code

@@ -6,30 +6,10 @@ import argparse
 import re
 import ssl
 
-import trio_h2ws
+from .errors import CommandError
 
 _SIZE = re.compile(r"([0-9][0-9_]*)\s*(?:([kmg])(i?)b?|b)?", re.IGNORECASE)
 _POWER = {"": 0, "k": 1, "m": 2, "g": 3}
-
-
-class CommandError(Exception):
-    """Ends the command with this one line. By default the fault is in what was asked for: exit code 2."""
-
-    def __init__(self, message: str, code: int = 2) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def explain(error: Exception) -> str:
-    """What went wrong, in the words of the command line."""
-    cause = error.__cause__
-    if isinstance(error, trio_h2ws.ConnectFailed) and isinstance(cause, ssl.SSLCertVerificationError):
-        # The library's own words speak of an ssl_context; here there are options. Whose certificate it was (of the
-        # origin, or of a proxy) stands in front.
-        whose = str(error).partition(": ")[0]
-        reason = cause.verify_message.rstrip(".")
-        return f"{whose}: its certificate was not accepted: {reason} (see --cafile and --insecure)"
-    return str(error)
 
 
 class Parser(argparse.ArgumentParser):
@@ -120,24 +100,3 @@ def ssl_context(args: argparse.Namespace) -> ssl.SSLContext | None:
         raise CommandError(f"--cafile {args.cafile}: there is no PEM certificate in it") from None
     except OSError as error:
         raise CommandError(f"--cafile {args.cafile}: {error.strerror}") from None
-
-
-def milliseconds(value: float) -> str:
-    return f"{value * 1000:.{0 if value >= 0.1 else 1 if value >= 0.01 else 2}f} ms"
-
-
-def describe(connection: trio_h2ws.ConnectionInfo) -> list[str]:
-    """A connection for `-v`: what it is, and what the server said about it."""
-    trip = connection.round_trip_time
-    settings = ", ".join(f"{name} {value}" for name, value in sorted(connection.settings.items()))
-    lines = [
-        f"* connection {connection.origin}, {connection.protocol}, "
-        f"{connection.streams_in_use} of {connection.streams_allowed} streams in use",
-        f"* round trip {milliseconds(trip) if trip is not None else 'not known yet'}, "
-        f"{connection.bytes_in:,} bytes in, {connection.bytes_out:,} bytes out",
-    ]
-    if settings:
-        lines.append(f"* settings {settings}")
-    if connection.websockets is not None:
-        lines.append(f"* WebSockets over {connection.websockets}")
-    return lines

@@ -39,7 +39,7 @@ class Output:
         self._encoding = (stream.encoding if stream is not None and self.is_terminal else None) or "utf-8"
         self.styled = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         # Two tasks may write: whole pieces, one after the other.
-        self._turn = trio.Lock()
+        self._lock = trio.Lock()
 
     async def write(self, data: str | bytes) -> None:
         """Write all of it. Raises OSError (BrokenPipeError when nobody reads any more)."""
@@ -48,13 +48,13 @@ class Output:
         if isinstance(data, str):
             data = data.encode(self._encoding, "backslashreplace")
         try:
-            async with self._turn:
+            async with self._lock:
                 await trio.to_thread.run_sync(_write_all, self._fd, data, abandon_on_cancel=True)
         except OSError as error:
             error.filename = self._name
             raise
 
-    async def say(self, line: str) -> None:
+    async def write_line(self, line: str) -> None:
         """One line for a person. If nobody reads it, that is no reason to fail."""
         with contextlib.suppress(OSError):
             await self.write(line + "\n")

@@ -12,13 +12,14 @@ import trio
 
 import trio_h2ws
 
-from ..options import add_call, describe, milliseconds, seconds, ssl_context, with_scheme
+from ..options import add_call, seconds, ssl_context, with_scheme
 from ..stdin import lines
+from ..text import describe, milliseconds
 from .screen import Screen
 
-_PING_EVERY = 5.0
-_WAIT = 1.0
-_GOOD = (1000, 1001, 1005)  # 1005: a Close without a code, which many send when all is well
+_PING_INTERVAL = 5.0
+_DEFAULT_WAIT = 1.0
+_NORMAL_CODES = (1000, 1001, 1005)  # 1005: a Close without a code, which many send when all is well
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,7 +37,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--origin", metavar="ORIGIN", help="the Origin header, as a browser would send it")
     parser.add_argument(
         "--wait", metavar="SECONDS", type=seconds,
-        help=f"how long without a message to wait after the end of stdin: {_WAIT:g}, 0 at a terminal; inf",
+        help=f"how long without a message to wait after the end of stdin: {_DEFAULT_WAIT:g}, 0 at a terminal; inf",
     )  # fmt: skip
     add_call(parser)
     parser.set_defaults(run=run)
@@ -71,14 +72,14 @@ class _Conversation:
         self._screen = screen
         self._verbose: bool = args.verbose
         at_terminal = sys.stdin is not None and sys.stdin.isatty()
-        self._wait: float = args.wait if args.wait is not None else 0.0 if at_terminal else _WAIT
+        self._wait: float = args.wait if args.wait is not None else 0.0 if at_terminal else _DEFAULT_WAIT
         self._sent = self._received = 0
         self._interrupted = False
         self._error: Exception | None = None
         self._over = trio.CancelScope()
 
     async def run(self) -> int:
-        await self._greet()
+        await self._show_opening()
         start = trio.current_time()
         # Ctrl-C is ours while the WebSocket is open: it shall hear Close. While we close it is the default again.
         with trio.open_signal_receiver(signal.SIGINT) as signals:
@@ -97,7 +98,7 @@ class _Conversation:
         if error is not None and not isinstance(error, trio_h2ws.WebSocketClosed):
             raise error
         await self._ws.aclose(1001 if self._interrupted else 1000)
-        return await self._part(trio.current_time() - start)
+        return await self._show_closing(trio.current_time() - start)
 
     async def _until_over(self, job: Callable[[], Awaitable[None]]) -> None:
         """The job that ends first ends the conversation; what it raises goes to `run` bare, in no group."""
@@ -107,7 +108,7 @@ class _Conversation:
             self._error = self._error or error
         self._over.cancel()
 
-    async def _greet(self) -> None:
+    async def _show_opening(self) -> None:
         ws, screen = self._ws, self._screen
         chosen = f", subprotocol {ws.subprotocol}" if ws.subprotocol is not None else ""
         stream = f" stream {ws.stream_id}" if ws.stream_id is not None else ""
@@ -121,8 +122,8 @@ class _Conversation:
         await screen.prompt()
 
     async def _send(self) -> None:
-        async with aclosing(lines()) as typed:
-            async for line in typed:
+        async with aclosing(lines()) as typed_lines:
+            async for line in typed_lines:
                 await self._ws.send(line)
                 self._sent += 1
                 await self._screen.prompt()
@@ -142,14 +143,14 @@ class _Conversation:
         try:
             while True:
                 await self._screen.note(f"ping {milliseconds(await self._ws.ping())}")
-                await trio.sleep(_PING_EVERY)
+                await trio.sleep(_PING_INTERVAL)
         except (OSError, trio_h2ws.H2WSError):
             pass  # the receiver hears of the same, and tells
 
-    async def _part(self, elapsed: float) -> int:
+    async def _show_closing(self, elapsed: float) -> int:
         ws, error = self._ws, self._error
         code = ws.close_code or 1006
-        good = code in _GOOD
+        normal = code in _NORMAL_CODES
         if code == 1006:
             cause = error.__cause__ if error is not None else None
             how = f"ended without a closing handshake (1006){f': {cause}' if cause is not None else ''}"
@@ -157,7 +158,7 @@ class _Conversation:
             by = " by the server" if isinstance(error, trio_h2ws.WebSocketClosed) else ""
             how = f"closed{by} with {code}{f' {ws.close_reason!r}' if ws.close_reason else ''}"
         counts = f"{self._sent} sent, {self._received} received in {elapsed:.1f} s"
-        await self._screen.last(f"{how}; {counts}", good=good)
+        await self._screen.final_line(f"{how}; {counts}", normal=normal)
         if self._interrupted:
             return 130
-        return 0 if good else 1
+        return 0 if normal else 1

@@ -15,16 +15,16 @@ import unicodedata
 from ..stdout import standard_error, standard_output, visible
 
 PROMPT = "> "
-_SHOWN = 512  # bytes of a binary message that a terminal gets to show
+_BYTES_SHOWN = 512  # bytes of a binary message that a terminal gets to show
 
 
 class Screen:
     def __init__(self) -> None:
         self._out = standard_output()
         self._err = standard_error()
-        typed = sys.stdin is not None and sys.stdin.isatty()
+        typed_by_person = sys.stdin is not None and sys.stdin.isatty()
         self.is_conversation = (
-            typed and self._out.is_terminal and self._err.is_terminal and os.environ.get("TERM") != "dumb"
+            typed_by_person and self._out.is_terminal and self._err.is_terminal and os.environ.get("TERM") != "dumb"
         )
 
     async def prompt(self) -> None:
@@ -34,7 +34,7 @@ class Screen:
     async def message(self, message: str | bytes) -> None:
         """Raises OSError when stdout can't be written."""
         out = self._out
-        text = hex_of(message, _SHOWN if out.is_terminal else None) if isinstance(message, bytes) else message
+        text = hex_of(message, _BYTES_SHOWN if out.is_terminal else None) if isinstance(message, bytes) else message
         if not out.is_terminal:
             await out.write(text + "\n")
             return
@@ -50,33 +50,33 @@ class Screen:
         if self.is_conversation:
             await self._out.write(above(text, line, *_terminal()))
         else:
-            await self._err.say(line)
+            await self._err.write_line(line)
 
-    async def last(self, text: str, *, good: bool) -> None:
+    async def final_line(self, text: str, *, normal: bool) -> None:
         """The last line: it takes the place of the prompt."""
         clear = "\r\x1b[K" if self.is_conversation else ""
         text = visible(text)
-        await self._err.say(clear + (text if good else self._err.bad(text)))
+        await self._err.write_line(clear + (text if normal else self._err.bad(text)))
 
 
-def hex_of(data: bytes, most: int | None) -> str:
+def hex_of(data: bytes, limit: int | None) -> str:
     """`binary, 3 bytes: 00 01 02`"""
-    left = "" if most is None or len(data) <= most else " …"
-    return f"binary, {len(data)} bytes: {data[:most].hex(' ')}{left}"
+    left = "" if limit is None or len(data) <= limit else " …"
+    return f"binary, {len(data)} bytes: {data[:limit].hex(' ')}{left}"
 
 
 def above(plain: str, styled: str, columns: int, rows: int) -> str:
     """The control functions that show `styled` above the line that is being typed. `plain` tells how high it is.
 
-    Save the cursor; make room below, which scrolls if it must; insert that many lines, so that the typed one moves
+    Save the cursor; make space below, which scrolls if it must; insert that many lines, so that the typed one moves
     down; write into them; then the cursor to where the typed line is now. What is higher than the screen can't be put
     in: it takes the place of the typed line, which the terminal still keeps.
     """
     height = sum(max(1, -(-_width(line) // columns)) for line in plain.split("\n"))
     if height >= rows:
         return f"\r\x1b[K{styled}\n{PROMPT}"
-    room = "\n" * height + f"\x1b[{height}A\x1b[{height}L"
-    return f"\x1b7{room}\r{styled}\x1b8\x1b[{height}B"
+    space = "\n" * height + f"\x1b[{height}A\x1b[{height}L"
+    return f"\x1b7{space}\r{styled}\x1b8\x1b[{height}B"
 
 
 def _terminal() -> tuple[int, int]:

@@ -15,17 +15,18 @@ import trio
 
 import trio_h2ws
 
-from ..options import CommandError, add_tls, count, seconds, size, ssl_context, with_scheme
+from ..errors import CommandError
+from ..options import add_tls, count, seconds, size, ssl_context, with_scheme
 from ..stdout import standard_error, standard_output
 from .load import Load, NoEcho, Outcome, Plan, echo
 from .progress import show_progress
 from .report import Report
-from .text import page
+from .text import render
 
-_OWN_STREAMS = 256
+_OWN_MIN_STREAMS = 256
 _MAX_CONCURRENT_STREAMS = 0x3  # RFC 9113, section 6.5.2
-_OWN_PACE, _FOREIGN_PACE = 0.05, 0.25
-_SPARE = 8  # streams that WebSockets leave to requests
+_OWN_INTERVAL, _OTHER_INTERVAL = 0.05, 0.25
+_REQUEST_STREAMS = 8  # streams that WebSockets leave to requests
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,17 +58,17 @@ async def run(args: argparse.Namespace) -> int:
             # Imported here: the rest of the command line does without the `testing` extra.
             from trio_h2ws.testing import open_server
 
-            settings = {_MAX_CONCURRENT_STREAMS: max(_OWN_STREAMS, plan.websockets + _SPARE)}
+            settings = {_MAX_CONCURRENT_STREAMS: max(_OWN_MIN_STREAMS, plan.websockets + _REQUEST_STREAMS)}
             try:
                 server = await stack.enter_async_context(open_server(settings=settings))
             except ImportError as error:
                 raise CommandError(f"{error}; or give --url", code=1) from None
             plan.url, context = server.url, server.ssl_context
-        report = await _measure(plan, context, look_first=server is None, timeout=args.timeout)
+        report = await _measure(plan, context, check_first=server is None, timeout=args.timeout)
         if server is not None:
             report.add_server(server.stats)
     out = standard_output()
-    await out.write(report.as_json() if args.json else page(report, out))
+    await out.write(report.as_json() if args.json else render(report, out))
     return 0 if report.ok else 1
 
 
@@ -89,19 +90,19 @@ def _plan(args: argparse.Namespace) -> Plan:
         websockets=args.websockets,
         requests=args.requests,
         download=args.download,
-        pace=_OWN_PACE if args.url is None else _FOREIGN_PACE,
+        interval=_OWN_INTERVAL if args.url is None else _OTHER_INTERVAL,
     )
 
 
-async def _measure(plan: Plan, context: ssl.SSLContext | None, *, look_first: bool, timeout: float) -> Report:
+async def _measure(plan: Plan, context: ssl.SSLContext | None, *, check_first: bool, timeout: float) -> Report:
     notes: list[str] = []
     # "require": the demo is about one HTTP/2 connection, and says so where there is none.
     # Our own server is in this process, behind no proxy.
-    async with trio_h2ws.open_client(ssl_context=context, http2="require", trust_env=look_first) as client:
+    async with trio_h2ws.open_client(ssl_context=context, http2="require", trust_env=check_first) as client:
         load: Load | None = None
         with trio.move_on_after(timeout) as scope:
-            if look_first:
-                notes = await _look(client, plan)
+            if check_first:
+                notes = await _fit_to_origin(client, plan)
             load = Load(client, plan)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(show_progress, standard_error(), load.outcome, plan)
@@ -115,7 +116,7 @@ async def _measure(plan: Plan, context: ssl.SSLContext | None, *, look_first: bo
     return Report(plan, outcome, notes)
 
 
-async def _look(client: trio_h2ws.Client, plan: Plan) -> list[str]:
+async def _fit_to_origin(client: trio_h2ws.Client, plan: Plan) -> list[str]:
     """One of each, to find out what this origin has; what it does not have leaves the plan."""
     notes: list[str] = []
     if plan.requests:
@@ -143,8 +144,8 @@ async def _look(client: trio_h2ws.Client, plan: Plan) -> list[str]:
             notes.append(f"no WebSockets: {error}")
     # WebSockets keep their streams; requests need some, too.
     allowed = min((connection.streams_allowed for connection in client.connections), default=math.inf)
-    if plan.websockets > max(1, allowed - _SPARE):
-        fewer = max(1, int(allowed) - _SPARE)
+    if plan.websockets > max(1, allowed - _REQUEST_STREAMS):
+        fewer = max(1, int(allowed) - _REQUEST_STREAMS)
         notes.append(f"{fewer} WebSockets instead of {plan.websockets}: the origin allows {allowed} streams at once")
         plan.websockets = fewer
     return notes

@@ -14,7 +14,7 @@ import trio
 
 import trio_h2ws
 
-_QUIET_ROUNDS = 3
+_ROUNDS_ALONE = 3
 _ECHO_TIMEOUT = 5.0
 _MESSAGES_PER_SECOND = 2000  # of all WebSockets together, at most
 
@@ -30,7 +30,7 @@ class Plan:
     websockets: int
     requests: int
     download: int
-    pace: float
+    interval: float
     """Seconds between two messages of one WebSocket."""
     echoes: bool = True
     """The WebSockets send back what they get."""
@@ -67,9 +67,9 @@ class Outcome:
     open_seconds: float | None = None
     request_seconds: float | None = None
     download_seconds: float | None = None
-    beside: list[float] = field(default_factory=list)
+    echoes_with_download: list[float] = field(default_factory=list)
     """Echoes that began while the download ran."""
-    alone: list[float] = field(default_factory=list)
+    echoes_alone: list[float] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
 
 
@@ -80,40 +80,40 @@ class Load:
         self.outcome = Outcome()
         self._begin = 0.0
         self._downloading = False
-        self._under_way = trio.Event()  # the download's first bytes may come, or it has failed
-        self._opening = plan.websockets
-        self._opened = trio.Event()  # or failed, each of them
-        self._settled = trio.Event()  # and everything else is over
+        self._download_started = trio.Event()  # the download's first bytes may come, or it has failed
+        self._unopened = plan.websockets
+        self._all_opened = trio.Event()  # or failed, each of them
+        self._work_done = trio.Event()  # and everything else is over
 
     async def run(self) -> None:
         plan = self._plan
         self._begin = trio.current_time()
         if not plan.download:
-            self._under_way.set()
+            self._download_started.set()
         if not plan.websockets:
-            self._opened.set()
+            self._all_opened.set()
         async with trio.open_nursery() as sockets:
             async with trio.open_nursery() as others:
                 if plan.download:
                     others.start_soon(self._download)
-                await self._under_way.wait()
+                await self._download_started.wait()
                 for number in range(max(plan.websockets, plan.requests)):
                     if number < plan.websockets:
                         sockets.start_soon(self._websocket, number)
                     if number < plan.requests:
                         others.start_soon(self._request)
-            await self._opened.wait()
+            await self._all_opened.wait()
             self.outcome.work_seconds = self._elapsed()
-            self._settled.set()
+            self._work_done.set()
 
     def _elapsed(self) -> float:
         return trio.current_time() - self._begin
 
-    def _look(self) -> None:
+    def _note_connections(self) -> None:
         for connection in self._client.connections:
-            self._saw(connection)
+            self._note_connection(connection)
 
-    def _saw(self, connection: trio_h2ws.ConnectionInfo) -> None:
+    def _note_connection(self, connection: trio_h2ws.ConnectionInfo) -> None:
         outcome = self.outcome
         outcome.connections[connection.id] = connection
         outcome.streams_at_once = max(outcome.streams_at_once, connection.streams_in_use)
@@ -125,22 +125,22 @@ class Load:
             async with self._client.stream("GET", self._plan.download_url) as response:
                 response.raise_for_status()
                 outcome.streams += 1
-                self._saw(response.connection)
+                self._note_connection(response.connection)
                 self._downloading = True
-                self._under_way.set()
+                self._download_started.set()
                 async for data in response:
                     outcome.downloaded += len(data)
                 outcome.download_seconds = self._elapsed()
-                self._saw(response.connection)
+                self._note_connection(response.connection)
         except trio_h2ws.H2WSError as error:
             outcome.problems[f"the download: {error}"] += 1
         finally:
             self._downloading = False
-            self._under_way.set()
+            self._download_started.set()
 
     async def _request(self) -> None:
         outcome = self.outcome
-        self._look()
+        self._note_connections()
         try:
             response = await self._client.get(self._plan.request_url)
         except trio_h2ws.H2WSError as error:
@@ -149,24 +149,24 @@ class Load:
             outcome.answered += 1
             outcome.streams += 1
             outcome.request_seconds = self._elapsed()
-            self._saw(response.connection)
+            self._note_connection(response.connection)
 
     async def _websocket(self, number: int) -> None:
         outcome = self.outcome
-        self._look()
+        self._note_connections()
         try:
             try:
                 ws = await self._client.connect_websocket(self._plan.websocket_url)
             finally:
-                self._opening -= 1
-                if not self._opening:
-                    self._opened.set()
+                self._unopened -= 1
+                if not self._unopened:
+                    self._all_opened.set()
             outcome.opened += 1
             outcome.streams += 1
             outcome.open_seconds = self._elapsed()
-            self._saw(ws.connection)
+            self._note_connection(ws.connection)
             async with ws:
-                await self._talk(ws, number)
+                await self._measure_echoes(ws, number)
             if ws.close_code == 1000:
                 outcome.closed += 1
             else:
@@ -174,29 +174,29 @@ class Load:
         except (trio_h2ws.H2WSError, NoEcho) as error:
             outcome.problems[f"a WebSocket: {error}"] += 1
 
-    async def _talk(self, ws: trio_h2ws.WebSocket, number: int) -> None:
+    async def _measure_echoes(self, ws: trio_h2ws.WebSocket, number: int) -> None:
         plan, outcome = self._plan, self.outcome
         if not plan.echoes:
-            await self._settled.wait()
+            await self._work_done.wait()
             return
-        pace = max(plan.pace, plan.websockets / _MESSAGES_PER_SECOND)
+        interval = max(plan.interval, plan.websockets / _MESSAGES_PER_SECOND)
         # Each at its own moment, as real users would be.
-        offset = pace * number / plan.websockets
+        offset = interval * number / plan.websockets
         await self._pause(offset)
-        while not self._settled.is_set():
-            beside = self._downloading
+        while not self._work_done.is_set():
+            downloading = self._downloading
             waited = await echo(ws, f"{number} beside the download")
-            if beside:
-                outcome.beside.append(waited)
-            await self._pause(pace)
+            if downloading:
+                outcome.echoes_with_download.append(waited)
+            await self._pause(interval)
         await trio.sleep(offset)
-        for _ in range(_QUIET_ROUNDS):
-            outcome.alone.append(await echo(ws, f"{number} alone"))
-            await trio.sleep(pace)
+        for _ in range(_ROUNDS_ALONE):
+            outcome.echoes_alone.append(await echo(ws, f"{number} alone"))
+            await trio.sleep(interval)
 
     async def _pause(self, seconds: float) -> None:
         with trio.move_on_after(seconds):
-            await self._settled.wait()
+            await self._work_done.wait()
 
 
 class NoEcho(Exception):

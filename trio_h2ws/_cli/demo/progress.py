@@ -8,15 +8,15 @@ from ..stdout import Output
 from .load import Outcome, Plan
 from .text import amount
 
-_PATIENCE = 0.5  # what is done sooner needs no such line
-_EVERY = 0.1
+_DELAY = 0.5  # what is done sooner needs no such line
+_INTERVAL = 0.1
 
 
 async def show_progress(stderr: Output, outcome: Outcome, plan: Plan) -> None:
     """Until cancelled, and gone then."""
     if not stderr.is_terminal:
         return
-    await trio.sleep(_PATIENCE)
+    await trio.sleep(_DELAY)
     try:
         while True:
             parts = []
@@ -29,6 +29,6 @@ async def show_progress(stderr: Output, outcome: Outcome, plan: Plan) -> None:
             if outcome.work_seconds is not None:
                 parts = ["the same echoes without the download"]
             stderr.write_now(f"\r\x1b[K{stderr.dim(' · '.join(parts))}")
-            await trio.sleep(_EVERY)
+            await trio.sleep(_INTERVAL)
     finally:
         stderr.write_now("\r\x1b[K")

@@ -36,7 +36,7 @@ import trio_h2ws
 from .load import Outcome, Plan
 
 
-class Counted(Protocol):
+class ServerStats(Protocol):
     """What the testing server counts, as far as we need it."""
 
     tcp_connections: int
@@ -53,7 +53,7 @@ class Report:
     tcp_connections: int | None = None
     tls_handshakes: int | None = None
 
-    def add_server(self, stats: Counted) -> None:
+    def add_server(self, stats: ServerStats) -> None:
         self.tcp_connections, self.tls_handshakes = stats.tcp_connections, stats.tls_handshakes
         for error in [*stats.protocol_errors, *stats.errors]:
             self.outcome.problems[f"the server: {error}"] += 1
@@ -120,7 +120,10 @@ class Report:
                 "received": outcome.downloaded,
                 "seconds": _rounded(outcome.download_seconds),
             },
-            "echo": {"beside_download": _summary(outcome.beside), "alone": _summary(outcome.alone)},
+            "echo": {
+                "beside_download": _summary(outcome.echoes_with_download),
+                "alone": _summary(outcome.echoes_alone),
+            },
             "round_trip": _rounded(connections[0].round_trip_time) if connections else None,
         }
         return json.dumps(found, indent=2) + "\n"

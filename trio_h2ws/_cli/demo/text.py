@@ -6,12 +6,12 @@ import statistics
 
 import trio_h2ws
 
-from ..options import milliseconds
 from ..stdout import Output, visible
+from ..text import milliseconds
 from .report import Report
 
 
-def page(report: Report, out: Output) -> str:
+def render(report: Report, out: Output) -> str:
     whose = "" if report.tcp_connections is None else "its own server, "
     lines = [f"{out.bold('trio_h2ws')} {trio_h2ws.__version__} demo: {whose}{visible(report.plan.url)}", ""]
     if report.outcome.streams:
@@ -54,7 +54,10 @@ def _rows(report: Report) -> list[tuple[str, str, str]]:
 
 
 def _echoes(report: Report, out: Output) -> list[str]:
-    rows = [("while the download ran", report.outcome.beside), ("without it", report.outcome.alone)]
+    rows = [
+        ("while the download ran", report.outcome.echoes_with_download),
+        ("without it", report.outcome.echoes_alone),
+    ]
     lines = [
         f"    {name:<24}{out.bold(f'{milliseconds(statistics.median(waits)):>10}{milliseconds(max(waits)):>11}')}"
         f"{out.dim(f'{len(waits):>8}')}"

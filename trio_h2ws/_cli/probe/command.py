@@ -29,10 +29,12 @@ from typing import Any
 
 import trio_h2ws
 
-from ..options import CommandError, add_connection, explain, seconds, ssl_context, with_scheme
+from ..errors import CommandError, explain
+from ..options import add_connection, seconds, ssl_context, with_scheme
 from ..stdout import standard_output
-from .findings import HTTP2, OTHER_MODE, Look, Opening, expected, look, open_websocket
-from .text import page
+from .connection import HTTP2, ConnectionFindings, examine
+from .text import render
+from .websocket import ONLY_WITH_REQUIRE, WebSocketFindings, predict, try_websocket
 
 _FAILED = 1
 _CLOSE = 2.0
@@ -71,9 +73,9 @@ class _Probe:
         self.tls = self.url[:5].lower() == "https"
         self.http2: HTTP2 = args.http2
         self.error: str | None = None
-        self.connection: Look | None = None
-        self.other: Look | None = None
-        self.websocket: Opening | None = None
+        self.connection: ConnectionFindings | None = None
+        self.other: ConnectionFindings | None = None
+        self.websocket: WebSocketFindings | None = None
         self._args = args
         self._context: ssl.SSLContext | None = None
 
@@ -104,22 +106,22 @@ class _Probe:
             raise CommandError(f"the path {args.websocket!r} does not begin with a slash")
         self._context = ssl_context(args)
         async with self._client() as client:
-            found = self.connection = await look(client, self.tls, self.http2, args.timeout)
-            self.websocket = expected(found, self.tls, self.http2)
+            found = self.connection = await examine(client, self.tls, self.http2, args.timeout)
+            self.websocket = predict(found, self.tls, self.http2)
             if args.websocket is not None:
-                await open_websocket(client, self.websocket, args.websocket, args.subprotocols, self.tls, self.http2)
+                await try_websocket(client, self.websocket, args.websocket, args.subprotocols, self.tls, self.http2)
         if self.http2 == "auto" and (not self.tls or found.protocol == "HTTP/2"):
-            self.other = await self._look_at_the_other()
+            self.other = await self._examine_other()
             if found.protocol is None and self.other.protocol is not None and not self.websocket.opened:
-                self.websocket.why = OTHER_MODE
+                self.websocket.why = ONLY_WITH_REQUIRE
 
-    async def _look_at_the_other(self) -> Look:
+    async def _examine_other(self) -> ConnectionFindings:
         http2: HTTP2 = "never" if self.tls else "require"
         async with self._client() as client:
             try:
-                return await look(client, self.tls, http2, self._args.timeout)
+                return await examine(client, self.tls, http2, self._args.timeout)
             except trio_h2ws.ConnectFailed as error:
-                return Look(["http/1.1"] if self.tls else [], error=str(error))
+                return ConnectionFindings(["http/1.1"] if self.tls else [], error=str(error))
 
     def _client(self) -> Any:
         timeout: float = self._args.timeout
@@ -148,5 +150,5 @@ async def run(args: argparse.Namespace) -> int:
         if args.json:
             await out.write(probe.as_json())
         elif probe.connection is not None:
-            await out.write(page(out, probe.url, probe.connection, probe.other, probe.websocket))
+            await out.write(render(out, probe.url, probe.connection, probe.other, probe.websocket))
     return 0 if probe.ok else _FAILED

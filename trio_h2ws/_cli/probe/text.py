@@ -7,9 +7,10 @@ from typing import Any
 
 import trio_h2ws
 
-from ..options import milliseconds
 from ..stdout import Output, visible
-from .findings import NOTHING, Look, Opening
+from ..text import milliseconds
+from .connection import ConnectionFindings
+from .websocket import NO_ANSWER, WebSocketFindings
 
 # RFC 9113, section 6.5.2, and RFC 8441, section 3: what holds without being sent. ENABLE_PUSH: of a server.
 _INITIAL = {
@@ -21,7 +22,13 @@ _INITIAL = {
 }
 
 
-def page(out: Output, url: str, found: Look | None, other: Look | None, websocket: Opening | None) -> str:
+def render(
+    out: Output,
+    url: str,
+    found: ConnectionFindings | None,
+    other: ConnectionFindings | None,
+    websocket: WebSocketFindings | None,
+) -> str:
     lines = [f"{out.bold('trio_h2ws')} {trio_h2ws.__version__} probe: {visible(url)}", ""]
     if found is not None:
         lines += [f"  {name:<12}{text}" for name, text in _connection(out, found)]
@@ -32,7 +39,7 @@ def page(out: Output, url: str, found: Look | None, other: Look | None, websocke
     return "\n".join(lines) + "\n"
 
 
-def _connection(out: Output, found: Look) -> Iterator[tuple[str, str]]:
+def _connection(out: Output, found: ConnectionFindings) -> Iterator[tuple[str, str]]:
     if found.protocol is not None:
         yield "protocol", out.bold(found.protocol) + ("" if found.tls else ", in clear")
     if found.tls is not None:
@@ -56,31 +63,33 @@ def _connection(out: Output, found: Look) -> Iterator[tuple[str, str]]:
     yield "RFC 8441", out.good("yes") if found.extended_connect else "no"
 
 
-def _name(other: Look) -> str:
+def _name(other: ConnectionFindings) -> str:
     return "HTTP/1.1" if other.offered else "HTTP/2"
 
 
-def _also(out: Output, other: Look) -> str:
+def _also(out: Output, other: ConnectionFindings) -> str:
     how = "" if other.offered else " with prior knowledge"
     if other.error is not None:
         return f"no{how}: {visible(other.error)}"
     return f"{out.good('yes') if other.speaks else 'no'}{how}: {other.status} to HEAD"
 
 
-def _websocket(out: Output, opening: Opening) -> Iterator[tuple[str, str]]:
-    over = f"over {opening.over}" if opening.over else "not known" if opening.why == NOTHING else "not in this mode"
-    yield "WebSocket", f"{out.bold(over)}: {visible(opening.why)}"
-    if opening.opened:
-        assert opening.seconds is not None
-        parts = [f"opened in {milliseconds(opening.seconds)}"]
-        if opening.stream_id is not None:
-            parts.append(f"stream {opening.stream_id}")
-        if opening.subprotocol is not None:
-            parts.append(f"subprotocol {visible(opening.subprotocol)}")
-        parts.append(visible(opening.extensions) if opening.extensions is not None else "no extension")
-        yield "", f"{visible(opening.path or '')} {out.good(parts[0])}, {', '.join(parts[1:])}"
-    for refusal in opening.refusals:
-        yield "", f"{visible(opening.path or '')} {_refusal(out, refusal)}"
+def _websocket(out: Output, findings: WebSocketFindings) -> Iterator[tuple[str, str]]:
+    over = (
+        f"over {findings.over}" if findings.over else "not known" if findings.why == NO_ANSWER else "not in this mode"
+    )
+    yield "WebSocket", f"{out.bold(over)}: {visible(findings.why)}"
+    if findings.opened:
+        assert findings.seconds is not None
+        parts = [f"opened in {milliseconds(findings.seconds)}"]
+        if findings.stream_id is not None:
+            parts.append(f"stream {findings.stream_id}")
+        if findings.subprotocol is not None:
+            parts.append(f"subprotocol {visible(findings.subprotocol)}")
+        parts.append(visible(findings.extensions) if findings.extensions is not None else "no extension")
+        yield "", f"{visible(findings.path or '')} {out.good(parts[0])}, {', '.join(parts[1:])}"
+    for refusal in findings.refusals:
+        yield "", f"{visible(findings.path or '')} {_refusal(out, refusal)}"
 
 
 def _refusal(out: Output, refusal: dict[str, Any]) -> str:

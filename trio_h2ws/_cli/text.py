@@ -1,0 +1,26 @@
+"""Times and connections as text for a person."""
+
+from __future__ import annotations
+
+import trio_h2ws
+
+
+def milliseconds(value: float) -> str:
+    return f"{value * 1000:.{0 if value >= 0.1 else 1 if value >= 0.01 else 2}f} ms"
+
+
+def describe(connection: trio_h2ws.ConnectionInfo) -> list[str]:
+    """A connection for `-v`: what it is, and what the server said about it."""
+    trip = connection.round_trip_time
+    settings = ", ".join(f"{name} {value}" for name, value in sorted(connection.settings.items()))
+    lines = [
+        f"* connection {connection.origin}, {connection.protocol}, "
+        f"{connection.streams_in_use} of {connection.streams_allowed} streams in use",
+        f"* round trip {milliseconds(trip) if trip is not None else 'not known yet'}, "
+        f"{connection.bytes_in:,} bytes in, {connection.bytes_out:,} bytes out",
+    ]
+    if settings:
+        lines.append(f"* settings {settings}")
+    if connection.websockets is not None:
+        lines.append(f"* WebSockets over {connection.websockets}")
+    return lines
