@@ -86,7 +86,7 @@ async def test_probe_prints_a_page_for_people(run: Probe) -> None:
             r"            MAX_CONCURRENT_STREAMS 256",
             r"RFC 8441    yes",
             r"HTTP/1\.1    yes: 200 to HEAD",
-            r"WebSocket   over HTTP/2: the server sent ENABLE_CONNECT_PROTOCOL = 1 \(RFC 8441\): on the same .*",
+            r"WebSocket   over HTTP/2: the server sent ENABLE_CONNECT_PROTOCOL = 1 \(RFC 8441\), so on the same .*",
             r"            /ws/echo opened in [0-9.]+ ms, stream 3, subprotocol v2, permessage-deflate.*",
         ):
             assert re.search(rf"^  {line}$", out, re.MULTILINE), (line, out)
@@ -189,7 +189,7 @@ async def test_an_unkept_setting_is_reported(does: Any, words: str, found: Found
         result = await found(server, "--websocket", "/ws/echo", "--timeout", "0.5")
         websocket = result["websocket"]
         assert (websocket["opened"], websocket["over"]) == (True, "HTTP/1.1")
-        assert websocket["why"].startswith("the server sent ENABLE_CONNECT_PROTOCOL = 1 and does not do it: ")
+        assert websocket["why"].startswith("the server sent ENABLE_CONNECT_PROTOCOL = 1, but does not support it: ")
         assert words in websocket["why"]
 
 

@@ -74,7 +74,7 @@ def was_not_answered(done: Probe, url: str) -> None:
     assert done.found["connection"]["protocol"] is None
     assert done.found["websocket"]["over"] is None
     assert "protocol" not in done.out
-    assert re.search(r"^  WebSocket   not known: nothing was answered$", done.out, re.MULTILINE)
+    assert re.search(r"^  WebSocket   not known: the server did not answer$", done.out, re.MULTILINE)
 
 
 async def test_a_tls_server_asked_in_clear_is_an_error(probe: Any) -> None:
@@ -112,7 +112,7 @@ async def test_a_server_with_only_h2c_is_reported(probe: Any) -> None:
         done = await probe(server.url)
         assert done.code == 0
         assert re.search(r"^  HTTP/2      yes with prior knowledge: 200 to HEAD$", done.out, re.MULTILINE)
-        line = "in clear, --http2 auto takes HTTP/1.1, which was not answered; see --http2 require"
+        line = "without TLS, --http2 auto uses HTTP/1.1, which the server did not answer; try --http2 require"
         assert re.search(rf"^  WebSocket   not in this mode: {line}$", done.out, re.MULTILINE)
         assert (done.found["connection"]["speaks"], done.found["other"]["speaks"]) == (False, True)
         assert done.found["websocket"] == {**done.found["websocket"], "over": None, "why": line, "opened": None}
@@ -138,7 +138,7 @@ async def test_a_websocket_may_open_where_no_request_is_answered(probe: Any) -> 
         done = await probe(server.url, "--websocket", "/")
         websocket = done.found["websocket"]
         assert (done.code, websocket["opened"], websocket["over"]) == (0, True, "HTTP/1.1")
-        assert websocket["why"] == "nothing was known, so it was tried"
+        assert websocket["why"] == "found by trying, since the server did not answer HEAD"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The command line: `python -m trio_h2ws demo | get | connect | probe`.
 
-It stands on the public names of trio_h2ws alone, so it is an example, too. `main` parses, runs one command and turns
-what went wrong into one line and an exit code; `common` has the options that every command takes; `output` and
-`lines` are stdout, stderr and stdin without ever blocking the event loop; each command has a room of its own.
+It uses only the public names of trio_h2ws, so it also serves as an example. `main` parses the arguments, runs one
+command, and turns a failure into one line and an exit code. `options` has the options that commands share, `errors`
+and `text` what they print. `stdin` and `stdout` read and write without blocking the event loop. `get` is one module,
+and each of the other commands a folder.
 """

@@ -1,4 +1,4 @@
-"""`get URL`: one request, its body streamed to stdout as it comes. Like a small curl."""
+"""`get URL`: make one request and stream the body to stdout, like a small curl."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ FORM = ("content-type", "application/x-www-form-urlencoded")
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "get", help="make one request", description="Make one request; the body goes to stdout as it comes.",
-        epilog="A 4xx or 5xx is an answer: the exit code is 0.",
+        "get", help="make one request", description="Make one request and write the body to stdout as it arrives.",
+        epilog="A response with status 4xx or 5xx is not an error: the exit code is 0.",
     )  # fmt: skip
-    parser.add_argument("url", metavar="URL", help="https:// if it has no scheme")
-    parser.add_argument("-X", dest="method", metavar="METHOD", help="GET, or POST with -d or --data-file")
+    parser.add_argument("url", metavar="URL", help="https:// is added if the scheme is missing")
+    parser.add_argument("-X", dest="method", metavar="METHOD", help="GET by default, POST with -d or --data-file")
     data = parser.add_mutually_exclusive_group()
-    data.add_argument("-d", dest="data", metavar="DATA", help=f"send this body, as {FORM[1]} or what -H says")
-    data.add_argument("--data-file", metavar="FILE", help="send this file's bytes; - is stdin, sent as it comes")
+    data.add_argument(
+        "-d", dest="data", metavar="DATA", help=f"send this body, as {FORM[1]} unless -H sets another type"
+    )
+    data.add_argument("--data-file", metavar="FILE", help="send the contents of FILE; - is stdin, sent as it is read")
     parser.add_argument("-o", dest="output", metavar="FILE", help="write the body to FILE")
-    parser.add_argument("-i", dest="include", action="store_true", help="write status and headers before the body")
+    parser.add_argument(
+        "-i", dest="include", action="store_true", help="write the status and headers before the body"
+    )
     add_call(parser)
     parser.set_defaults(run=run)
 
@@ -66,7 +70,9 @@ def _content(args: argparse.Namespace) -> tuple[bytes | AsyncIterator[bytes] | N
     if args.data_file == "-":
         return stdin.pieces(), headers
     if not os.access(args.data_file, os.R_OK) or os.path.isdir(args.data_file):
-        raise CommandError(f"--data-file {args.data_file}: there is no such file that can be read")
+        raise CommandError(
+            f"--data-file {args.data_file}: cannot read it; give the path of a readable file, or - for stdin"
+        )
     return _read_file(args.data_file), headers
 
 
@@ -77,7 +83,7 @@ async def _read_file(path: str) -> AsyncIterator[bytes]:
 
 
 async def _write_body(args: argparse.Namespace, response: trio_h2ws.Response) -> int:
-    """The body, to where it shall go. Returns its size."""
+    """Write the body to stdout or to the file of `-o`. Returns its size in bytes."""
     size, last = 0, b"\n"
     if args.output is None or args.output == "-":
         out = standard_output()
@@ -88,9 +94,9 @@ async def _write_body(args: argparse.Namespace, response: trio_h2ws.Response) ->
             size += len(data)
             last = data
         if args.verbose and out.is_terminal and not last.endswith(b"\n"):
-            await out.write("\n")  # what follows is on the same screen
+            await out.write("\n")  # so that the report starts on a new line of the terminal
         return size
-    # Opened only now: a request that fails leaves an older file as it is.
+    # Opened only now, so that a failed request does not overwrite an existing file.
     async with await trio.open_file(args.output, "wb") as file:
         if args.include:
             await file.write(_head(response, False))
@@ -120,7 +126,9 @@ async def _show_head(stderr: Output, response: trio_h2ws.Response, elapsed: floa
     stream = "" if response.stream_id is None else f", stream {response.stream_id}"
     await stderr.write_line(f"< {response.status} {response.http_version}{stream}, after {milliseconds(elapsed)}")
     if 300 <= response.status < 400 and "location" in response.headers:
-        await stderr.write_line(stderr.dim(f"* to {visible(response.headers['location'])}, not followed (see -L)"))
+        await stderr.write_line(
+            stderr.dim(f"* redirect to {visible(response.headers['location'])}, not followed (see -L)")
+        )
 
 
 async def _show_end(stderr: Output, response: trio_h2ws.Response, size: int, elapsed: float) -> None:

@@ -1,15 +1,15 @@
-"""Parse, run one command, and turn what went wrong into one line and an exit code.
+"""Parse the arguments, run one command, and turn a failure into one line on stderr and an exit code.
 
 | code | meaning                                                              |
 |------|----------------------------------------------------------------------|
-| 0    | it worked (an HTTP status like 404 is an answer like any other)      |
-| 1    | the network, the server, or an output that can't be written          |
-| 2    | what was asked for can't be done: a bad option, URL or header        |
+| 0    | success (an HTTP status like 404 is a response, not an error)        |
+| 1    | an error of the network, of the server, or in writing the output     |
+| 2    | an error in the arguments: a bad option, URL or header               |
 | 130  | Ctrl-C                                                               |
-| 141  | whoever read our output went away; quiet, like any program in a pipe |
+| 141  | the reader of stdout has closed the pipe; nothing is printed         |
 
-Ctrl-C cancels the command instead of raising KeyboardInterrupt in the middle of whatever runs, so connections are
-left in order. A second one ends the process at once.
+Ctrl-C cancels the command instead of raising KeyboardInterrupt at an arbitrary point, so connections are closed in an
+orderly way. A second Ctrl-C ends the process at once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = parser().parse_args(arguments)
         return trio.run(_until_interrupted, args)
-    except KeyboardInterrupt:  # before the event loop began, or after it
+    except KeyboardInterrupt:  # before or after the event loop
         return INTERRUPTED
 
 
@@ -86,7 +86,7 @@ async def _run(args: argparse.Namespace) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         return await _report(where + (error.strerror or str(error)), FAILED)
-    except ValueError as error:  # the library's word for a bad URL, header or option; nothing was dialled
+    except ValueError as error:  # the library raises it for a bad URL, header or option, before connecting
         return await _report(str(error), USAGE)
 
 

@@ -1,4 +1,4 @@
-"""What every command shares: its options, and how a connection is described."""
+"""The options that commands share, and the types of their values."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _POWER = {"": 0, "k": 1, "m": 2, "g": 3}
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse says what is wrong below the whole usage; here it is one line, like every other error."""
+    """argparse prints the usage before an error. Here an error is one line, like all others."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(2, f"error: {message} ({self.prog} --help says more)\n")
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
 def add_tls(parser: argparse._ActionsContainer) -> None:
@@ -29,10 +29,10 @@ def add_call(parser: argparse.ArgumentParser) -> None:
     """The options of one request or handshake."""
     parser.add_argument(
         "-H", dest="headers", metavar="'NAME: VALUE'", action="append", default=[], type=header,
-        help="a header to send; may come more than once",
+        help="a header to send; may be repeated",
     )  # fmt: skip
     parser.add_argument("-L", dest="follow", action="store_true", help="follow redirects")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr what happens")
+    parser.add_argument("-v", "--verbose", action="store_true", help="report on stderr what happens")
     add_connection(parser)
 
 
@@ -40,8 +40,8 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     """The options of a connection."""
     parser.add_argument(
         "--http2", choices=["auto", "require", "never"], default="auto",
-        help="auto: HTTP/2 where the origin can (the default); require: or fail, and http:// means HTTP/2 in clear; "
-        "never: HTTP/1.1",
+        help="auto (the default): HTTP/2 if the origin supports it; require: fail without HTTP/2, and use it for "
+        "http:// as well; never: HTTP/1.1",
     )  # fmt: skip
     add_tls(parser)
 
@@ -73,7 +73,7 @@ def size(text: str) -> int:
     """`10MB`, `512k`, `1GiB`, `1000`."""
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size, like 1000, 64k, 10MB or 1GiB")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 1000, 64k, 10MB or 1GiB")
     number, unit, binary = match.groups()
     power: int = _POWER[(unit or "").lower()]
     base = 1024 if binary else 1000
@@ -81,12 +81,12 @@ def size(text: str) -> int:
 
 
 def with_scheme(url: str, scheme: str) -> str:
-    """A person may leave the scheme out."""
+    """Add the scheme if the user has left it out."""
     return url if "://" in url else f"{scheme}://{url}"
 
 
 def ssl_context(args: argparse.Namespace) -> ssl.SSLContext | None:
-    """Whom to trust; None: the library's default, the system's trust."""
+    """The context for `--cafile` or `--insecure`; None for the library's default, the system's trust store."""
     if args.insecure:
         context = ssl.create_default_context()
         context.check_hostname = False
@@ -97,6 +97,6 @@ def ssl_context(args: argparse.Namespace) -> ssl.SSLContext | None:
     try:
         return ssl.create_default_context(cafile=args.cafile)
     except ssl.SSLError:
-        raise CommandError(f"--cafile {args.cafile}: there is no PEM certificate in it") from None
+        raise CommandError(f"--cafile {args.cafile}: the file contains no PEM certificate") from None
     except OSError as error:
         raise CommandError(f"--cafile {args.cafile}: {error.strerror}") from None

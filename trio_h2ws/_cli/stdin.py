@@ -1,7 +1,7 @@
 """stdin as bytes and as lines, without blocking the event loop.
 
-A terminal, a pipe and a file are all read in the same way, by a thread. Where reading waits for a person, the thread
-may never come back: cancelled, it is left behind. It is a daemon and holds no lock, so it does not keep the process.
+A terminal, a pipe and a file are all read in a thread. A read that waits for a person may never return: on
+cancellation its thread is abandoned. It is a daemon thread and holds no lock, so the process can still exit.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _PIECE = 64 * 1024
 
 
 async def pieces() -> AsyncGenerator[bytes]:
-    """What comes on stdin, as it comes, to its end."""
-    if sys.stdin is None:  # closed before we began
+    """Bytes from stdin as they arrive, until its end."""
+    if sys.stdin is None:  # closed before the process started
         return
     fd = sys.stdin.fileno()
     while data := await trio.to_thread.run_sync(_read, fd, abandon_on_cancel=True):
@@ -27,7 +27,7 @@ async def pieces() -> AsyncGenerator[bytes]:
 
 
 async def lines() -> AsyncGenerator[str]:
-    """The lines of stdin, without their ends. Bytes that are not UTF-8 become U+FFFD: a text message must be."""
+    """Lines from stdin without line endings. Text messages must be UTF-8, so invalid bytes become U+FFFD."""
     rest = b""
     async with aclosing(pieces()) as source:
         async for data in source:
@@ -46,5 +46,5 @@ def _read(fd: int) -> bytes:
     while True:
         try:
             return os.read(fd, _PIECE)
-        except BlockingIOError:  # whoever shares the descriptor with us made it non-blocking
+        except BlockingIOError:  # another process that shares the descriptor has made it non-blocking
             select.select([fd], [], [])

@@ -1,9 +1,9 @@
-"""stdout and stderr for people and for pipes.
+"""stdout and stderr, at a terminal or in a pipe.
 
-Whoever reads our output may be slow: a pager that waits, a terminal that is stopped with Ctrl-S. A write must not
-stop the event loop then, since the connection has PINGs to answer. So writes happen in a thread, straight to the file
-descriptor: Python's own buffers have a lock, and a thread that is left behind in a write would hold it when the
-interpreter ends.
+The reader of the output may be slow: a pager, or a terminal stopped with Ctrl-S. A write must not block the event
+loop meanwhile, since the connection has PINGs to answer. So writes run in a thread and use the file descriptor
+directly: Python's buffers have a lock, which a thread abandoned in a write would still hold when the interpreter
+exits.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from typing import TextIO
 
 import trio
 
-# What a server says must not steer the terminal it is shown on: control characters (line breaks and tabs are
-# harmless) and the invisible characters that reverse the direction of text.
+# Text from a server must not control the terminal. Control characters, except for line breaks and tabs, and the
+# invisible characters that change the direction of text are escaped.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def visible(text: str) -> str:
-    """Text from somebody else, made safe to show."""
+    """Escape untrusted text so that it is safe to print."""
     return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 class Output:
-    """One of our output streams."""
+    """stdout or stderr."""
 
     def __init__(self, stream: TextIO | None) -> None:
-        # Python has None where the descriptor was closed; its number may be a socket's by now.
+        # Python's stream is None if the descriptor was closed. Its number may now belong to a socket.
         self._fd = stream.fileno() if stream is not None else None
         self._name = stream.name.strip("<>") if stream is not None else "output"
         self.is_terminal = stream is not None and stream.isatty()
         self._encoding = (stream.encoding if stream is not None and self.is_terminal else None) or "utf-8"
         self.styled = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        # Two tasks may write: whole pieces, one after the other.
+        # Two tasks may write at once: the lock keeps each piece whole.
         self._lock = trio.Lock()
 
     async def write(self, data: str | bytes) -> None:
-        """Write all of it. Raises OSError (BrokenPipeError when nobody reads any more)."""
+        """Write all of it. Raises OSError; BrokenPipeError if the reader has closed the pipe."""
         if self._fd is None:
-            raise OSError(errno.EBADF, "it is closed", self._name)
+            raise OSError(errno.EBADF, "the stream is closed", self._name)
         if isinstance(data, str):
             data = data.encode(self._encoding, "backslashreplace")
         try:
@@ -55,18 +55,18 @@ class Output:
             raise
 
     async def write_line(self, line: str) -> None:
-        """One line for a person. If nobody reads it, that is no reason to fail."""
+        """Write one line for a person. Errors are ignored: the command does not depend on it."""
         with contextlib.suppress(OSError):
             await self.write(line + "\n")
 
     def write_now(self, text: str) -> None:
-        """A few bytes for a terminal, at once; if they can't be written, they are not missed."""
+        """Write a little text to a terminal at once, without a thread. Errors are ignored."""
         if self._fd is not None:
             with contextlib.suppress(OSError):
                 os.write(self._fd, text.encode(self._encoding, "backslashreplace"))
 
     def style(self, codes: str, text: str) -> str:
-        """With SGR codes (ECMA-48), where there are eyes and colours are wanted (https://no-color.org)."""
+        """Add SGR codes (ECMA-48) at a terminal, unless colours are switched off (https://no-color.org)."""
         return f"\x1b[{codes}m{text}\x1b[0m" if self.styled else text
 
     def dim(self, text: str) -> str:
@@ -87,7 +87,7 @@ def _write_all(fd: int, data: bytes) -> None:
     while view:
         try:
             view = view[os.write(fd, view) :]
-        except BlockingIOError:  # whoever shares the descriptor with us made it non-blocking
+        except BlockingIOError:  # another process that shares the descriptor has made it non-blocking
             select.select([], [fd], [])
 
 
@@ -100,7 +100,7 @@ def standard_error() -> Output:
 
 
 def abandon(stream: TextIO | None) -> None:
-    """Nobody reads this stream any more: the interpreter must not try to flush it when it ends."""
+    """Redirect a stream without a reader to the null device, so that the interpreter's last flush can't fail."""
     if stream is not None:
         with contextlib.suppress(OSError):
             null = os.open(os.devnull, os.O_WRONLY)

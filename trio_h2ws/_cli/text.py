@@ -10,13 +10,13 @@ def milliseconds(value: float) -> str:
 
 
 def describe(connection: trio_h2ws.ConnectionInfo) -> list[str]:
-    """A connection for `-v`: what it is, and what the server said about it."""
+    """A connection as lines for `-v`: its state, and the server's settings."""
     trip = connection.round_trip_time
     settings = ", ".join(f"{name} {value}" for name, value in sorted(connection.settings.items()))
     lines = [
         f"* connection {connection.origin}, {connection.protocol}, "
         f"{connection.streams_in_use} of {connection.streams_allowed} streams in use",
-        f"* round trip {milliseconds(trip) if trip is not None else 'not known yet'}, "
+        f"* round trip {milliseconds(trip) if trip is not None else 'unknown'}, "
         f"{connection.bytes_in:,} bytes in, {connection.bytes_out:,} bytes out",
     ]
     if settings:

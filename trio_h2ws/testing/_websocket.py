@@ -94,7 +94,7 @@ class ServerWebSocket:
         """Begin to close. The stream ends when the client has answered with Close, or after `close_timeout`."""
         if self.state is not ConnectionState.OPEN:
             return
-        # 1005 stands for an empty Close frame. wsproto compares by identity, so it needs the enum member.
+        # 1005 means an empty Close frame. wsproto compares by identity, so it needs the enum member.
         sent = CloseReason.NO_STATUS_RCVD if code == 1005 else code
         self.exchange.write(self._protocol.send(CloseConnection(code=sent, reason=reason)))
         self._limit_closing()

@@ -1,4 +1,4 @@
-"""`connect URL`: a WebSocket in a terminal, or in a pipe. Lines that are typed are sent, messages are printed."""
+"""`connect URL`: a WebSocket at a terminal or in a pipe. Lines of stdin are sent, messages are printed."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from .screen import Screen
 
 _PING_INTERVAL = 5.0
 _DEFAULT_WAIT = 1.0
-_NORMAL_CODES = (1000, 1001, 1005)  # 1005: a Close without a code, which many send when all is well
+_NORMAL_CODES = (1000, 1001, 1005)  # 1005 means a Close without a code, a common normal close
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "connect", help="talk to a WebSocket",
-        description="Open a WebSocket. Each line of stdin is sent as a text message; messages go to stdout, binary "
-        "ones as hex; everything else goes to stderr. Ctrl-D closes it with 1000, Ctrl-C with 1001.",
-        epilog="Exit code 0 if it was closed with 1000 or 1001, or without a code, by either side.",
+        "connect", help="talk to a WebSocket server",
+        description="Open a WebSocket. Each line of stdin is sent as a text message. Messages are written to stdout, "
+        "binary ones as hex, and everything else to stderr. Ctrl-D closes the WebSocket with 1000, Ctrl-C with 1001.",
+        epilog="Exit code 0 if either side closed it with 1000, with 1001, or without a code.",
     )  # fmt: skip
-    parser.add_argument("url", metavar="URL", help="wss:// if it has no scheme")
+    parser.add_argument("url", metavar="URL", help="wss:// is added if the scheme is missing")
     parser.add_argument(
         "--subprotocol", dest="subprotocols", metavar="NAME", action="append", default=[],
-        help="a subprotocol to offer; may come more than once, the most wanted first",
+        help="a subprotocol to offer; may be repeated, in order of preference",
     )  # fmt: skip
-    parser.add_argument("--origin", metavar="ORIGIN", help="the Origin header, as a browser would send it")
+    parser.add_argument("--origin", metavar="ORIGIN", help="the Origin header, which browsers send")
     parser.add_argument(
         "--wait", metavar="SECONDS", type=seconds,
-        help=f"how long without a message to wait after the end of stdin: {_DEFAULT_WAIT:g}, 0 at a terminal; inf",
+        help="after the end of stdin, close once no message has arrived for this long: "
+        f"{_DEFAULT_WAIT:g} by default, 0 at a terminal; inf never closes",
     )  # fmt: skip
     add_call(parser)
     parser.set_defaults(run=run)
@@ -65,7 +66,7 @@ async def run(args: argparse.Namespace) -> int:
 
 
 class _Conversation:
-    """stdin to the WebSocket, the WebSocket to stdout, until one of them ends or somebody presses Ctrl-C."""
+    """Copies stdin to the WebSocket and the WebSocket to stdout, until either ends or the user presses Ctrl-C."""
 
     def __init__(self, args: argparse.Namespace, ws: trio_h2ws.WebSocket, screen: Screen) -> None:
         self._ws = ws
@@ -81,7 +82,7 @@ class _Conversation:
     async def run(self) -> int:
         await self._show_opening()
         start = trio.current_time()
-        # Ctrl-C is ours while the WebSocket is open: it shall hear Close. While we close it is the default again.
+        # While the WebSocket is open, Ctrl-C closes it properly. During the closing, `main` handles Ctrl-C again.
         with trio.open_signal_receiver(signal.SIGINT) as signals:
 
             async def interrupted() -> None:
@@ -101,7 +102,7 @@ class _Conversation:
         return await self._show_closing(trio.current_time() - start)
 
     async def _until_over(self, job: Callable[[], Awaitable[None]]) -> None:
-        """The job that ends first ends the conversation; what it raises goes to `run` bare, in no group."""
+        """End the conversation when this job ends. An error is kept, and `run` raises it outside the nursery."""
         try:
             await job()
         except (OSError, trio_h2ws.H2WSError) as error:
@@ -127,14 +128,14 @@ class _Conversation:
                 await self._ws.send(line)
                 self._sent += 1
                 await self._screen.prompt()
-        # As long as answers come, more may come.
+        # Wait until no message has arrived during one whole interval.
         received = -1
         while received != self._received:
             received = self._received
             await trio.sleep(self._wait)
 
     async def _receive(self) -> None:
-        while True:  # not `async for`: the exception at its end tells who closed
+        while True:  # not `async for`: the exception at the end says which side closed
             message = await self._ws.receive()
             self._received += 1
             await self._screen.message(message)
@@ -145,7 +146,7 @@ class _Conversation:
                 await self._screen.note(f"ping {milliseconds(await self._ws.ping())}")
                 await trio.sleep(_PING_INTERVAL)
         except (OSError, trio_h2ws.H2WSError):
-            pass  # the receiver hears of the same, and tells
+            pass  # `_receive` gets the same error and reports it
 
     async def _show_closing(self, elapsed: float) -> int:
         ws, error = self._ws, self._error

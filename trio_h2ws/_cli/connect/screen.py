@@ -1,8 +1,8 @@
 """What `connect` shows: messages on stdout, notes about the connection on stderr.
 
-With a person at a terminal on all three streams, messages come while something is being typed. The terminal itself
-keeps that line, and we don't know what is in it; so a message is put in above it, in lines that the terminal inserts
-(ECMA-48: IL), and the line and the cursor stay as they are.
+If stdin, stdout and stderr are all a terminal, messages arrive while the user is typing. The terminal keeps the line
+that is being typed, and the program can't know its content. So a message is inserted above it, in lines that the
+terminal adds (ECMA-48: IL), and the typed line and the cursor stay unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import unicodedata
 from ..stdout import standard_error, standard_output, visible
 
 PROMPT = "> "
-_BYTES_SHOWN = 512  # bytes of a binary message that a terminal gets to show
+_BYTES_SHOWN = 512  # bytes of a binary message that are shown at a terminal
 
 
 class Screen:
@@ -32,7 +32,7 @@ class Screen:
             await self._out.write(self._out.dim(PROMPT))
 
     async def message(self, message: str | bytes) -> None:
-        """Raises OSError when stdout can't be written."""
+        """Print a message. Raises OSError if writing to stdout fails."""
         out = self._out
         text = hex_of(message, _BYTES_SHOWN if out.is_terminal else None) if isinstance(message, bytes) else message
         if not out.is_terminal:
@@ -53,7 +53,7 @@ class Screen:
             await self._err.write_line(line)
 
     async def final_line(self, text: str, *, normal: bool) -> None:
-        """The last line: it takes the place of the prompt."""
+        """Print the last line, in place of the prompt."""
         clear = "\r\x1b[K" if self.is_conversation else ""
         text = visible(text)
         await self._err.write_line(clear + (text if normal else self._err.bad(text)))
@@ -66,11 +66,11 @@ def hex_of(data: bytes, limit: int | None) -> str:
 
 
 def above(plain: str, styled: str, columns: int, rows: int) -> str:
-    """The control functions that show `styled` above the line that is being typed. `plain` tells how high it is.
+    """The control functions that show `styled` above the line that is being typed. `plain` determines its height.
 
-    Save the cursor; make space below, which scrolls if it must; insert that many lines, so that the typed one moves
-    down; write into them; then the cursor to where the typed line is now. What is higher than the screen can't be put
-    in: it takes the place of the typed line, which the terminal still keeps.
+    They save the cursor, make space below (scrolling if necessary), insert as many lines, so that the typed line
+    moves down, write into them, and move the cursor to the typed line again. Text higher than the screen can't be
+    inserted: it replaces the typed line on the screen, but the terminal keeps that line as input.
     """
     height = sum(max(1, -(-_width(line) // columns)) for line in plain.split("\n"))
     if height >= rows:
@@ -85,7 +85,7 @@ def _terminal() -> tuple[int, int]:
 
 
 def _width(text: str) -> int:
-    """Columns that a terminal needs for it, about: wide letters take two, combining ones none, a tab up to eight."""
+    """Approximate columns on a terminal: wide characters take two, combining ones none, a tab up to eight."""
     width = 0
     for letter in text:
         if letter == "\t":

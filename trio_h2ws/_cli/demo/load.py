@@ -1,8 +1,8 @@
-"""The demo's work, on one client: a download, and while it runs many WebSockets and many requests.
+"""The demo's work, on one client: a download, and many WebSockets and requests while it runs.
 
-Each WebSocket sends a message as soon as it is open, and then again and again; how long each echo took is written
-down. When everything else is over the same WebSockets do the same for a while with nothing beside them. The two
-together tell what a download costs those who share its connection.
+Each WebSocket sends messages at an interval, starting as soon as it is open, and the time of each echo is recorded.
+When everything else has finished, the same WebSockets repeat this for a while without other traffic. The comparison
+shows what a download costs the streams that share its connection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MESSAGES_PER_SECOND = 2000  # of all WebSockets together, at most
 
 @dataclass
 class Plan:
-    """What shall be done, where. Zero leaves a part out."""
+    """What to do, and where. Zero leaves a part out."""
 
     url: str
     websocket_path: str
@@ -33,7 +33,7 @@ class Plan:
     interval: float
     """Seconds between two messages of one WebSocket."""
     echoes: bool = True
-    """The WebSockets send back what they get."""
+    """Whether the WebSockets echo."""
 
     @property
     def download_url(self) -> str:
@@ -61,14 +61,14 @@ class Outcome:
     streams_at_once: int = 0
     streams_allowed: int = 0
     connections: dict[int, trio_h2ws.ConnectionInfo] = field(default_factory=dict)
-    """Every connection that carried something, as it was last seen."""
+    """The last snapshot of every connection that was used."""
     work_seconds: float | None = None
-    """Until all WebSockets were open, all requests answered and the download over."""
+    """Until all WebSockets were open, all requests answered and the download finished."""
     open_seconds: float | None = None
     request_seconds: float | None = None
     download_seconds: float | None = None
     echoes_with_download: list[float] = field(default_factory=list)
-    """Echoes that began while the download ran."""
+    """Times of the echoes that began while the download ran."""
     echoes_alone: list[float] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
 
@@ -80,10 +80,10 @@ class Load:
         self.outcome = Outcome()
         self._begin = 0.0
         self._downloading = False
-        self._download_started = trio.Event()  # the download's first bytes may come, or it has failed
+        self._download_started = trio.Event()  # the response has started, or the download has failed
         self._unopened = plan.websockets
-        self._all_opened = trio.Event()  # or failed, each of them
-        self._work_done = trio.Event()  # and everything else is over
+        self._all_opened = trio.Event()  # each WebSocket is open or has failed
+        self._work_done = trio.Event()  # and the download and the requests have finished
 
     async def run(self) -> None:
         plan = self._plan
@@ -180,12 +180,12 @@ class Load:
             await self._work_done.wait()
             return
         interval = max(plan.interval, plan.websockets / _MESSAGES_PER_SECOND)
-        # Each at its own moment, as real users would be.
+        # Spread the WebSockets over the interval, as independent users would be.
         offset = interval * number / plan.websockets
         await self._pause(offset)
         while not self._work_done.is_set():
             downloading = self._downloading
-            waited = await echo(ws, f"{number} beside the download")
+            waited = await echo(ws, f"{number} during the download")
             if downloading:
                 outcome.echoes_with_download.append(waited)
             await self._pause(interval)
@@ -200,11 +200,11 @@ class Load:
 
 
 class NoEcho(Exception):
-    """The WebSocket did not send back what it got."""
+    """The WebSocket did not send the message back."""
 
 
 async def echo(ws: trio_h2ws.WebSocket, text: str) -> float:
-    """Send a message and wait for the same to come back; others, a greeting perhaps, are passed over."""
+    """Send a message and return the seconds until it comes back. Other messages, such as a greeting, are ignored."""
     start = trio.current_time()
     with trio.move_on_after(_ECHO_TIMEOUT) as scope:
         await ws.send(text)

@@ -1,4 +1,4 @@
-"""A line that tells how far the demo is, for a person who has to wait."""
+"""A line that shows the progress of the demo at a terminal."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from ..stdout import Output
 from .load import Outcome, Plan
 from .text import amount
 
-_DELAY = 0.5  # what is done sooner needs no such line
+_DELAY = 0.5  # a shorter run needs no progress line
 _INTERVAL = 0.1
 
 
 async def show_progress(stderr: Output, outcome: Outcome, plan: Plan) -> None:
-    """Until cancelled, and gone then."""
+    """Show the line until cancelled, then clear it."""
     if not stderr.is_terminal:
         return
     await trio.sleep(_DELAY)
@@ -27,7 +27,7 @@ async def show_progress(stderr: Output, outcome: Outcome, plan: Plan) -> None:
             if plan.requests:
                 parts.append(f"{outcome.answered} of {plan.requests} requests")
             if outcome.work_seconds is not None:
-                parts = ["the same echoes without the download"]
+                parts = ["echoes without the download"]
             stderr.write_now(f"\r\x1b[K{stderr.dim(' · '.join(parts))}")
             await trio.sleep(_INTERVAL)
     finally:

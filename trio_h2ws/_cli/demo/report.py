@@ -1,27 +1,28 @@
-"""What the demo found: whether it is as it should be, and the JSON object for machines.
+"""The demo's results: whether everything worked, and the JSON object of `--json`.
 
-The object (its keys stay; new ones may come). Times are seconds, sizes bytes; null: not known, or left out.
+The keys of the object are stable; new ones may be added. Times are in seconds, sizes in bytes; null means unknown, or
+left out.
 
 | key           | value                                                                                        |
 |---------------|----------------------------------------------------------------------------------------------|
-| `version`     | of trio_h2ws                                                                                 |
+| `version`     | the version of trio_h2ws                                                                     |
 | `url`         | the origin                                                                                   |
-| `ok`          | true: everything worked, on one connection                                                   |
-| `problems`    | what did not work: a list of sentences                                                       |
-| `notes`       | what was left out, and why                                                                   |
+| `ok`          | true if everything worked, on one connection                                                 |
+| `problems`    | what failed, as a list of sentences                                                          |
+| `notes`       | what was left out, and why, as a list of sentences                                           |
 | `protocol`    | "HTTP/2"                                                                                     |
 | `connections` | `client`: connections that the client used; `server`, `tls_handshakes`: counted by the       |
-|               | server (our own only)                                                                        |
-| `streams`     | `opened`; `at_once`: the most at one time; `allowed`: by the server                          |
-| `bytes`       | `received`, `sent`: on the client's connections, without what TLS adds                       |
-| `seconds`     | until all WebSockets were open, all requests answered and the download over                  |
+|               | server, if the demo has started it                                                           |
+| `streams`     | `opened`; `at_once`: the most at the same time; `allowed`: by the server                     |
+| `bytes`       | `received`, `sent`: on the client's connections, without the overhead of TLS                 |
+| `seconds`     | until all WebSockets were open, all requests answered and the download finished              |
 | `websockets`  | `asked`, `opened`, `closed` (with 1000), `seconds` until the last was open                   |
 | `requests`    | `asked`, `answered`, `seconds` until the last answer                                         |
 | `download`    | `asked`, `received`, `seconds`                                                               |
 | `echo`        | `beside_download` and `alone`: `count`, `median`, `slowest`                                  |
 | `round_trip`  | of an HTTP/2 PING                                                                            |
 
-If not even a connection could be had there is no object, only the error on stderr.
+If no connection could be opened, there is only an error on stderr.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from .load import Outcome, Plan
 
 
 class ServerStats(Protocol):
-    """What the testing server counts, as far as we need it."""
+    """The counters of the testing server that the report uses."""
 
     tcp_connections: int
     tls_handshakes: int
@@ -63,13 +64,13 @@ class Report:
         plan, outcome = self.plan, self.outcome
         problems = [what if times == 1 else f"{what} ({times} times)" for what, times in outcome.problems.items()]
         if not (plan.websockets or plan.requests or plan.download):
-            problems.append("this origin has nothing of what was asked for")
+            problems.append("nothing left to do: this origin serves no part of the demo")
         elif len(outcome.connections) != 1:
             problems.append(f"{len(outcome.connections)} connections were used, not one")
         if self.tcp_connections not in (None, 1):
             problems.append(f"the server counted {self.tcp_connections} connections, not one")
         if "{bytes}" in plan.download_path and plan.download and outcome.downloaded != plan.download:
-            problems.append(f"the download had {outcome.downloaded:,} of {plan.download:,} bytes")
+            problems.append(f"the download ended after {outcome.downloaded:,} of {plan.download:,} bytes")
         return problems
 
     @property

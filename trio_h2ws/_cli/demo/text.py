@@ -1,4 +1,4 @@
-"""The demo's report for a person."""
+"""The demo's report as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .report import Report
 
 
 def render(report: Report, out: Output) -> str:
-    whose = "" if report.tcp_connections is None else "its own server, "
+    whose = "" if report.tcp_connections is None else "local server, "
     lines = [f"{out.bold('trio_h2ws')} {trio_h2ws.__version__} demo: {whose}{visible(report.plan.url)}", ""]
     if report.outcome.streams:
         rows = _rows(report)
@@ -38,7 +38,7 @@ def _rows(report: Report) -> list[tuple[str, str, str]]:
     rows.append(("streams", str(outcome.streams), at_once))
     if plan.download:
         others = max(outcome.open_seconds or 0, outcome.request_seconds or 0)
-        beside = "; beside it:" if 0 < others <= (outcome.download_seconds or 0) else ""
+        beside = "; meanwhile:" if 0 < others <= (outcome.download_seconds or 0) else ""
         rows.append(("download", amount(outcome.downloaded), _within(outcome.download_seconds) + beside))
     if plan.websockets:
         note = f"opened {_within(outcome.open_seconds)}, {outcome.closed} closed cleanly at the end"
@@ -46,10 +46,10 @@ def _rows(report: Report) -> list[tuple[str, str, str]]:
     if plan.requests:
         note = f"answered {_within(outcome.request_seconds)}"
         rows.append(("requests", _of(outcome.answered, plan.requests), note))
-    rows.append(("time", _time(outcome.work_seconds), "for all of this together"))
+    rows.append(("time", _time(outcome.work_seconds), "for all of the above together"))
     received = amount(sum(connection.bytes_in for connection in connections))
     sent = amount(sum(connection.bytes_out for connection in connections))
-    rows.append(("received", received, f"and sent {sent}, in the whole demo"))
+    rows.append(("received", received, f"and {sent} sent, in the whole demo"))
     return rows
 
 
@@ -66,7 +66,7 @@ def _echoes(report: Report, out: Output) -> list[str]:
     ]
     if lines:
         head = out.dim(f"{'median':>10}{'slowest':>11}{'echoes':>8}")
-        lines = [f"  {'an echo waited':<26}{head}", *lines, ""]
+        lines = [f"  {'time of an echo':<26}{head}", *lines, ""]
     return lines
 
 
@@ -79,7 +79,7 @@ def _of(number: int, asked: int) -> str:
 
 
 def _within(seconds: float | None) -> str:
-    return "never done" if seconds is None else f"within {_time(seconds)}"
+    return "not finished" if seconds is None else f"within {_time(seconds)}"
 
 
 def _many(number: int, what: str) -> str:

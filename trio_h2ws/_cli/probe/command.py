@@ -1,21 +1,21 @@
-"""`probe URL`: what an origin speaks, and how its WebSocket is opened.
+"""`probe URL`: what an origin supports, and how its WebSockets are opened.
 
-The JSON object (its keys stay; new ones may come). Times are seconds; null: not known, or there is none.
+The keys of the JSON object are stable; new ones may be added. Times are in seconds; null means unknown, or absent.
 
 | key          | value                                                                                         |
 |--------------|-----------------------------------------------------------------------------------------------|
-| `version`    | of trio_h2ws                                                                                  |
-| `url`        | what was probed                                                                               |
-| `ok`         | true: it is known what is spoken there, by an answer or by what was agreed before one, and    |
-|              | the WebSocket, if one was asked for, was opened                                               |
-| `error`      | why there was no connection, or none that was answered, or what is wrong with the call        |
-| `connection` | the one that requests use:                                                                    |
+| `version`    | the version of trio_h2ws                                                                      |
+| `url`        | the URL that was probed                                                                       |
+| `ok`         | true if the origin's protocol is known, from a response or from ALPN or SETTINGS, and the     |
+|              | WebSocket, if requested, was opened                                                           |
+| `error`      | why there was no connection or no response, or what is wrong with the arguments               |
+| `connection` | the connection that requests use:                                                             |
 |              | `offered`, `chosen`: ALPN; `tls`, `cipher`; `protocol`: "HTTP/2", "HTTP/1.1", or null if      |
-|              | nothing told;                                                                                 |
-|              | `status`, `seconds`: of the answer to HEAD, or `error`; `speaks`: there was one, and not 505; |
-|              | `round_trip`: of a PING; `settings`: in force, so with the initial values of what was not     |
-|              | sent; `streams_allowed`; `extended_connect`: RFC 8441                                         |
-| `other`      | the same for the other protocol, with `--http2 auto` and if it may be there                   |
+|              | unknown;                                                                                      |
+|              | `status`, `seconds`: of the response to HEAD, or `error`; `speaks`: a response that is not    |
+|              | a 505 was received; `round_trip`: of a PING; `settings`: those in force, including initial    |
+|              | values that were not sent; `streams_allowed`; `extended_connect`: RFC 8441                    |
+| `other`      | the same for the other protocol, with `--http2 auto`, if the origin may support it            |
 | `websocket`  | `over`, `why`: how it is opened; with `--websocket` also `path`, `opened`, `stream_id`,       |
 |              | `subprotocol`, `extensions`, `seconds`, or `refusals`: `over`, `error`, `status`, `body`      |
 """
@@ -43,32 +43,32 @@ _HANDSHAKE = 5.0
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "probe", help="see what an origin speaks",
-        description="Connect, make one HEAD request, and say what the origin speaks: ALPN, SETTINGS, RFC 8441 or "
-        "not, and how its WebSocket is opened and why.",
-        epilog="Exit code 0 if the origin showed what it speaks, and a WebSocket, if one was asked for, was opened.",
+        "probe", help="show what an origin supports",
+        description="Connect, make one HEAD request, and report what the origin supports: ALPN, SETTINGS, RFC 8441, "
+        "and how its WebSockets are opened and why.",
+        epilog="Exit code 0 if the origin's protocol is known and the WebSocket, if requested, was opened.",
     )  # fmt: skip
-    parser.add_argument("url", metavar="URL", help="https:// if it has no scheme")
-    parser.add_argument("--websocket", metavar="PATH", help="really open a WebSocket there")
+    parser.add_argument("url", metavar="URL", help="https:// is added if the scheme is missing")
+    parser.add_argument("--websocket", metavar="PATH", help="also open a WebSocket at PATH")
     parser.add_argument(
         "--subprotocol", dest="subprotocols", metavar="NAME", action="append", default=[],
-        help="a subprotocol for it to offer; may come more than once, the most wanted first",
+        help="a subprotocol to offer for it; may be repeated, in order of preference",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=seconds, default=10.0,
-        help="for a connection, and for an answer: 10 by default",
+        help="for each connection and for its response: 10 by default",
     )  # fmt: skip
     add_connection(parser)
     parser.set_defaults(run=run)
 
 
 class _Probe:
-    """What was asked for, and what was found."""
+    """The arguments of the probe, and its findings."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         url = with_scheme(args.url, "https")
-        # A WebSocket's URL names the same origin as that of its page.
+        # A ws:// or wss:// URL names the same origin as http:// or https://.
         self.url = f"http{url[2:]}" if url[:2].lower() == "ws" else url
         self.tls = self.url[:5].lower() == "https"
         self.http2: HTTP2 = args.http2
@@ -81,17 +81,17 @@ class _Probe:
 
     @property
     def known(self) -> bool:
-        """Whether it is known of anything that it is spoken there. A connection alone tells nothing."""
-        looks = [look for look in (self.connection, self.other) if look is not None]
+        """Whether a protocol of the origin is known. A connection alone shows nothing."""
+        findings = [found for found in (self.connection, self.other) if found is not None]
         opened = self.websocket is not None and self.websocket.opened is True
-        return opened or any(look.protocol is not None for look in looks)
+        return opened or any(found.protocol is not None for found in findings)
 
     @property
     def ok(self) -> bool:
         return self.known and (self.websocket is None or self.websocket.opened is not False)
 
     async def run(self) -> None:
-        """Find out what there is. Raises what the command ends with, and `error` is why."""
+        """Probe the origin. Raises the error that ends the command, and keeps its message in `error`."""
         try:
             await self._run()
             if self.connection is not None and not self.known:
@@ -103,7 +103,7 @@ class _Probe:
     async def _run(self) -> None:
         args = self._args
         if args.websocket is not None and not args.websocket.startswith("/"):
-            raise CommandError(f"the path {args.websocket!r} does not begin with a slash")
+            raise CommandError(f"--websocket: the path {args.websocket!r} does not begin with a slash")
         self._context = ssl_context(args)
         async with self._client() as client:
             found = self.connection = await examine(client, self.tls, self.http2, args.timeout)

@@ -1,4 +1,4 @@
-"""What one connection to an origin shows."""
+"""What one connection to an origin shows about it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_SUPPORTED = 505  # HTTP Version Not Supported
 
 @dataclass
 class ConnectionFindings:
-    """What one connection showed."""
+    """The facts that one connection has shown."""
 
     offered: list[str]
     chosen: str | None = None
@@ -53,12 +53,12 @@ class ConnectionFindings:
 
 
 async def examine(client: trio_h2ws.Client, tls: bool, http2: HTTP2, timeout: float) -> ConnectionFindings:
-    """One HEAD request, and what there is to see around it. Raises ConnectFailed."""
+    """Make one HEAD request, and collect what its connection shows. Raises ConnectFailed."""
     found = ConnectionFindings([] if not tls else ["http/1.1"] if http2 == "never" else ["h2", "http/1.1"])
     start = trio.current_time()
     with recorded_tls_sessions() as sessions:
         try:
-            # The connection has its own deadline (Timeouts.connect), of as many seconds.
+            # Connecting has its own deadline (Timeouts.connect) of `timeout` seconds.
             with trio.fail_after(2 * timeout):
                 async with client.stream("HEAD", "", http2=http2, follow_redirects=False) as response:
                     found.status = response.status
@@ -78,8 +78,9 @@ async def examine(client: trio_h2ws.Client, tls: bool, http2: HTTP2, timeout: fl
     if found.protocol is None and client.connections:
         found.add_connection(client.connections[-1])
     if sessions:
-        found.add_tls(sessions[-1])  # the last one: a proxy's came before
+        found.add_tls(sessions[-1])  # the last one: a proxy's session comes first
     if found.status is None and found.protocol != "HTTP/2":
-        # HTTP/2 begins with the server's SETTINGS. HTTP/1.1 is only what we began to speak, but for what ALPN says.
+        # HTTP/2 is certain once the server's SETTINGS have arrived. Without a response, HTTP/1.1 is certain only if
+        # ALPN has chosen it.
         found.protocol = "HTTP/1.1" if found.chosen == "http/1.1" else None
     return found

@@ -1,4 +1,4 @@
-"""The probe's report for a person."""
+"""The probe's report as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..text import milliseconds
 from .connection import ConnectionFindings
 from .websocket import NO_ANSWER, WebSocketFindings
 
-# RFC 9113, section 6.5.2, and RFC 8441, section 3: what holds without being sent. ENABLE_PUSH: of a server.
+# The initial values: RFC 9113, section 6.5.2, and RFC 8441, section 3. ENABLE_PUSH is that of a server.
 _INITIAL = {
     "HEADER_TABLE_SIZE": 4096,
     "ENABLE_PUSH": 0,
@@ -44,7 +44,7 @@ def _connection(out: Output, found: ConnectionFindings) -> Iterator[tuple[str, s
         yield "protocol", out.bold(found.protocol) + ("" if found.tls else ", in clear")
     if found.tls is not None:
         yield "TLS", f"{found.tls}, {found.cipher}"
-        chosen = f"the server chose {found.chosen}" if found.chosen is not None else "the server chose nothing"
+        chosen = f"the server chose {found.chosen}" if found.chosen is not None else "the server chose none"
         yield "ALPN", f"offered {', '.join(found.offered)}; {chosen}"
     if found.error is not None:
         yield "answer", out.bad(visible(found.error))

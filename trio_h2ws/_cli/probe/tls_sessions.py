@@ -1,7 +1,7 @@
-"""What TLS handshakes agreed on, which is not among the library's public names.
+"""Records what TLS handshakes negotiate, which the library's public names do not show.
 
-Python's `SSLContext.sslobject_class` is there to be replaced, and that is how it is seen here, whoever made the
-context.
+`SSLContext.sslobject_class` of the standard library is meant to be replaced by subclasses. Replacing it for a while
+records the handshakes of every context.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 
 class TLSSession(NamedTuple):
-    """What a TLS handshake agreed on. Noted at its end: of a session that is over, Python tells nothing."""
+    """What a TLS handshake negotiated, recorded at its end: it can't be read from a closed connection."""
 
     alpn: str | None
     version: str | None
@@ -22,7 +22,7 @@ class TLSSession(NamedTuple):
 
 @contextmanager
 def recorded_tls_sessions() -> Iterator[list[TLSSession]]:
-    """Every TLS session that is begun meanwhile, once its handshake is over."""
+    """The TLS sessions that begin inside the block. Each is added at the end of its handshake."""
     sessions: list[TLSSession] = []
 
     class Recorded(ssl.SSLObject):

@@ -1,4 +1,4 @@
-"""How the WebSocket of an origin is opened, and why."""
+"""How a WebSocket to an origin is opened, and why."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .connection import HTTP2, ConnectionFindings
 
 _BODY_EXCERPT = 200
 
-NO_ANSWER = "nothing was answered"
-ONLY_WITH_REQUIRE = "in clear, --http2 auto takes HTTP/1.1, which was not answered; see --http2 require"
+NO_ANSWER = "the server did not answer"
+ONLY_WITH_REQUIRE = "without TLS, --http2 auto uses HTTP/1.1, which the server did not answer; try --http2 require"
 
 
 @dataclass
 class WebSocketFindings:
-    """How a WebSocket would be opened, and how it was, if that was tried."""
+    """How a WebSocket would be opened and, if that was tried, what happened."""
 
     over: str | None
     why: str
@@ -36,7 +36,7 @@ class WebSocketFindings:
 
 
 def predict(found: ConnectionFindings, tls: bool, http2: HTTP2) -> WebSocketFindings:
-    """By which way, from what is known without trying it."""
+    """How a WebSocket would be opened, from what is known without trying it."""
     absent = "the server did not send ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441)"
     if http2 == "never":
         return WebSocketFindings("HTTP/1.1", "--http2 never")
@@ -44,28 +44,28 @@ def predict(found: ConnectionFindings, tls: bool, http2: HTTP2) -> WebSocketFind
         return WebSocketFindings(None, NO_ANSWER)
     if found.protocol == "HTTP/2" and found.extended_connect:
         return WebSocketFindings(
-            "HTTP/2", "the server sent ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441): on the same connection"
+            "HTTP/2", "the server sent ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441), so on the same connection"
         )
     if http2 == "require":
         return WebSocketFindings(None, f"{absent}, and --http2 is require")
     if not tls:
-        return WebSocketFindings("HTTP/1.1", "in clear there is no ALPN to agree on HTTP/2 with")
+        return WebSocketFindings("HTTP/1.1", "without TLS there is no ALPN to negotiate HTTP/2")
     if found.protocol == "HTTP/2":
-        return WebSocketFindings("HTTP/1.1", f"{absent}: on a connection of its own")
+        return WebSocketFindings("HTTP/1.1", f"{absent}, so on a separate connection")
     return WebSocketFindings("HTTP/1.1", "the server did not choose h2 in the TLS handshake")
 
 
 async def try_websocket(
     client: trio_h2ws.Client, findings: WebSocketFindings, path: str, subprotocols: list[str], tls: bool, http2: HTTP2
 ) -> None:
-    """Really open it, and close it again. It fills `findings`."""
+    """Open a WebSocket and close it again. Adds the result to `findings`."""
     findings.path, findings.opened = path, False
     start = trio.current_time()
     try:
         ws = await client.connect_websocket(path, subprotocols=subprotocols, http2=http2)
     except trio_h2ws.H2WSError as error:
         if findings.over == "HTTP/2" and http2 == "auto" and tls:
-            # It was tried both ways, or once; the error alone does not tell which.
+            # The client may have tried one version or both; the error does not say which.
             await _try_each_version(client, findings, path, subprotocols)
         else:
             findings.refusals.append(_refusal(findings.over, error))
@@ -73,7 +73,9 @@ async def try_websocket(
     findings.opened = True
     findings.seconds = trio.current_time() - start
     if ws.http_version != findings.over:
-        findings.why = _reason(client) if findings.over is not None else "nothing was known, so it was tried"
+        findings.why = (
+            _reason(client) if findings.over is not None else "found by trying, since the server did not answer HEAD"
+        )
         findings.over = ws.http_version
     findings.stream_id = ws.stream_id
     findings.subprotocol = ws.subprotocol
@@ -84,8 +86,8 @@ async def try_websocket(
 async def _try_each_version(
     client: trio_h2ws.Client, findings: WebSocketFindings, path: str, subprotocols: list[str]
 ) -> None:
-    ways: tuple[tuple[str, HTTP2], ...] = (("HTTP/2", "require"), ("HTTP/1.1", "never"))
-    for over, http2 in ways:
+    versions: tuple[tuple[str, HTTP2], ...] = (("HTTP/2", "require"), ("HTTP/1.1", "never"))
+    for over, http2 in versions:
         try:
             ws = await client.connect_websocket(path, subprotocols=subprotocols, http2=http2)
         except trio_h2ws.H2WSError as error:
@@ -103,9 +105,10 @@ def _refusal(over: str | None, error: trio_h2ws.H2WSError) -> dict[str, Any]:
 
 
 def _reason(client: trio_h2ws.Client) -> str:
-    """Why it went over HTTP/1.1 although HTTP/2 was expected: the client remembers."""
+    """Why HTTP/1.1 was used although HTTP/2 was expected, from what the client has learned about the origin."""
     for connection in client.connections:
         known = connection.websockets or ""
         if known.startswith("HTTP/1.1 ("):
-            return f"the server sent ENABLE_CONNECT_PROTOCOL = 1 and does not do it: {known[len('HTTP/1.1 (') : -1]}"
-    return "over HTTP/2 it did not work"
+            why = known[len("HTTP/1.1 (") : -1]
+            return f"the server sent ENABLE_CONNECT_PROTOCOL = 1, but does not support it: {why}"
+    return "opening it over HTTP/2 failed"
