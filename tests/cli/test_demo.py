@@ -62,7 +62,7 @@ async def test_demo_skips_what_the_server_lacks(trust: list[str], cli: Cli) -> N
     options = ["--insecure", "--requests", "6", "--download", "1k"]
     async with open_server(extended_connect=False) as server:
         page = (await cli("demo", "--url", server.url, "--download-path", "/nope", *options)).check().out.decode()
-        assert "note: no download: /nope is answered with 404" in page
+        assert "note: no download: /nope returned 404" in page
         assert "note: no WebSockets: " in page
         assert "Everything else worked, on one connection." in page
     async with open_server(settings={0x3: 20}) as server:
@@ -72,13 +72,13 @@ async def test_demo_skips_what_the_server_lacks(trust: list[str], cli: Cli) -> N
         assert server.stats.tcp_connections == 1
         paths = ["--download-path", "/nope", "--request-path", "/nope", "--websocket-path", "/ws/refuse/404"]
         page = (await cli("demo", "--url", server.url, *paths, *options)).check(1).out.decode()
-        assert "problem: this origin has nothing of what was asked for" in page
+        assert "problem: nothing left to do: this origin serves no part of the demo" in page
 
 
 async def test_a_demo_that_fails_exits_with_1(server: Server, trust: list[str], cli: Cli) -> None:
     options = ["--url", server.url, "--timeout", "1", *trust]
     result = (await cli("demo", *options, "--request-path", "/hang")).check(1)
-    assert "problem: it was not done after 1 s" in result.out.decode()
+    assert "problem: not finished after 1 s" in result.out.decode()
     result = (await cli("demo", *options, "--websocket-path", "/ws/close/1011")).check()
     assert "note: no WebSockets: WebSocket closed with 1011" in result.out.decode()
 

@@ -81,7 +81,7 @@ async def test_get_follows_redirects_only_when_asked(server: Server, trust: list
     url = f"{server.url}/redirect/1"
     result = (await cli("get", url, "-v", *trust)).check()
     assert result.out == b""
-    assert "* to /redirect/0, not followed" in result.err
+    assert "* redirect to /redirect/0, not followed" in result.err
     result = (await cli("get", url, "-v", "-L", *trust)).check()
     assert result.out.startswith(b"hello")
     assert f"> GET {url}\n< 302 HTTP/2\n> GET {server.url}/redirect/0\n" in result.err
