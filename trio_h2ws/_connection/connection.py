@@ -232,9 +232,8 @@ class Connection:
         return self.engine.round_trip
 
     def _close_if_unused(self) -> None:
-        if self._writer.broken:
-            return  # the reader goes on for a while, and then reports what was wrong: see _write_failed
-        if self.state is State.DRAINING and not self.engine.streams and not self.reserved:
+        # While the writer is broken the reader goes on, and then reports what was wrong: see _write_failed.
+        if self.state is State.DRAINING and not (self.engine.streams or self.reserved or self._writer.broken):
             self.shut_down()
 
     def info(self) -> ConnectionInfo:
@@ -298,8 +297,6 @@ class Connection:
 
     def _lost(self, cause: BaseException | None) -> None:
         """The transport is at its end, or broken."""
-        if self.state is State.CLOSED:
-            return
         if self._goaway is not None:
             code, debug = self._goaway
             error: ConnectionLost = ConnectionTerminated("the server ended the connection with GOAWAY", code, debug)
@@ -317,11 +314,8 @@ class Connection:
         self.timers.add(_LAST_BYTES_SECONDS, lambda: self._lost(error))
 
     def abort(self, error: H2WSError, *, flush_seconds: float | None = None) -> None:
-        """End it now; every stream gets `error`. Never waits.
-
-        With `flush_seconds` the writer may still send what is queued (a GOAWAY) for that many seconds; 0 means what
-        the socket takes at once.
-        """
+        """End it now; every stream gets `error`. Never waits. With `flush_seconds` the writer may still send what is
+        queued (a GOAWAY) for that many seconds; 0 means what the socket takes at once."""
         if self.state is State.CLOSED:
             return
         self._close(error, error)

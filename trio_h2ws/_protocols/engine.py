@@ -56,9 +56,15 @@ class Engine(Protocol):
     max_streams: int  # how many may be open now
     exhausted: bool  # it will never take a new stream again
     fault: H2WSError | None  # the connection must end with this
-    round_trip: float
     end_hint: str  # added to the error message when the transport has ended
 
+    @property
+    def round_trip(self) -> float:
+        """In seconds, 0 when unknown. Keepalive sets it."""
+        ...
+
+    @round_trip.setter
+    def round_trip(self, seconds: float) -> None: ...
     @property
     def has_output(self) -> bool: ...
     @property
