@@ -202,7 +202,7 @@ SERVERS = [
     ),
     Server(
         name="lighttpd",
-        source="apt lighttpd",
+        source="apt lighttpd lighttpd-mod-openssl",
         command=("lighttpd", "-D", "-f", "{config}"),
         version=("lighttpd", "-v"),
         config=configs.LIGHTTPD,
