@@ -10,6 +10,7 @@ from trio.testing import MockClock
 
 import trio_h2ws
 from toolkit import connection_of, scripted_peer
+from trio_h2ws.testing import open_server
 
 
 @pytest.mark.parametrize(("interval", "timeout"), [(20, 20), (5, 1), (1, 30)])
@@ -156,3 +157,30 @@ async def test_a_connection_without_idle_time_still_serves(autojump_clock: MockC
         await call.result()
         await peer.expect_eof()
         assert peer.dials == 1
+
+
+@pytest.mark.parametrize("idle", [0.1, 0.3, 1 / 3, 0.7, 1.1, 2.3, 7.77, 12345.6789])
+@pytest.mark.parametrize("http2", ["require", "never"])
+async def test_virtual_time_goes_on_after_any_idle_time(http2: str, idle: float, autojump_clock: MockClock) -> None:
+    """A timer whose rest is rounded away ran for ever, at the same virtual time."""
+    timeouts = trio_h2ws.Timeouts(ping_interval=20, ping_timeout=20, idle=3600, handshake=100_000)
+    async with open_server(memory=True, tls=False) as server:
+        async with trio_h2ws.open_client(
+            base_url=server.url,
+            open_stream=server.open_stream,
+            http2=http2,  # type: ignore[arg-type]
+            timeouts=timeouts,
+        ) as client:
+            await trio.sleep(idle)
+            await client.get("/")
+            await trio.sleep(idle)
+            async with client.websocket(f"{server.ws_url}/ws/echo", ping_interval=idle * 1.7) as ws:
+                start = trio.current_time()
+                with trio.move_on_after(60.6):
+                    await client.get("/hang")
+                with trio.move_on_after(60.6):
+                    await ws.receive()
+                assert trio.current_time() - start == pytest.approx(121.2)
+            start = trio.current_time()
+            await trio.sleep(7200)
+            assert client.connections == []  # the idle time has ended them

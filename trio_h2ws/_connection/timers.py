@@ -2,27 +2,45 @@
 
 No timer has a task. The task that runs them (the connection's reader) sleeps in a cancel scope whose deadline is
 that of the earliest timer, and `add` moves that deadline when a new timer is earlier.
+
+Timers always make progress. A call often sets the next timer itself, for what is left of some time, and rounding may
+leave a tiny rest that does not move the clock's number at all: `now + seconds == now`. So
+- a timer with a positive time is due later than now, by one step of floating point if need be;
+- only what was due when `run_due` was called is run by it, so a timer that is due at once waits for the next pass.
+
+Most timers belong to one stream, their owner. If the call of such a timer raises, that ends this stream alone.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable
+from typing import Protocol
 
 import trio
 
 
-class Timer:
-    __slots__ = ("call", "time")
+class TimerOwner(Protocol):
+    """A stream."""
 
-    def __init__(self, time: float, call: Callable[[], None] | None) -> None:
+    def end_with_bug(self, bug: Exception) -> None:
+        """Its timer has raised. Must not raise."""
+        ...
+
+
+class Timer:
+    __slots__ = ("call", "owner", "time")
+
+    def __init__(self, time: float, call: Callable[[], None] | None, owner: TimerOwner | None) -> None:
         self.time = time
         self.call = call
+        self.owner = owner
 
     def cancel(self) -> None:
         """Idempotent; also after it has run."""
-        self.call = None
+        self.call = self.owner = None
 
 
 class Timers:
@@ -33,23 +51,41 @@ class Timers:
         self._count = itertools.count()
         self.scope = trio.CancelScope()
 
-    def add(self, seconds: float, call: Callable[[], None]) -> Timer:
-        """Run `call()` in `seconds`. It must not raise and must not await."""
-        timer = Timer(trio.current_time() + seconds, call)
+    def add(self, seconds: float, call: Callable[[], None], owner: TimerOwner | None = None) -> Timer:
+        """Run `call()` in `seconds`. It must not raise and must not await. If it raises, its owner gets that; without
+        an owner, `run_due` raises it, after it has run the others."""
+        now = trio.current_time()
+        time = now + seconds
+        if time == now and seconds > 0:
+            time = math.nextafter(now, math.inf)
+        timer = Timer(time, call, owner)
         heapq.heappush(self._heap, (timer.time, next(self._count), timer))
         if timer.time < self.scope.deadline:
             self.scope.deadline = timer.time
         return timer
 
     def run_due(self) -> None:
-        """Run what is due, and drop what was cancelled."""
+        """Run what is due now, and drop what was cancelled."""
         now = trio.current_time()
         heap = self._heap
+        due: list[Timer] = []
         while heap and (heap[0][0] <= now or heap[0][2].call is None):
-            timer = heapq.heappop(heap)[2]
-            call, timer.call = timer.call, None
-            if call is not None:
+            due.append(heapq.heappop(heap)[2])
+        bug: Exception | None = None
+        for timer in due:
+            call, owner = timer.call, timer.owner
+            timer.cancel()
+            if call is None:
+                continue
+            try:
                 call()
+            except Exception as error:
+                if owner is not None:
+                    owner.end_with_bug(error)
+                else:
+                    bug = bug or error
+        if bug is not None:
+            raise bug
 
     def new_scope(self) -> trio.CancelScope:
         """The scope to sleep in until the next timer is due."""
