@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 import trio
 from trio.testing import assert_checkpoints
 
 import trio_h2ws
-from toolkit import assert_clean, open_websocket, scripted_peer
+from toolkit import assert_clean, frames, open_websocket, scripted_peer
 
 
 async def test_a_second_task_in_receive_is_busy() -> None:
@@ -137,3 +139,103 @@ async def test_a_reserved_close_code_is_not_sent(code: int, reason: str) -> None
         await ws.send("still open")
         assert await theirs.expect_message() == "still open"
         ws.abort()
+
+
+# A message in parts holds back every other sender: also its own task, which would wait for itself.
+
+
+async def parts_that_send(ws: trio_h2ws.WebSocket) -> AsyncIterator[str]:
+    yield "first"
+    await ws.send("from inside")
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_sending_inside_an_open_message_is_an_error(full: bool) -> None:
+    """A task that waits for itself."""
+    limits = trio_h2ws.Limits(max_send_buffer=1000)
+    async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
+        ws, theirs = await open_websocket(peer, client)
+        peer.auto_credit = not full
+        async with ws.open_message(text=True) as message:
+            await message.send("x" * (70_000 if full else 1))
+            for call in (
+                lambda: ws.send("y"),
+                lambda: ws.send_json({}),
+                lambda: ws.send(["a", "b"]),
+                lambda: ws.open_message(text=True).__aenter__(),
+            ):
+                with pytest.raises(trio.BusyResourceError, match="a message is open in this task"):
+                    await call()
+            peer.auto_credit = True
+        if not full:
+            assert (await theirs.expect_frame(frames.TEXT)).payload == b"x"
+            assert (await theirs.expect_frame(frames.CONT)).fin
+            await ws.send("after it")
+            assert await theirs.expect_message() == "after it"
+        ws.abort()
+
+
+async def test_other_tasks_wait_for_the_message_to_end() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        ws, theirs = await open_websocket(peer, client)
+        async with trio.open_nursery() as nursery:  # older than the message
+            async with ws.open_message(text=True) as message:
+                await message.send("a")
+                nursery.start_soon(ws.send, "from a child")
+                other = peer.call(ws.send, "from elsewhere")
+                await peer.settle()
+                assert not other.done
+                await message.send("b")
+        await other.result()
+        pieces = [await theirs.expect_frame() for _ in range(5)]
+        assert [piece.payload for piece in pieces[:3]] == [b"a", b"b", b""]
+        assert {piece.payload for piece in pieces[3:]} == {b"from a child", b"from elsewhere"}
+        ws.abort()
+
+
+async def test_a_child_inside_the_message_would_wait_for_ever() -> None:
+    """The message can't end before its block, nor the block before a nursery in it."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+        ws, theirs = await open_websocket(peer, client)
+
+        async def child() -> None:
+            with pytest.raises(trio.BusyResourceError):
+                await ws.send("from a child")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(grandchild)
+
+        async def grandchild() -> None:
+            with pytest.raises(trio.BusyResourceError):
+                await ws.send("from its child")
+
+        async with ws.open_message(text=True) as message:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(child)
+            await message.send("still open")
+        assert (await theirs.expect_frame(frames.TEXT)).payload == b"still open"
+        ws.abort()
+
+
+async def test_parts_that_send_on_the_same_websocket_fail() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        ws, theirs = await open_websocket(peer, client)
+        with pytest.raises(trio.BusyResourceError):
+            await ws.send(parts_that_send(ws))
+        assert (await theirs.expect_frame(frames.TEXT)).payload == b"first"
+        await theirs.expect_close(1011)
+        ws.abort()
+
+
+async def test_a_websocket_may_be_closed_inside_its_message() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        ws, theirs = await open_websocket(peer, client)
+        async with ws.open_message(text=True) as message:
+            await message.send("a")
+            closing = peer.call(ws.aclose)
+            await theirs.expect_frame(frames.TEXT)
+            await theirs.expect_close()
+            await theirs.close()
+            await closing.result()
+            await ws.aclose()
+            with pytest.raises(trio.ClosedResourceError):
+                await message.send("b")

@@ -3,6 +3,9 @@
 Whole messages can't mix: each is queued in one synchronous step. A message in parts is unfinished for as long as its
 sender likes, and only control frames may come between its frames. So its sender holds a lock, for which all other
 senders of the WebSocket wait.
+
+A task that would wait for its own message would wait for ever: for it that is an error at once. The same holds for a
+task in a nursery that was opened inside the message's block, since the block can't end before that nursery.
 """
 
 from __future__ import annotations
@@ -20,20 +23,44 @@ class MessageLock:
     """Held by the message in parts that is being sent. Few WebSockets ever send one: the queue of senders that wait
     is made when it is needed."""
 
-    __slots__ = ("_waiting", "holder")
+    __slots__ = ("_nurseries", "_task", "_waiting", "holder")
 
     def __init__(self) -> None:
         self.holder: object = None
+        self._task: trio.lowlevel.Task | None = None  # the task whose message it is
+        self._nurseries = 0  # how many it had open when the message began
         self._waiting: trio.lowlevel.ParkingLot | None = None
+
+    def hold(self, message: object) -> None:
+        """Only while there is no holder."""
+        self.holder = message
+        self._task = trio.lowlevel.current_task()
+        self._nurseries = len(self._task.child_nurseries)
+
+    def check(self) -> None:
+        """Raise trio.BusyResourceError if the message can't end before the current task has sent."""
+        task = trio.lowlevel.current_task()
+        while task is not self._task:
+            nursery = task.parent_nursery
+            if nursery is None:
+                return
+            task = nursery.parent_task
+            if task is self._task and nursery not in task.child_nurseries[self._nurseries :]:
+                return  # that nursery is older than the message
+        raise trio.BusyResourceError(
+            "a message is open in this task (open_message, or parts that are being sent), and nothing else can be "
+            "sent before it ends: send parts of it, or leave its block first"
+        )
 
     async def wait(self) -> None:
         """Until it was released. It may be held again by then: check `holder`."""
+        self.check()
         if self._waiting is None:
             self._waiting = trio.lowlevel.ParkingLot()
         await self._waiting.park()
 
     def release(self) -> None:
-        self.holder = None
+        self.holder = self._task = None
         if self._waiting is not None:
             self._waiting.unpark_all()
 
@@ -57,7 +84,7 @@ class OutgoingMessage:
         while self._lock.holder is not None:
             await self._lock.wait()
         self._channel.check_open()
-        self._lock.holder = self
+        self._lock.hold(self)
         return self
 
     async def send(self, part: Data) -> None:

@@ -156,17 +156,20 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         """Send one message: str as text, bytes-like as binary; an iterable or async iterable of parts as one message.
 
         Waits while the peer does not read and `Limits.max_send_buffer` bytes wait to be sent. Cancelled, it has sent
-        nothing (but see `open_message` for parts). Raises `WebSocketClosed`, `ConnectionLost`, or
-        `trio.ClosedResourceError` after `aclose`.
+        nothing (but see `open_message` for parts). Raises `WebSocketClosed`, `ConnectionLost`,
+        `trio.ClosedResourceError` after `aclose`, or `trio.BusyResourceError` inside an `open_message` block of the
+        same task, which would wait for itself.
         """
         if not isinstance(data, (str, bytes, bytearray, memoryview)):
             await self._send_parts(data)
             return
         message = cast("Data", data)  # to a type checker, a memoryview is an iterable as well
-        channel = self._channel
+        channel, lock = self._channel, self._lock
+        if lock.holder is not None:
+            lock.check()  # before any wait
         await channel.stream.wait_room()
-        while self._lock.holder is not None:
-            await self._lock.wait()
+        while lock.holder is not None:
+            await lock.wait()
             await channel.stream.wait_room()
         channel.check_open()
         if channel.send_message(channel.sender.message(message)):
@@ -190,9 +193,10 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     def open_message(self, *, text: bool) -> OutgoingMessage:
         """A message that is sent in parts: `async with ws.open_message(text=True) as m: await m.send(part)`.
 
-        Each part is one frame of the message (RFC 6455, section 5.4). Other senders wait until the block ends. If
-        the block raises after a part was sent, that part can't be taken back: the WebSocket is then closed with 1011,
-        or reset if the block was cancelled.
+        Each part is one frame of the message (RFC 6455, section 5.4). Other tasks that send wait until the block
+        ends; inside it, sending anything else raises `trio.BusyResourceError` at once. If the block raises after a
+        part was sent, that part can't be taken back: the WebSocket is then closed with 1011, or reset if the block
+        was cancelled.
         """
         return self._open_message(text)
 
