@@ -34,7 +34,7 @@ class Timeouts:
     handshake over HTTP/1.1."""
     close: float | None = 5.0
     """How long `WebSocket.aclose` waits for the server's Close frame, and the end of an `open_client` block for the
-    last bytes to be sent."""
+    last bytes to be sent. A cancel scope around them may end either wait sooner."""
     ping_interval: float | None = 20.0
     """A PING (RFC 9113, section 6.7) is sent on a connection with open streams after this time without any data from
     the server."""

@@ -191,7 +191,11 @@ class ProtocolError(H2WSError):
 
 
 class LocalProtocolError(ProtocolError):
-    """The call would break the protocol, so it was not sent. The same call fails again."""
+    """The call would break the protocol, so it was not sent. The same call fails again.
+
+    If the message begins with "bug in trio_h2ws", the client itself failed in the handling of this stream, and reset
+    it: `__cause__` is the unexpected exception. Then the request may have been processed.
+    """
 
 
 class RemoteProtocolError(ProtocolError):

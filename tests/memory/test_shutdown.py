@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import hyperframe.frame as hf
@@ -10,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 import trio_h2ws
-from toolkit import scripted_peer
+from toolkit import READY, Peer, frames, scripted_peer
 from toolkit.inside import dialer_of
 from trio_h2ws.testing import open_server
 
@@ -218,6 +219,135 @@ async def test_nothing_follows_our_goaway(passes: int) -> None:
         await trio.testing.wait_all_tasks_blocked()
         kinds = [type(frame) for frame in peer.frames]
         assert kinds.index(hf.GoAwayFrame) == len(kinds) - 1
+
+
+# The scope around the client is cancelled while it waits for its last bytes.
+
+WIDE = {**READY, frames.INITIAL_WINDOW_SIZE: 2**30}
+
+
+async def block(peer: Peer, client: trio_h2ws.Client) -> None:
+    """Afterwards the peer does not read, and the transport holds bytes that it does not take."""
+    peer.serve()
+    await client.get("/")
+    await peer.window_update(0, 2**30)
+    await peer.ping(b"in order")
+    await peer.expect_pong()
+    peer.pause()
+    with trio.move_on_after(0.3):
+        await client.post("/", content=bytes(30_000_000))
+
+
+@pytest.mark.parametrize("close", [100, None])
+@pytest.mark.parametrize("transport", ["lockstep", "socket", "tls"])
+async def test_a_deadline_is_heeded_during_the_goodbye(transport: str, close: float | None) -> None:
+    """A wait in our clean-up that no cancellation reaches."""
+    timeouts = trio_h2ws.Timeouts(close=close)
+    async with scripted_peer(WIDE, transport=transport) as peer:  # type: ignore[arg-type]
+        with trio.CancelScope() as scope:
+            async with peer.open_client(timeouts=timeouts) as client:
+                await block(peer, client)
+                start = trio.current_time()
+                scope.deadline = start + 0.2
+        assert scope.cancelled_caught
+        assert 0.1 < trio.current_time() - start < 2
+        peer.resume()
+        await peer.expect_eof()
+
+
+async def test_the_users_exception_survives_a_cancelled_goodbye() -> None:
+    async with scripted_peer(WIDE, transport="lockstep") as peer:
+        with pytest.raises(LookupError), trio.CancelScope() as scope:
+            async with peer.open_client(timeouts=trio_h2ws.Timeouts(close=None)) as client:
+                await block(peer, client)
+                scope.deadline = trio.current_time() + 0.2
+                raise LookupError("mine")
+        assert not scope.cancelled_caught
+
+
+@pytest.mark.parametrize("transport", ["socket", "tls"])
+async def test_a_cancelled_client_says_goodbye_if_it_can(transport: str) -> None:
+    async with scripted_peer(transport=transport) as peer:  # type: ignore[arg-type]
+        with trio.CancelScope() as scope:
+            async with peer.open_client() as client:
+                peer.serve()
+                await client.get("/")
+                scope.cancel()
+        await peer.expect_goaway(0)
+        await peer.expect_eof()
+
+
+async def test_a_drained_connection_does_not_hold_a_cancelled_client(autojump_clock: MockClock) -> None:
+    """It is in no pool any more, and waits for its own last bytes."""
+    async with scripted_peer(WIDE, transport="lockstep") as peer:
+        start = trio.current_time()
+        with trio.move_on_at(start + 10) as scope:
+            async with peer.open_client(timeouts=trio_h2ws.Timeouts(close=None, ping_interval=None)) as client:
+                await block(peer, client)
+                await peer.goaway()
+                await trio.sleep(1)
+                assert client.connections == []
+        assert scope.cancelled_caught
+        assert trio.current_time() - start == pytest.approx(10)
+
+
+async def test_an_endless_upload_does_not_hold_the_client(autojump_clock: MockClock) -> None:
+    """Its response is complete, so no error ends it: only that the connection is over."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"x"
+        await trio.sleep_forever()
+
+    async def read(client: trio_h2ws.Client) -> None:
+        async with client.stream("POST", "/", content=parts()) as response:
+            await response.read()
+            await trio.sleep(1000)
+
+    async with scripted_peer() as peer:
+        async with peer.open_client() as client:
+            call = peer.call(read, client)
+            await peer.respond(await peer.expect_headers(), body=b"enough")
+            await peer.settle()
+            start = trio.current_time()
+        assert trio.current_time() - start < 10
+        assert not call.done
+        await call.result(within=2000)
+
+
+async def leave_at_once(ws: trio_h2ws.WebSocket) -> None:
+    pass
+
+
+@pytest.mark.parametrize("http2", ["require", "never"])
+@pytest.mark.parametrize("how", ["aclose", "block", "run_websocket", "group", "reconnecting"])
+async def test_closing_a_websocket_can_be_cancelled(how: str, http2: str, autojump_clock: MockClock) -> None:
+    """The server never answers our Close."""
+    timeouts = trio_h2ws.Timeouts(close=None)
+    async with open_server(memory=True, tls=False) as server:
+        url = f"{server.ws_url}/ws/silent"
+        start = trio.current_time()
+        with trio.CancelScope() as scope:
+            async with trio_h2ws.open_client(
+                open_stream=server.open_stream,
+                http2=http2,
+                timeouts=timeouts,  # type: ignore[arg-type]
+            ) as client:
+                scope.deadline = start + 5
+                if how == "aclose":
+                    await (await client.connect_websocket(url)).aclose()
+                elif how == "block":
+                    async with client.websocket(url):
+                        pass
+                elif how == "run_websocket":
+                    await client.run_websocket(url, leave_at_once)
+                elif how == "group":
+                    async with client.open_websocket_group([url, url]):
+                        pass
+                else:
+                    async with client.reconnecting_websocket(url) as sockets:
+                        await anext(aiter(sockets))
+        assert scope.cancelled_caught
+        assert trio.current_time() - start == pytest.approx(5, abs=0.1)
 
 
 # Dials under way.

@@ -22,7 +22,7 @@ async def check(call: Any) -> None:
     error = call.failure
     assert error is None or isinstance(error, (trio_h2ws.H2WSError, trio.ClosedResourceError)), repr(error)
     while error is not None:
-        assert "internal error" not in str(error)
+        assert "bug in trio_h2ws" not in str(error)
         error = error.__cause__
 
 

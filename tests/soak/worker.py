@@ -163,7 +163,7 @@ class Caller:
             self.fail(f"{kind}: not a documented error for this: {format_error(error)}")
             return
         bound = error.bound if isinstance(error, trio_h2ws.LimitExceeded) else None
-        if "internal error" in str(error) or bound not in (None, "max_connections_per_origin"):
+        if "bug in trio_h2ws" in str(error) or bound not in (None, "max_connections_per_origin"):
             self.fail(f"{kind}: {format_error(error)}")
         elif error in self.seen:
             self.fail(f"{kind}: two calls got the same exception object: {format_error(error)}")

@@ -5,6 +5,7 @@ The user's own exception never enters that nursery, so it leaves the block as it
 
 from __future__ import annotations
 
+import math
 import os
 import ssl
 from types import TracebackType
@@ -40,16 +41,26 @@ class _OpenClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._client is not None
-        self._client._pool.close(gracefully=error is None or isinstance(error, Exception))
-        # The nursery never sees the user's exception, so it can't wrap it. Its tasks raise nothing, except a
-        # KeyboardInterrupt that happened to arrive in one of them: that is raised bare as well.
+        is_cancelled = trio.current_effective_deadline() == -math.inf
+        self._client._pool.close(gracefully=not is_cancelled and (error is None or isinstance(error, Exception)))
+        # The nursery never sees the user's exception, so it can't wrap it. Its tasks raise nothing, except Cancelled
+        # when the wait for the last bytes is cancelled, or a KeyboardInterrupt that happened to arrive in one of
+        # them: these are raised bare as well.
         try:
             await self._manager.__aexit__(None, None, None)
-        except BaseExceptionGroup as group:
-            inner: BaseException = group
-            while isinstance(inner, BaseExceptionGroup):
-                inner = inner.exceptions[0]
+        except BaseException as raised:
+            inner = _most_important(raised)
+            if error is not None and isinstance(inner, trio.Cancelled):
+                return  # the user's own exception goes on
             raise inner from None
+
+
+def _most_important(error: BaseException) -> BaseException:
+    """The first exception in the group that is not Cancelled, if there is one."""
+    while isinstance(error, BaseExceptionGroup):
+        others = error.split(trio.Cancelled)[1]
+        error = (others or error).exceptions[0]
+    return error
 
 
 def open_client(

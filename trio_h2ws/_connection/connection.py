@@ -14,6 +14,7 @@ Invariants:
    DATA in turn (`writer.py`).
 6. A stream's window is credited when the application takes the bytes, the connection's on receipt.
 7. The two tasks never raise into the user's nursery: a failure is given to the streams, to each as a new exception.
+   A bug in the handling of one stream ends that stream (`guard.py`), any other bug ends the connection.
 
 States. A connection is ready when the server's first SETTINGS have come (HTTP/1.1: at once).
 
@@ -29,13 +30,14 @@ States. A connection is ready when the server's first SETTINGS have come (HTTP/1
     shut_down  the client is closed, or draining is done: what is queued, GOAWAY and close_notify are still sent
 
 `draining` begins on every way out of OPEN. After CLOSED the writer has a bounded time for its last bytes;
-then the scope of both tasks is cancelled, and the transport is closed.
+then the scope of both tasks is cancelled, and the transport is closed. After CLOSED the scope around the client ends
+them as well.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -56,12 +58,14 @@ from .._errors import (
 )
 from .._network.transport import BROKEN, Transport
 from .._protocols.engine import Engine, Observer, RequestHead
+from .._protocols.guard import connection_bug, observed
 from .._protocols.stream_state import StreamState
 from .draining import Draining
-from .info import ConnectionInfo
+from .info import ConnectionInfo, describe
 from .keepalive import Keepalive
 from .reader import Reader
 from .stream import Stream
+from .tasks import serve
 from .timers import Timers
 from .wakeups import Wakeups
 from .writer import Writer
@@ -121,7 +125,7 @@ class Connection:
         if not self._ready.is_set():
             self._ready.set()
             self._keepalive.start()
-        self._changed(self)
+        self._report_change()
 
     def on_ping_ack(self, payload: bytes) -> None:
         self._keepalive.on_ping_ack(payload)
@@ -138,7 +142,7 @@ class Connection:
             self._keepalive.idle_since = trio.current_time()
             if self.state is State.DRAINING:
                 self.timers.add(0, self._close_if_unused)
-        self._changed(self)
+        self._report_change()
 
     def on_unusable(self, error: H2WSError) -> None:
         self.abort(error, flush_seconds=_GOAWAY_SECONDS)
@@ -196,15 +200,18 @@ class Connection:
         stream = Stream(self, is_head=is_head, is_connect=is_connect)
         try:
             self.engine.open(stream, head, end_stream)
-        except BaseException:
+        except BaseException as error:
             if self.engine.exhausted:
                 self.retire()
             self.release()  # the next waiter may have the slot
+            if isinstance(error, Exception) and not isinstance(error, H2WSError):
+                self.end_with_bug(error)  # half a header block, perhaps: the state of HPACK is not known
+                raise connection_bug(error) from error
             raise
         self.reserved -= 1
         if is_connect:
             self.websockets += 1
-            self._changed(self)  # it may hold the last slot that other callers wait for
+            self._report_change()  # it may hold the last slot that other callers wait for
         self._keepalive.idle_since = None
         if self.engine.exhausted:
             self.retire()
@@ -215,7 +222,7 @@ class Connection:
         self.reserved -= 1
         if self.state is State.DRAINING and not self.engine.streams:
             self.timers.add(0, self._close_if_unused)
-        self._changed(self)
+        self._report_change()
 
     def retire(self) -> None:
         """No new streams. The connection closes when the last one has ended."""
@@ -224,7 +231,7 @@ class Connection:
             self.draining.begin()
             if not self.engine.streams:
                 self.timers.add(0, self._close_if_unused)
-            self._changed(self)
+            self._report_change()
 
     @property
     def round_trip(self) -> float:
@@ -237,56 +244,24 @@ class Connection:
             self.shut_down()
 
     def info(self) -> ConnectionInfo:
-        engine = self.engine
-        return ConnectionInfo(
-            id=self.id,
-            origin=self.origin,
-            protocol=engine.protocol,
-            streams_in_use=len(engine.streams),
-            streams_allowed=engine.max_streams,
-            settings=engine.peer_settings(),
-            round_trip_time=engine.round_trip or None,
-            bytes_in=engine.bytes_received,
-            bytes_out=engine.bytes_sent,
-            draining=self.state is not State.OPEN,
-            extended_connect=engine.can_connect,
-            websockets="HTTP/2" if engine.can_connect else "HTTP/1.1" if self.upgraded else None,
-        )
+        return describe(self)
 
     # The two tasks.
 
     def start(self, nursery: trio.Nursery) -> None:
-        """Begin to serve. The tasks are shielded: they end when `abort` or `shut_down` says so, not when the scope
-        around the client is cancelled, so that a user's own shielded clean-up can still use the client."""
+        """Begin to serve. The tasks are shielded until `abort` or `shut_down`: when the scope around the client is
+        cancelled, a user's own shielded clean-up can still use the client."""
         self.engine.start()
+        nursery.start_soon(serve, self, self._read, self._write, self._scope, self._transport)
         if self.engine.settings_received:
-            self.on_settings()
-        nursery.start_soon(self._serve)
-
-    async def _serve(self) -> None:
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._run, self._write)
-                await self._run(self._read)
-        with trio.CancelScope(shield=True):
-            await self._transport.aclose()
-
-    async def _run(self, loop: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await loop()
-        except BROKEN as error:
-            self._lost(error)
-        except Exception as error:  # our bug: it must reach every stream, and not the user's nursery
-            internal = ConnectionLost(f"internal error: {error!r}")
-            internal.__cause__ = error
-            self.abort(internal)
+            observed(self, self.on_settings)
 
     async def _read(self) -> None:
         await self._reader.run()
         if self.engine.fault is not None:
             self.abort(self.engine.fault, flush_seconds=_GOAWAY_SECONDS)
         else:
-            self._lost(None)
+            self.lost(None)
 
     async def _write(self) -> None:
         await self._writer.run()
@@ -295,7 +270,7 @@ class Connection:
 
     # Ends.
 
-    def _lost(self, cause: BaseException | None) -> None:
+    def lost(self, cause: BaseException | None) -> None:
         """The transport is at its end, or broken."""
         if self._goaway is not None:
             code, debug = self._goaway
@@ -307,11 +282,25 @@ class Connection:
         error.__cause__ = cause
         self.abort(error)
 
-    def _write_failed(self, error: BaseException) -> None:
+    def _write_failed(self, error: Exception) -> None:
         """Nothing can be sent any more, but the peer may have explained why (a response, GOAWAY) before it stopped
         reading: read that, to its end."""
+        if not isinstance(error, BROKEN):
+            self.end_with_bug(error)
+            return
         self.retire()
-        self.timers.add(_LAST_BYTES_SECONDS, lambda: self._lost(error))
+        self.timers.add(_LAST_BYTES_SECONDS, lambda: self.lost(error))
+
+    def end_with_bug(self, bug: Exception) -> None:
+        """The handling of the connection itself has raised. Every stream gets that as its error. Never raises."""
+        if self.state is State.CLOSED:
+            if self.error is not None:  # every call has its error already
+                self.error.add_note(f"after the end of the connection: {bug!r}")
+            self._scope.cancel()
+        self.abort(connection_bug(bug))
+
+    def _report_change(self) -> None:
+        observed(self, self._changed, self)
 
     def abort(self, error: H2WSError, *, flush_seconds: float | None = None) -> None:
         """End it now; every stream gets `error`. Never waits. With `flush_seconds` the writer may still send what is
@@ -326,7 +315,7 @@ class Connection:
             if flush_seconds is not None:
                 self._writer.close_at_once()
             self._scope.cancel()
-        self._changed(self)
+        self._report_change()
 
     def shut_down(self) -> None:
         """End it gracefully: what is queued, GOAWAY, close_notify. Streams that are open end at once; the writer has
@@ -341,12 +330,14 @@ class Connection:
         if self._writer.broken:
             self._scope.cancel()
         self._writer.close()
-        self._changed(self)
+        self._report_change()
 
     def _close(self, error: H2WSError, of_streams: H2WSError) -> None:
-        """No stream and no reader any more; the two ends above differ in what the writer may still do."""
+        """No stream and no reader any more; the two ends above differ in what the writer may still do. From now on
+        the scope around the client ends the tasks as well: a cancelled client does not wait for the last bytes."""
         self.state = State.CLOSED
         self.error = error
+        self._scope.shield = False
         self._reader.stop()
         self.draining.begin()
         self._ready.set()

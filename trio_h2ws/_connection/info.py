@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
+
+from .._protocols.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +36,34 @@ class ConnectionInfo:
     """The server accepts WebSockets on it (SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441)."""
     websockets: str | None = field(compare=False, default=None)
     """How WebSockets to this origin are opened, once that is known: "HTTP/2", or "HTTP/1.1" with the reason."""
+
+
+class Described(Protocol):
+    """What a snapshot shows."""
+
+    id: int
+    origin: str
+    engine: Engine
+    upgraded: bool
+
+    @property
+    def is_open(self) -> bool: ...
+
+
+def describe(connection: Described) -> ConnectionInfo:
+    """A snapshot of it now."""
+    engine = connection.engine
+    return ConnectionInfo(
+        id=connection.id,
+        origin=connection.origin,
+        protocol=engine.protocol,
+        streams_in_use=len(engine.streams),
+        streams_allowed=engine.max_streams,
+        settings=engine.peer_settings(),
+        round_trip_time=engine.round_trip or None,
+        bytes_in=engine.bytes_received,
+        bytes_out=engine.bytes_sent,
+        draining=not connection.is_open,
+        extended_connect=engine.can_connect,
+        websockets="HTTP/2" if engine.can_connect else "HTTP/1.1" if connection.upgraded else None,
+    )

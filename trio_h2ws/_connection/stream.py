@@ -21,10 +21,11 @@ from .._config import Limits, Timeouts
 from .._errors import ErrorCode, H2WSError, fresh
 from .._http.headers import RawFields
 from .._protocols.engine import Engine
+from .._protocols.guard import end_with_bug
 from .._protocols.stream_state import StreamState
 from .draining import Draining
 from .info import ConnectionInfo
-from .timers import Timers
+from .timers import Timer, Timers
 from .wakeups import ParkedTask, Wakeups
 
 
@@ -49,7 +50,10 @@ class Owner(Protocol):
 
 
 class Consumer(Protocol):
-    """Takes a stream's bytes in the reader's dispatch, instead of the inbox. It must not raise or await."""
+    """Takes a stream's bytes in the reader's dispatch, instead of the inbox. It must not raise or await.
+
+    If it raises, the stream ends with that bug as its error, and `on_end` is called, for the second time perhaps.
+    """
 
     def feed(self, data: bytes) -> bool:
         """Take these bytes; or return False, and they stay in the inbox, held by the window, until `Stream.take`."""
@@ -145,20 +149,44 @@ class Stream(StreamState):
 
     def on_drained(self) -> None:
         senders = self._senders
-        if senders is not None and (self.closed or self.out_size < self.connection.limits.max_send_buffer):
+        if self.closed:
+            self._stop_sending()
+        elif senders is not None and self.out_size < self.connection.limits.max_send_buffer:
             senders.first.wake()
 
+    def wake_all(self, error: H2WSError) -> None:
+        self.error = error
+        self._ended()
+
     def _ended(self) -> None:
-        if self._consumer is not None:
-            self._consumer.on_end()
-        self._wake_reader()
-        self.on_drained()
-        if self.upload is not None and self.closed:
+        try:
+            if self._consumer is not None:
+                self._consumer.on_end()
+        finally:
+            self._wake_reader()
+            if self.closed:
+                self._stop_sending()
+
+    def _stop_sending(self) -> None:
+        if self._senders is not None:
+            self._senders.first.wake()
+        if self.upload is not None:
             self.upload.cancel()
 
     def _wake_reader(self) -> None:
         if self._reader is not None:
             self.connection.wakeups.wake(self._reader)
+
+    # Called by timers, callbacks and tasks that belong to this stream.
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Timer:
+        """A timer of the connection, on behalf of this stream: if `call` raises, the stream ends, and no other."""
+        return self.connection.timers.add(seconds, call, self)
+
+    def end_with_bug(self, bug: Exception) -> None:
+        """Something that handles this stream has raised. Never raises."""
+        end_with_bug(self.connection.engine, self, bug)
+        self.connection.flush()
 
     # Called by the application.
 
@@ -207,11 +235,15 @@ class Stream(StreamState):
     def consume_with(self, consumer: Consumer | None) -> None:
         """From now on `consumer` gets the bytes: first what is in the inbox already, as far as it takes it."""
         self._consumer = consumer
-        if consumer is not None:
+        if consumer is None:
+            return
+        try:
             while self._inbox and consumer.feed(self._inbox[0]):
                 self.take()
             if self.remote_ended or self.error is not None:
                 consumer.on_end()
+        except Exception as bug:
+            self.end_with_bug(bug)
 
     def take(self) -> bytes:
         """The next chunk of the inbox, b"" if there is none; its credit goes back to the peer."""

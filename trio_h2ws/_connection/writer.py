@@ -42,7 +42,7 @@ class Writer:
         "broken",
     )
 
-    def __init__(self, transport: Transport, engine: Engine, failed: Callable[[BaseException], None]) -> None:
+    def __init__(self, transport: Transport, engine: Engine, failed: Callable[[Exception], None]) -> None:
         self.broken = False
         self._transport = transport
         self._engine = engine
@@ -63,12 +63,12 @@ class Writer:
         engine = self._engine
         if self._direct and not self._transport.blocked:
             self._direct = False
-            data, more = engine.produce(_WRITE)
-            if not data:
-                return
             try:
+                data, more = engine.produce(_WRITE)
+                if not data:
+                    return
                 self._transport.write(data)
-            except BROKEN as error:
+            except Exception as error:
                 self._break(error)
                 return
             if not (more or self._transport.blocked):
@@ -103,7 +103,8 @@ class Writer:
                 elif self._kept:
                     transport.write(self._kept.pop(0))
                 elif engine.has_output:
-                    await self._gather()
+                    if not self._closing:  # then nothing can be added, and a cancelled client still sends GOAWAY
+                        await self._gather()
                     if not self._kept:  # else the connection was shut down meanwhile, and that was queued first
                         transport.write(engine.produce(_WRITE)[0])
                 elif self._closing:
@@ -155,14 +156,14 @@ class Writer:
         try:
             self._transport.write(self._engine.produce(_WRITE)[0])
             self._send_close_notify()
-        except BROKEN:
-            pass  # the connection is ending already; the close_notify was a courtesy
+        except Exception:
+            pass  # the connection is ending already, for another reason; these bytes were a courtesy
 
     def _send_close_notify(self) -> None:
         if isinstance(self._transport, TLSTransport):
             self._transport.send_close_notify()
 
-    def _break(self, error: BaseException) -> None:
+    def _break(self, error: Exception) -> None:
         if not self.broken:
             self.broken = True
             self._failed(error)

@@ -19,6 +19,7 @@ from .._connection.connection import Connection, State
 from .._connection.info import ConnectionInfo
 from .._errors import ConnectFailed, ErrorCode, H2WSError, LimitExceeded, RequestNotProcessed
 from .._http.url import Origin
+from .._protocols.guard import describe
 from .coalescing import find_shared
 from .dial import Dialer, ProtocolChoice
 from .known_origins import KnownOrigins
@@ -100,6 +101,12 @@ class Pool:
 
     async def _dial(self, origin_pool: OriginPool) -> None:
         """One dial, in the client's nursery: it raises nothing, since that would end the user's own tasks."""
+        try:
+            await self._dial_once(origin_pool)
+        except Exception as bug:
+            origin_pool.fail(dial_bug(bug))
+
+    async def _dial_once(self, origin_pool: OriginPool) -> None:
         failure: BaseException | None = None
         # Shielded like the connections: the scope around the client does not end it, `close` does.
         with trio.CancelScope(shield=True) as scope:
@@ -122,9 +129,8 @@ class Pool:
                     failure.__cause__ = connection.error
             except H2WSError as error:
                 failure = error
-            except Exception as error:  # a bug, or an error of the user's open_stream: the waiting calls raise it
-                failure = ConnectFailed(f"{origin_pool.origin}: the dial failed: {error!r}")
-                failure.__cause__ = error
+            except Exception as bug:
+                failure = dial_bug(bug)
             finally:
                 self._dials.discard(scope)
                 origin_pool.dialling -= 1
@@ -229,8 +235,18 @@ class Pool:
             self._end(connection)
 
     def _end(self, connection: Connection) -> None:
-        if self._gracefully:
-            connection.shut_down()
-        elif connection.state is not State.CLOSED:
-            connection.engine.goaway(ErrorCode.NO_ERROR)
-            connection.abort(ConnectFailed("the client was cancelled"), flush_seconds=0)
+        try:
+            if self._gracefully:
+                connection.shut_down()
+            elif connection.state is not State.CLOSED:
+                connection.engine.goaway(ErrorCode.NO_ERROR)
+                connection.abort(ConnectFailed("the client was cancelled"), flush_seconds=0)
+        except Exception as bug:  # the other connections must end as well
+            connection.end_with_bug(bug)
+
+
+def dial_bug(bug: Exception) -> ConnectFailed:
+    """The error of the calls that wait for a dial in which `bug` was raised."""
+    error = ConnectFailed(describe(bug))
+    error.__cause__ = bug
+    return error

@@ -29,7 +29,8 @@ class RequestHead(NamedTuple):
 
 
 class Observer(Protocol):
-    """Is called about the connection itself, as the hooks of `StreamState` are about a stream. Must not raise."""
+    """Is called about the connection itself, as the hooks of `StreamState` are about a stream. Must not raise: that
+    would end the connection."""
 
     def on_settings(self) -> None:
         """SETTINGS of the peer have come, its first or new ones."""
@@ -43,6 +44,9 @@ class Observer(Protocol):
 
     def on_resume(self) -> None:
         """`paused` was true, and is false now."""
+
+    def end_with_bug(self, bug: Exception) -> None:
+        """One of the hooks above has raised: end the connection. Must not raise."""
 
 
 class Engine(Protocol):

@@ -1,7 +1,8 @@
 """One stream as the engine sees it: its state, its windows, its bytes that wait to leave.
 
 It is passive: no task, no lock, no await. The engine calls the `on_*` hooks while it handles a frame; the subclass in
-`_connection/stream.py` implements them, and wakes the tasks that wait. A hook must not raise.
+`_connection/stream.py` implements them, and wakes the tasks that wait. A hook must not raise; if it does, that is a
+bug, and ends this stream alone (`guard.py`).
 
 States (RFC 9113, section 5.1) are three flags:
 
@@ -119,4 +120,9 @@ class StreamState:
 
     def on_drained(self) -> None:
         """Bytes of `out` have left, or never will."""
+        raise NotImplementedError
+
+    def wake_all(self, error: H2WSError) -> None:
+        """A hook has raised, and the stream is closed: every task that waits for it gets `error`. It does not rely on
+        the hooks, and may be called in any state."""
         raise NotImplementedError

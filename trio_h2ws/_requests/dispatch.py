@@ -206,8 +206,11 @@ class Dispatcher:
         assert stream.upload is not None
         if stream.closed:
             return  # it ended before this task ran: the body is untouched, and a retry may be sending it already
-        with stream.upload:
-            await request.body.upload(stream, request.trailers)
+        try:
+            with stream.upload:
+                await request.body.upload(stream, request.trailers)
+        except Exception as bug:
+            stream.end_with_bug(bug)
 
 
 def too_many_redirects(limits: Limits) -> LimitExceeded:

@@ -100,9 +100,10 @@ class RequestBody:
                         return  # the stream ended first: the task that waits for the response gets that error
             if left:
                 raise LocalProtocolError(f"the content is {left} bytes shorter than its content-length")
-            carrier.end(trailers)
         except Exception as error:
             carrier.fail(error)
+        else:
+            carrier.end(trailers)
 
 
 async def _each(parts: Iterable[bytes] | AsyncIterable[bytes] | None) -> AsyncGenerator[bytes, None]:

@@ -18,7 +18,15 @@ import trio
 
 from .._connection.stream import Stream
 from .._connection.wakeups import ParkedTask
-from .._errors import H2WSError, RequestNotProcessed, StreamReset, WebSocketClosed, WebSocketError, fresh
+from .._errors import (
+    H2WSError,
+    LocalProtocolError,
+    RequestNotProcessed,
+    StreamReset,
+    WebSocketClosed,
+    WebSocketError,
+    fresh,
+)
 from .._protocols.ws.receiver import FrameReceiver
 from .._protocols.ws.sender import FrameSender
 from .checkpoints import Checkpoints, checkpoint
@@ -124,8 +132,10 @@ class Channel:
         while data := self.stream.take():
             self._rest.append(data)
         self.error = self.stream.error
-        self.refill()
-        self.finish()
+        try:
+            self.refill()
+        finally:
+            self.finish()
 
     def _react(self) -> None:
         """Act on what the receiver has parsed: answer pings, note Pongs, a failure or a Close, wake the task that
@@ -134,7 +144,7 @@ class Channel:
         if receiver.replies:
             # A peer that does not read its Pongs gets no more of them (RFC 6455, section 5.5.3 allows it).
             limit = self.stream.connection.limits.max_send_buffer
-            if not self.ended and not self.sender.close_sent and self.stream.out_size < limit:
+            if not self.stream.closed and not self.sender.close_sent and self.stream.out_size < limit:
                 self.stream.send_nowait(bytes(receiver.replies))
             receiver.replies.clear()
         if receiver.pongs:
@@ -165,15 +175,17 @@ class Channel:
         if self.ended:
             return
         self.ended = True
-        self.stream.connection.draining.forget(self)
-        self.stream.close()
-        if self._pings is not None:
-            self._pings.on_end()
-        if self._closing is not None:
-            self._closing.cancel_timer()
-            self._closing.set_over()
-        else:
-            self.wake()
+        try:
+            self.stream.connection.draining.forget(self.stream)
+            self.stream.close()
+        finally:
+            if self._pings is not None:
+                self._pings.on_end()
+            if self._closing is not None:
+                self._closing.cancel_timer()
+                self._closing.set_over()
+            else:
+                self.wake()
 
     def fail(self, error: H2WSError) -> None:
         """End it for this reason."""
@@ -220,6 +232,8 @@ class Channel:
         receiver = self.receiver
         if self.closed:
             return trio.ClosedResourceError("this WebSocket was closed here")
+        if isinstance(self.error, LocalProtocolError):  # a bug, which may have made the rest unreliable
+            return fresh(self.error)
         if receiver.close_received:
             return WebSocketClosed(receiver.close_code or 1005, receiver.close_reason, True, self.initiator)
         if receiver.failure is not None:
@@ -237,7 +251,7 @@ class Channel:
 
     def end_when_draining(self) -> None:
         """From now on, a loop over messages ends when the connection drains: its user opens a successor."""
-        self.stream.connection.draining.call(self, self._on_draining)
+        self.stream.connection.draining.call(self.stream, self._on_draining)
 
     def _on_draining(self) -> None:
         if not self.is_over:
@@ -300,7 +314,10 @@ class Channel:
     def _refill_if_low(self) -> None:
         # Many messages at a time cost less.
         if len(self.queue.messages) <= self.stream.connection.limits.max_queued_messages // 4:
-            self.refill()
+            try:
+                self.refill()
+            except Exception as bug:  # in the application's task, which gets it like any other end
+                self.stream.end_with_bug(bug)
 
     def wait(self) -> Awaitable[None]:
         """Until there may be something to take. One task at a time."""

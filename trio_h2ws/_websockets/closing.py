@@ -132,7 +132,7 @@ class Closing:
 
     def send_close(self, code: int | None, reason: str) -> None:
         channel = self._channel
-        if not channel.ended and not channel.sender.close_sent:
+        if not channel.stream.closed and not channel.sender.close_sent:
             channel.stream.send_nowait(channel.sender.close(code, reason))
 
     async def wait_over(self) -> None:
@@ -149,7 +149,7 @@ class Closing:
     def _set_timer(self, seconds: float, call: Callable[[], None]) -> None:
         self._channel.stream.ends_soon()  # every timer here leads to the end of the stream
         self.cancel_timer()
-        self._timer = self._channel.stream.connection.timers.add(seconds, call)
+        self._timer = self._channel.stream.call_later(seconds, call)
 
     def cancel_timer(self) -> None:
         if self._timer is not None:

@@ -94,7 +94,7 @@ class Opening:
             bound = f"{seconds} s (Timeouts.handshake)"
             stream.fail(WebSocketError(f"{request.url.origin} did not answer the WebSocket handshake within {bound}"))
 
-        return stream.connection.timers.add(seconds, too_late)
+        return stream.call_later(seconds, too_late)
 
     async def _rejection(self, stream: Stream, seconds: float | None) -> bytes:
         """The body of a refusal, as much as comes: a server may cut it off in any way, or never end it."""

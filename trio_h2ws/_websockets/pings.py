@@ -77,7 +77,7 @@ class Pings:
 
     def keep_alive(self, interval: float, timeout: float | None) -> None:
         """Send a Ping every `interval` seconds; end this WebSocket if one is not answered in `timeout` seconds."""
-        self._channel.stream.connection.timers.add(interval, partial(self._ping_again, interval, timeout))
+        self._channel.stream.call_later(interval, partial(self._ping_again, interval, timeout))
 
     def _ping_again(self, interval: float, timeout: float | None) -> None:
         channel = self._channel
@@ -90,7 +90,7 @@ class Pings:
             return  # that Ping's time-out is running
         answered = self._send(_KEEPALIVE)
         if timeout is not None:
-            channel.stream.connection.timers.add(timeout, partial(self._check, answered, timeout))
+            channel.stream.call_later(timeout, partial(self._check, answered, timeout))
 
     def _check(self, answered: trio.Event, timeout: float) -> None:
         if not self._channel.is_over and not answered.is_set():

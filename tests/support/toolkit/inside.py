@@ -7,6 +7,7 @@ other libraries.
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,15 @@ import trio_h2ws
 from trio_h2ws._client.client import Client
 from trio_h2ws._client.open import _OpenClient
 from trio_h2ws._config import Limits, Timeouts
-from trio_h2ws._connection.stream import Stream
+from trio_h2ws._connection.connection import Connection
+from trio_h2ws._connection.stream import Consumer, Stream
 from trio_h2ws._http.url import URL, Origin
 from trio_h2ws._network.proxies import ProxyChoice
 from trio_h2ws._pool.dial import DialConfig, Dialer
 from trio_h2ws._pool.known_origins import Facts, KnownOrigins
 from trio_h2ws._pool.pool import Pool
+from trio_h2ws._protocols.engine import Observer
+from trio_h2ws._protocols.stream_state import StreamState
 from trio_h2ws._protocols.ws.deflate import Deflate, DeflateOptions
 from trio_h2ws._protocols.ws.messages import MessageQueue
 from trio_h2ws._protocols.ws.receiver import FrameReceiver
@@ -232,9 +236,40 @@ def stream_of(ws: trio_h2ws.WebSocket) -> Any:
     return ws._channel.stream
 
 
+def end_when_draining(ws: trio_h2ws.WebSocket) -> None:
+    """As `reconnecting_websocket` does it: a loop over its messages ends when the connection drains."""
+    ws._channel.end_when_draining()
+
+
 def raw_bytes_of(ws: trio_h2ws.WebSocket) -> int:
     """How many bytes wait as they came, because the queue of messages is full."""
     return len(ws._channel.receiver._raw)
+
+
+# Hooks.
+
+
+def hooks_of_a_stream() -> list[tuple[type, str]]:
+    """Every hook that an engine calls for one stream, and what these call in their turn: the class and the name.
+
+    Found by reflection: methods of `StreamState` by their prefix, consumers by the names of their protocol.
+    """
+    found = [(Stream, name) for name in vars(StreamState) if name.startswith("on_")]
+    names = [name for name in vars(Consumer) if not name.startswith("_")]
+    classes = {
+        kind
+        for module in list(sys.modules.values())
+        if module.__name__.startswith("trio_h2ws._")
+        for kind in vars(module).values()
+        if isinstance(kind, type) and kind is not Consumer and all(name in vars(kind) for name in names)
+    }
+    assert classes, "the protocol of consumers has changed"
+    return found + [(kind, name) for kind in sorted(classes, key=lambda kind: kind.__name__) for name in names]
+
+
+def hooks_of_a_connection() -> list[tuple[type, str]]:
+    """Every hook that an engine calls for the connection, and what that calls in its turn."""
+    return [*((Connection, name) for name in vars(Observer) if name.startswith("on_")), (Pool, "changed")]
 
 
 # Pieces, for their unit tests.

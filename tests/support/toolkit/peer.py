@@ -163,7 +163,10 @@ class Peer:
                     break
                 await self._reading.wait()
                 self._replies += self._parse(bytes(data))
-                await self._reply()
+                try:
+                    await self._reply()
+                except trio.BrokenResourceError:
+                    self._replies.clear()  # the client has closed; what it sent before that is still read
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         except Exception as error:

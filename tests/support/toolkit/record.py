@@ -57,6 +57,9 @@ class RecordedStream(StreamState):
     def on_drained(self) -> None:
         pass
 
+    def wake_all(self, error: Exception) -> None:
+        self.log.append(("bug", self.id, repr(error.__cause__)))
+
 
 class Recorder:
     """An engine and its observer in one."""
@@ -88,6 +91,9 @@ class Recorder:
 
     def on_resume(self) -> None:
         self.log.append(("resume",))
+
+    def end_with_bug(self, bug: Exception) -> None:
+        raise bug
 
     def take(self) -> bytes:
         """Everything that the engine has to send now."""

@@ -30,6 +30,7 @@ from ..._errors import (
 )
 from ..._http.headers import RawFields
 from ..engine import IDEMPOTENT, Observer, RequestHead
+from ..guard import end_with_bug, guarded, observed
 from ..stream_state import StreamState
 
 _SETTINGS = b"\x04\x00"  # type and flags of the first frame that an HTTP/2 server sends
@@ -165,13 +166,14 @@ class H1Engine:
         if not stream.closed:
             self._close(stream)
             self.exhausted = True
-            self._observer.on_unusable(RemoteProtocolError("the connection ended with its request", code))
+            error = RemoteProtocolError("the connection ended with its request", code)
+            observed(self._observer, self._observer.on_unusable, error)
 
     def consume(self, stream: StreamState, n: int) -> bool:
         was_paused = self.paused
         self._unread -= n
         if was_paused and not self.paused:
-            self._observer.on_resume()
+            observed(self._observer, self._observer.on_resume)
         return False
 
     def produce(self, limit: int) -> tuple[bytes, bool]:
@@ -190,7 +192,7 @@ class H1Engine:
                 self._finish_request(stream)
                 data += self._out
                 self._out.clear()
-            stream.on_drained()
+            guarded(self, stream, stream.on_drained)
         self.bytes_sent += len(data)
         return bytes(data), self.has_output
 
@@ -210,8 +212,7 @@ class H1Engine:
         stream = self._stream
         if self._switched:
             if stream is not None:
-                self._unread += len(data)
-                stream.on_data(data)
+                self._deliver(stream, data)
             return
         if stream is None:
             self.fault = RemoteProtocolError("the server sent bytes that do not belong to any request")
@@ -236,7 +237,7 @@ class H1Engine:
         if self._switched:
             self._close(stream)
             stream.remote_ended = True
-            stream.on_end(None)
+            guarded(self, stream, stream.on_end, None)
             return
         if truncated or self._silent:
             if truncated and stream.responded:
@@ -250,8 +251,7 @@ class H1Engine:
 
     def _broken(self, error: h11.RemoteProtocolError) -> None:
         if error.error_status_hint == 431:
-            bound = self._limits.max_header_list_size
-            self.fault = LimitExceeded("max_header_list_size", bound)
+            self.fault = LimitExceeded("max_header_list_size", self._limits.max_header_list_size)
         else:
             self.fault = RemoteProtocolError(f"the server broke HTTP/1.1: {error}")
 
@@ -266,34 +266,38 @@ class H1Engine:
                 if stream.informational > self._limits.max_informational:
                     self.fault = LimitExceeded("max_informational", self._limits.max_informational)
                     return
-                stream.on_informational(event.status_code, list(event.headers))
+                guarded(self, stream, stream.on_informational, event.status_code, list(event.headers))
             elif isinstance(event, h11.Response):
                 stream.responded = True
-                stream.on_response(event.status_code, list(event.headers))
+                guarded(self, stream, stream.on_response, event.status_code, list(event.headers))
             elif isinstance(event, h11.Data):
-                data = bytes(event.data)
-                self._unread += len(data)
-                stream.on_data(data)
+                self._deliver(stream, bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
                 stream.remote_ended = True
                 self._trailers = list(event.headers)
                 self._look_for_end()
                 if self._stream is stream and not stream.local_ended:
-                    stream.on_end(self._trailers or None)  # the upload is not finished; its owner decides
+                    guarded(self, stream, stream.on_end, self._trailers or None)  # our upload is not finished
                 return
             else:
                 return
             if stream.closed:
                 return
 
+    def _deliver(self, stream: StreamState, data: bytes) -> None:
+        self._unread += len(data)
+        try:
+            stream.on_data(data)
+        except Exception as bug:
+            end_with_bug(self, stream, bug)
+
     def _switch(self, stream: StreamState, event: h11.InformationalResponse) -> None:
         self._switched = True
         stream.responded = True
-        stream.on_response(101, list(event.headers))
+        guarded(self, stream, stream.on_response, 101, list(event.headers))
         rest, _ = self._h11.trailing_data
         if rest and not stream.closed:
-            self._unread += len(rest)
-            stream.on_data(rest)
+            self._deliver(stream, rest)
 
     def _look_for_end(self) -> None:
         """If both sides have ended, the connection is ready for the next exchange, or exhausted."""
@@ -307,11 +311,11 @@ class H1Engine:
         else:
             self.exhausted = True  # Connection: close, or a body that ends with the connection
         self._close(stream)
-        stream.on_end(self._trailers or None)
+        guarded(self, stream, stream.on_end, self._trailers or None)
 
     def _give_up(self, message: str) -> None:
         self.fault = LocalProtocolError(message, ErrorCode.INTERNAL_ERROR)
-        self._observer.on_unusable(self.fault)
+        observed(self._observer, self._observer.on_unusable, self.fault)
 
     def _close(self, stream: StreamState) -> None:
         stream.closed = True
@@ -320,7 +324,7 @@ class H1Engine:
             stream.out_size = 0
         self.streams.clear()
         self._stream = None
-        self._observer.on_slot_free(stream)
+        observed(self._observer, self._observer.on_slot_free, stream)
 
     def abandon(self, error: H2WSError) -> None:
         stream = self._stream
@@ -330,14 +334,14 @@ class H1Engine:
         self.streams.clear()
         stream.closed = True
         if stream.remote_ended:
-            stream.on_drained()  # the response is complete and remains valid: only the rest of the request is lost
+            # The response is complete and remains valid: only the rest of the request is lost.
+            guarded(self, stream, stream.on_drained)
             return
         if self._silent and self._exchanges > 1 and self._method in IDEMPOTENT:
             unused = RequestNotProcessed("the server closed the idle connection as it was used again")
             unused.__cause__ = error
-            stream.on_error(unused)
-        else:
-            stream.on_error(error)
+            error = unused
+        guarded(self, stream, stream.on_error, error)
 
 
 # Names whose usual form is not what `title` gives.

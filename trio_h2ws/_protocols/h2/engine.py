@@ -65,7 +65,6 @@ class H2Engine:
         self.can_connect = False  # the first SETTINGS carried ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441, section 3)
         self.fault: H2WSError | None = None  # the connection must end with this
         # Bound once: a method that delegates would cost a second call for each frame.
-        self._end_local = table.end_local
         self.receive = self._receiver.receive
         self.reset = table.reset
         self.consume = table.consume
@@ -139,7 +138,7 @@ class H2Engine:
         stream.trailers = trailers
         if not stream.out_size:
             self._queue.end(stream)
-            self._end_local(stream)
+            self._table.end_local(stream)
 
     def ping(self, payload: bytes) -> None:
         self._queue.control += frames.frame(frames.PING, 0, 0, payload)
@@ -151,7 +150,7 @@ class H2Engine:
     def produce(self, limit: int) -> tuple[bytes, bool]:
         """The next bytes to write, about `limit` of them."""
         self._guard.owed = 0
-        return self._queue.produce(limit, self._end_local)
+        return self._queue.produce(limit, self._table)
 
     # What the peer sent.
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from ..._config import Limits
 from ..._errors import ErrorCode, H2WSError, HTTP2NotAvailable, LimitExceeded, RemoteProtocolError
 from ..engine import Observer
+from ..guard import end_with_bug, guarded
 from ..receive_window import ReceiveWindow
 from . import frames
 from .frames import FrameError, NotHTTP2, StreamError
@@ -133,7 +134,10 @@ class H2Receiver:
                 stream.content_left -= len(payload)
                 if stream.content_left < 0:
                     raise StreamError(ErrorCode.PROTOCOL_ERROR, "the body is longer than its content-length")
-            stream.on_data(payload)
+            try:
+                stream.on_data(payload)
+            except Exception as bug:  # not `guarded`: that would cost a call for every message
+                end_with_bug(self._table, stream, bug)
             if stream.closed:  # the hook may have ended it
                 return
         elif not flags & frames.END_STREAM:
@@ -174,17 +178,22 @@ class H2Receiver:
                 if stream.informational > self._limits.max_informational:
                     self._table.exceed(stream, "max_informational", self._limits.max_informational)
                     return
-                stream.on_informational(status, rest)
+                guarded(self._table, stream, stream.on_informational, status, rest)
                 return
         except Malformed as error:
             raise StreamError(ErrorCode.PROTOCOL_ERROR, str(error)) from None
+        except StreamError:
+            raise
+        except Exception as bug:
+            end_with_bug(self._table, stream, bug)
+            return
         stream.responded = True
         self._earn(2)
         if stream.is_head or status in _STATUS_WITHOUT_BODY:
             stream.content_left = 0
         elif not (stream.is_connect and status < 300):  # RFC 9110, section 9.3.6: ignored in a 2xx to CONNECT
             stream.content_left = length
-        stream.on_response(status, rest)
+        guarded(self._table, stream, stream.on_response, status, rest)
         if ends and not stream.closed:
             self._table.end_remote(stream, None)
 

@@ -16,12 +16,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from ..._http.headers import RawFields
+from ..guard import Carrier, end_with_bug
 from ..stream_state import StreamState
 from . import frames
 
 _UPDATES = 100_000  # WINDOW_UPDATEs that a peer may still send after large uploads
+
+
+class Table(Carrier, Protocol):
+    """The table of streams."""
+
+    def end_local(self, stream: StreamState) -> None: ...
 
 
 class SendQueue:
@@ -62,10 +70,10 @@ class SendQueue:
         stream.end_queued = False
         stream.trailers = None
 
-    def produce(self, limit: int, ended: Callable[[StreamState], None]) -> tuple[bytes, bool]:
+    def produce(self, limit: int, table: Table) -> tuple[bytes, bool]:
         """About `limit` bytes to write, in whole frames, and whether there are more.
 
-        `ended(stream)` is called when its END_STREAM leaves.
+        The table ends a stream locally when its END_STREAM leaves, and resets one whose hook raises.
         """
         pieces: list[bytes | memoryview] = []
         size = len(self.control)
@@ -82,8 +90,11 @@ class SendQueue:
             if stream.out_size:
                 self.ready(stream)
             elif stream.end_queued:
-                ended(stream)
-            stream.on_drained()
+                table.end_local(stream)
+            try:
+                stream.on_drained()
+            except Exception as bug:  # not `guarded`: that would cost a call for every frame
+                end_with_bug(table, stream, bug)
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.bytes_sent += len(data)
         return bytes(data), bool(self.control) or (bool(ring) and self.window > 0)

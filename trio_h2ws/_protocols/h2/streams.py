@@ -25,6 +25,7 @@ from ..._errors import (
 )
 from ..._http.headers import RawFields
 from ..engine import Observer
+from ..guard import guarded, observed
 from ..receive_window import ReceiveWindow
 from ..stream_state import StreamState
 from . import frames
@@ -111,7 +112,7 @@ class StreamTable:
         stream.remote_ended = True
         if stream.local_ended:
             self._finish(stream)
-        stream.on_end(trailers)
+        guarded(self, stream, stream.on_end, trailers)
 
     def _finish(self, stream: StreamState) -> None:
         self._closed.finished(stream)
@@ -127,26 +128,28 @@ class StreamTable:
     def fail(self, stream: StreamState, error: StreamError) -> None:
         """The peer broke a rule on this stream."""
         self.reset(stream, error.code)
-        stream.on_error(RemoteProtocolError(f"the server broke HTTP/2 on this stream: {error}", error.code))
+        self._tell(stream, RemoteProtocolError(f"the server broke HTTP/2 on this stream: {error}", error.code))
 
     def exceed(self, stream: StreamState, bound: str, limit: int) -> None:
         """The peer exceeded one of our bounds on this stream."""
         self.reset(stream, ErrorCode.ENHANCE_YOUR_CALM)
-        stream.on_error(LimitExceeded(bound, limit))
+        self._tell(stream, LimitExceeded(bound, limit))
 
     def reset_by_peer(self, stream: StreamState, code: int) -> None:
         """The peer's RST_STREAM came."""
         self._close(stream)
         if code == ErrorCode.REFUSED_STREAM and not stream.responded:
-            stream.on_error(RequestNotProcessed("the server refused the stream (REFUSED_STREAM)"))
+            self._tell(stream, RequestNotProcessed("the server refused the stream (REFUSED_STREAM)"))
         elif code == ErrorCode.HTTP_1_1_REQUIRED and not stream.responded:
-            stream.on_error(HTTP1Required("the server requires HTTP/1.1 for this request (HTTP_1_1_REQUIRED)"))
+            self._tell(stream, HTTP1Required("the server requires HTTP/1.1 for this request (HTTP_1_1_REQUIRED)"))
         else:
             self._lose(stream, StreamReset(code))
 
     def refuse_above(self, last_id: int, code: int) -> None:
         """The peer's GOAWAY came: it has not processed the streams above `last_id`, and never will."""
         for stream in [s for s in self.streams.values() if s.id > last_id]:
+            if stream.closed:
+                continue  # the connection was ended meanwhile
             self._close(stream)
             if code == ErrorCode.HTTP_1_1_REQUIRED:  # sending it again over HTTP/2 would not help
                 self._lose(stream, HTTP1Required("the server requires HTTP/1.1 (GOAWAY with HTTP_1_1_REQUIRED)"))
@@ -169,15 +172,18 @@ class StreamTable:
             # The response is complete and remains valid (RFC 9113, section 8.1): only the rest of the request is
             # lost. The task that waits for the response may not have run since it came, so with an error here the
             # scheduler would decide which of the two it gets.
-            stream.on_drained()
+            guarded(self, stream, stream.on_drained)
         else:
-            stream.on_error(error)
+            self._tell(stream, error)
+
+    def _tell(self, stream: StreamState, error: H2WSError) -> None:
+        guarded(self, stream, stream.on_error, error)
 
     def _close(self, stream: StreamState) -> None:
         stream.closed = True
         self.queue.drop(stream)
         del self.streams[stream.id]
-        self._observer.on_slot_free(stream)
+        observed(self._observer, self._observer.on_slot_free, stream)
 
     # Streams that are not in the table.
 

@@ -39,6 +39,7 @@ class FrameReceiver:
         "_deflate",
         "_frame_left",
         "_limits",
+        "_lost",
         "_raw",
         "_small_frames",
         "_wsproto",
@@ -58,6 +59,7 @@ class FrameReceiver:
         self._wsproto: FrameProtocol | None = None  # made when the first frame needs it: many WebSockets are idle
         self._bucket: TokenBucket = TokenBucket(limits.max_idle_frames, limits.idle_frames_per_second, clock)
         self._raw = b""
+        self._lost = False
         self._frame_left = 0  # bytes of the frame in wsproto's lane that have not come yet
         self._announced = 0
         self._small_frames = 0
@@ -85,7 +87,7 @@ class FrameReceiver:
         raw = self._raw + data if self._raw else data
         self._raw = b""
         self.stalled = False
-        if self.close_received or self.failure is not None:
+        if self.close_received or self.failure is not None or self._lost:
             return  # RFC 6455, section 5.5.1: nothing counts after a Close
         position, size = 0, len(raw)
         queue = self.queue
@@ -155,6 +157,9 @@ class FrameReceiver:
             self.failure = (CloseReason.INVALID_FRAME_PAYLOAD_DATA, str(error))
         except ParseFailed as error:
             self.failure = (error.code, str(error) or "protocol error")
+        except Exception:  # a bug, which leaves it unknown where the next frame begins
+            self._lost = True
+            raise
         else:
             self._raw = raw[position:]
             self.stalled = position < size and not queue.has_room
@@ -221,6 +226,8 @@ class FrameReceiver:
         for frame in self.wsproto.received_frames():
             opcode = frame.opcode
             payload: Any = frame.payload  # str, bytes, or (code, reason) of a Close
+            if isinstance(payload, bytearray):  # wsproto before 1.3
+                payload = bytes(payload)
             if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
                 self.queue.add_part(payload)
                 if frame.message_finished:

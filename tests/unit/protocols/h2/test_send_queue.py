@@ -23,6 +23,20 @@ class Stream(StreamState):
         self.drained += 1
 
 
+class Table:
+    """What the queue asks of its table of streams is recorded."""
+
+    def __init__(self) -> None:
+        self.ended: list[StreamState] = []
+        self.was_reset: list[tuple[StreamState, int]] = []
+
+    def end_local(self, stream: StreamState) -> None:
+        self.ended.append(stream)
+
+    def reset(self, stream: StreamState, code: int) -> None:
+        self.was_reset.append((stream, code))
+
+
 def make_queue(window: int = 1_000_000) -> SendQueue:
     queue = SendQueue(lambda fields: b"".join(name + value for name, value in fields))
     queue.window = window
@@ -35,14 +49,13 @@ def put(queue: SendQueue, stream: Stream, data: bytes) -> None:
 
 
 def take(queue: SendQueue, limit: int = 65_536) -> list[Any]:
-    ended: list[StreamState] = []
-    return parse(queue.produce(limit, ended.append)[0])
+    return parse(queue.produce(limit, Table())[0])
 
 
 def test_an_empty_queue_has_no_output() -> None:
     queue = make_queue()
     assert not queue.has_output
-    assert queue.produce(100, lambda stream: None) == (b"", False)
+    assert queue.produce(100, Table()) == (b"", False)
 
 
 def test_control_frames_precede_data_in_turn() -> None:
@@ -67,7 +80,7 @@ def test_control_frames_precede_data_in_turn() -> None:
 def test_produce_exceeds_its_limit_by_one_frame_at_most() -> None:
     queue = make_queue()
     put(queue, Stream(1), bytes(100_000))
-    data, more = queue.produce(20_000, lambda stream: None)
+    data, more = queue.produce(20_000, Table())
     assert 20_000 <= len(data) <= 20_000 + 16_393
     assert queue.has_output
     assert more
@@ -105,10 +118,11 @@ def test_end_stream_is_set_on_the_last_data() -> None:
     stream = Stream(1)
     put(queue, stream, b"abc")
     stream.end_queued = True
-    ended: list[StreamState] = []
-    (frame,) = parse(queue.produce(100, ended.append)[0])
+    table = Table()
+    (frame,) = parse(queue.produce(100, table)[0])
     assert "END_STREAM" in frame.flags
-    assert ended == [stream]
+    assert table.ended == [stream]
+    assert table.was_reset == []
     assert stream.drained == 1
 
 
@@ -161,5 +175,5 @@ def test_sent_bytes_are_counted() -> None:
     queue = make_queue()
     put(queue, Stream(1), b"abc")
     queue.control += frames.rst_stream(5, 8)
-    data, _ = queue.produce(1000, lambda stream: None)
+    data, _ = queue.produce(1000, Table())
     assert queue.bytes_sent == len(data) == 13 + 12
