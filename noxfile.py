@@ -1,16 +1,20 @@
-"""`nox` runs what must pass: lint, types, the tests on the built wheel, the docs. `nox -s bench` measures,
-`nox -s autobahn` runs the Autobahn|Testsuite, `nox -s interop` tries every server that can be installed, and
-`nox -s soak` runs for minutes over a network that keeps failing."""
+"""`nox` runs what must pass: lint, types, the tests on the built wheel, those without sockets once more with the
+oldest versions that pyproject.toml allows, the docs. `nox -s bench` measures, `nox -s autobahn` runs the
+Autobahn|Testsuite, `nox -s interop` tries every server that can be installed, and `nox -s soak` runs for minutes over
+a network that keeps failing."""
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 
 import nox
 from nox.command import CommandFailed
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 nox.needs_version = ">=2025.5.1"
-nox.options.sessions = ["lint", "tests", "docs"]
+nox.options.sessions = ["lint", "tests", "lowest", "docs"]
 nox.options.error_on_missing_interpreters = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -52,6 +56,30 @@ def tests(session: nox.Session) -> None:
     """The tests import the built wheel, never the source tree."""
     install(session, f"{wheel(session)}[testing,dev]")
     session.run("pytest", *session.posargs, env={"TRIO_H2WS_INSTALLED": "1"})
+
+
+def lower_bounds() -> list[str]:
+    """`name==version` for every lower bound in pyproject.toml; of several bounds of one name, the highest."""
+    project = PROJECT["project"]
+    extras = project["optional-dependencies"].values()
+    bounds: dict[str, Version] = {}
+    for text in [*project["dependencies"], *itertools.chain.from_iterable(extras)]:
+        requirement = Requirement(text)
+        lowest = [Version(each.version) for each in requirement.specifier if each.operator == ">="]
+        assert len(lowest) == 1, f"{text}: give it one lower bound"
+        bounds[requirement.name] = max(lowest[0], bounds.get(requirement.name, lowest[0]))
+    return [f"{name}=={version}" for name, version in bounds.items()]
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The oldest versions that pyproject.toml allows. httpx, httpx2 and Hypercorn are not needed for these tests, and
+    not all of them are compatible with each other at that age."""
+    constraints = pathlib.Path(session.create_tmp(), "lowest.txt")
+    constraints.write_text("\n".join(lower_bounds()))
+    install(session, f"{wheel(session)}[testing]", "hypothesis", "--constraint", str(constraints))
+    folders = ["tests/unit", "tests/memory", "tests/property"]
+    session.run("pytest", "-m", "not slow", *(session.posargs or folders), env={"TRIO_H2WS_INSTALLED": "1"})
 
 
 @nox.session
