@@ -69,6 +69,29 @@ async def test_headers_may_repeat_and_be_latin_1() -> None:
         assert response.headers["x-latin"] == "café"
 
 
+async def test_blanks_around_values_are_stripped() -> None:
+    """What servers send against RFC 9113, section 8.2.1, and every other client takes: in a response, in a 1xx before
+    it, in its trailers, and in the answer to the handshake of a WebSocket. A remembered block is the same."""
+    given = [("x-a", " in side\t"), ("x-empty", " \t")]
+    stripped = [(b"x-a", b"in side"), (b"x-empty", b"")]
+    async with scripted_peer() as peer, peer.open_client() as client:
+        for _ in range(2):
+            call = peer.call(client.get, "/")
+            request = await peer.expect_headers()
+            await peer.respond(request, 103, given, end=False)
+            await peer.respond(request, 200, [("content-length", "4 "), *given], body=b"body", trailers=given)
+            response = await call.result()
+            assert response.content == b"body"
+            assert response.headers.raw == [(b"content-length", b"4"), *stripped]
+            assert response.trailers.raw == stripped
+            assert [fields.raw for _, fields in response.informational] == [stripped]
+        opening = peer.call(client.connect_websocket, "/", subprotocols=["v1"])
+        await peer.respond(await peer.expect_headers(), 200, [("sec-websocket-protocol", "\tv1 "), *given], end=False)
+        ws = await opening.result()
+        assert (ws.subprotocol, ws.response.headers["x-a"]) == ("v1", "in side")
+        ws.abort()
+
+
 async def test_a_body_can_be_read_again_once_it_is_whole() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 
