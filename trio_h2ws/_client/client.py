@@ -63,7 +63,8 @@ class Client(metaclass=PrivateConstructor):
         """Send a request (RFC 9113, section 8.1) and wait for the whole response.
 
         - `url`: absolute, or relative to the client's `base_url`.
-        - `headers`: a mapping or pairs of names and values; they replace the client's of the same name.
+        - `headers`: a mapping or pairs of names and values; they replace the client's of the same name. With a Range
+          (RFC 9110, section 14.2), no `accept-encoding` is sent unless you give one.
         - `content`: the body: bytes-like, str (sent as UTF-8), an iterable or async iterable of bytes. Default: none.
         - `json`: instead of `content`, any value that JSON has.
         - `trailers`: fields that follow the body, given like `headers`.

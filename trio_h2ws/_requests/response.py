@@ -26,7 +26,8 @@ from .content_encoding import Decoder
 class Response(metaclass=PrivateConstructor):
     """A response. After `Client.request` its body is in `content`; inside `Client.stream` it is read as it comes.
 
-    `async for chunk in response` gives the body in bytes, with any content-encoding (gzip, deflate) undone. It raises
+    `async for chunk in response` gives the body in bytes, with any content-encoding (gzip, deflate) undone, except in
+    a 206: a part of an encoded body is given as it came (RFC 9110, section 15.3.7). It raises
     `ConnectionLost`, `StreamReset`, `RemoteProtocolError`, and `trio.ClosedResourceError` after the block. Cancelled,
     it has taken nothing, so reading may be continued. One task at a time may read: another gets
     `trio.BusyResourceError`.
@@ -76,7 +77,8 @@ class Response(metaclass=PrivateConstructor):
         self._content: bytes | None = None
         self._pieces: Iterator[bytes] | None = None
         encoding = self.headers.get("content-encoding")
-        self._decoder = Decoder(encoding) if encoding and method != "HEAD" else None
+        # A part of an encoded body can't be decoded alone (206: RFC 9110, section 15.3.7).
+        self._decoder = Decoder(encoding) if encoding and method != "HEAD" and status != 206 else None
 
     @property
     def connection(self) -> ConnectionInfo:
