@@ -17,6 +17,8 @@ import trio
 from .._errors import H2WSError, LocalProtocolError
 from .._http.headers import RawFields
 
+_MAX_DIGITS = 19  # of a content-length: more than any file has
+
 Content: TypeAlias = "bytes | bytearray | memoryview | str | Iterable[bytes] | AsyncIterable[bytes] | None"
 
 
@@ -69,8 +71,9 @@ class RequestBody:
         """Check the content-length that is sent with the body: a wrong one makes a server end the connection."""
         for name, value in fields:
             if name == b"content-length":
-                if not value.isdigit():
-                    raise ValueError(f"content-length {value.decode(errors='replace')!r} is not a number")
+                if not value.isdigit() or len(value) > _MAX_DIGITS:
+                    shown = value[:40].decode(errors="replace")
+                    raise ValueError(f"content-length {shown!r} is not a number of at most {_MAX_DIGITS} digits")
                 if self.whole is None:
                     self._declared = int(value)
                 elif int(value) != len(self.whole):
