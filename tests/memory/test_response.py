@@ -92,6 +92,20 @@ async def test_blanks_around_values_are_stripped() -> None:
         ws.abort()
 
 
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain; charset=hex", "; charset=", 'a; charset="', "text/x; charset=" + "a" * 9000, "\xe9;=\x01"],
+)
+async def test_text_never_fails(content_type: str) -> None:
+    """A charset that is not one, that is not for text, or a Content-Type that is not one: the text is UTF-8."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call = peer.call(client.get, "/")
+        fields = [(b"content-type", content_type.encode("latin-1"))]
+        await peer.respond(await peer.expect_headers(), headers=fields, body=b"\xe2\x82\xac\xff")
+        response = await call.result()
+        assert (response.encoding, response.text) == ("utf-8", "\N{EURO SIGN}\N{REPLACEMENT CHARACTER}")
+
+
 async def test_a_body_can_be_read_again_once_it_is_whole() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 

@@ -7,7 +7,6 @@ taken.
 
 from __future__ import annotations
 
-import codecs
 import json as _json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ import trio
 from .._connection.info import ConnectionInfo
 from .._connection.stream import Stream
 from .._errors import HTTPStatusError, LimitExceeded
+from .._http.charset import charset
 from .._http.headers import Headers, RawFields
 from .._http.retry_after import retry_after
 from .._util import PrivateConstructor
@@ -104,15 +104,8 @@ class Response(metaclass=PrivateConstructor):
 
     @property
     def encoding(self) -> str:
-        """The charset of the Content-Type, "utf-8" if it names none that Python knows."""
-        for part in self.headers.get("content-type", "").split(";")[1:]:
-            key, _, value = part.partition("=")
-            if key.strip().lower() == "charset":
-                try:
-                    return codecs.lookup(value.strip().strip('"')).name
-                except LookupError:
-                    break
-        return "utf-8"
+        """The charset of the Content-Type; "utf-8" if it names none, or none of Python's text encodings."""
+        return charset(self.headers.get("content-type", ""))
 
     @property
     def text(self) -> str:
