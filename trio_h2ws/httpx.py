@@ -159,7 +159,8 @@ def _library(request: object) -> Any:
 def _request_headers(library: Any, request: Any) -> list[tuple[bytes, bytes]]:
     """The headers to send. Raises the library's UnsupportedProtocol for a request that this transport can't send."""
     if request.url.scheme not in ("http", "https") or "upgrade" in request.headers:
-        message = f"{request.url}: use trio_h2ws.Client.websocket for a WebSocket, over the same connection"
+        url = f"{request.url.scheme}://{request.url.netloc.decode()}"  # not all of it: it may contain a password
+        message = f"{url}: use trio_h2ws.Client.websocket for a WebSocket, over the same connection"
         raise library.UnsupportedProtocol(message, request=request)
     for name in _UNSUPPORTED:
         if name in request.extensions:

@@ -62,7 +62,8 @@ class Client(metaclass=PrivateConstructor):
     ) -> Response:
         """Send a request (RFC 9113, section 8.1) and wait for the whole response.
 
-        - `url`: absolute, or relative to the client's `base_url`.
+        - `url`: absolute, or relative to the client's `base_url`. `user:password@` is sent as Basic authentication
+          (RFC 7617), and shown nowhere.
         - `headers`: a mapping or pairs of names and values; they replace the client's of the same name. With a Range
           (RFC 9110, section 14.2), no `accept-encoding` is sent unless you give one.
         - `content`: the body: bytes-like, str (sent as UTF-8), an iterable or async iterable of bytes. Default: none.

@@ -67,7 +67,7 @@ class Response(metaclass=PrivateConstructor):
         self.method = method
         """The method of the request that this answers; a redirect may have changed it."""
         self.url = url
-        """The URL of that request."""
+        """The URL of that request, with any fragment, which is not sent; never with `user:password@`."""
         self.history: tuple[Response, ...] = ()
         """The redirects that led here, oldest first."""
         self.stream_id: int | None = stream.id or None
