@@ -100,6 +100,9 @@ class Headers:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return Headers, (self.raw,)
+
     def __repr__(self) -> str:
         return f"Headers({self.items()!r})"
 

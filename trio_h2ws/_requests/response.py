@@ -21,6 +21,7 @@ from .._http.headers import Headers, RawFields
 from .._http.retry_after import retry_after
 from .._util import PrivateConstructor
 from .content_encoding import Decoder
+from .detached import DetachedStream, detached
 
 
 class Response(metaclass=PrivateConstructor):
@@ -31,6 +32,9 @@ class Response(metaclass=PrivateConstructor):
     `ConnectionLost`, `StreamReset`, `RemoteProtocolError`, and `trio.ClosedResourceError` after the block. Cancelled,
     it has taken nothing, so reading may be continued. One task at a time may read: another gets
     `trio.BusyResourceError`.
+
+    It can be pickled and copied. A copy holds what was known when it was made (the body only if it was read, and a
+    snapshot of the connection), and nothing of the connection itself.
     """
 
     __slots__ = (
@@ -72,7 +76,7 @@ class Response(metaclass=PrivateConstructor):
         """The redirects that led here, oldest first."""
         self.stream_id: int | None = stream.id or None
         """The HTTP/2 stream's number; None over HTTP/1.1."""
-        self._stream = stream
+        self._stream: Stream | DetachedStream = stream
         self._limit = limit
         self._content: bytes | None = None
         self._pieces: Iterator[bytes] | None = None
@@ -189,5 +193,22 @@ class Response(metaclass=PrivateConstructor):
         self._decoder.finish()
         self._content = b"".join(chunks)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        kept = {name: getattr(self, name) for name in _KEPT}
+        return _copy, (detached(self._stream), kept)
+
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.http_version} {self.method} {self.url}>"
+
+
+_KEPT = ("status", "headers", "http_version", "method", "url", "history", "stream_id", "_content")
+
+
+def _copy(stream: DetachedStream, kept: dict[str, object]) -> Response:
+    """A pickled or copied response."""
+    response = Response.__new__(Response)
+    for name, value in kept.items():
+        setattr(response, name, value)
+    response._stream = stream
+    response._limit = response._pieces = response._decoder = None
+    return response
