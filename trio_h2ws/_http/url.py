@@ -130,6 +130,7 @@ def _parse(url: str, base_url: str | None) -> URL:
         raise ValueError(f"URL {_shown(url)} has no host")
     if "\\" in host_and_port or "\\" in userinfo:  # browsers end the host there
         raise ValueError(f"URL {_shown(url)} contains a backslash before the path")
+    host, port = "", None
     try:
         host, port = split_authority(host_and_port)
         reason = "" if port != 0 else "the port must not be 0"

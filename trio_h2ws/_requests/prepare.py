@@ -7,6 +7,8 @@ WebSockets alike.
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeAlias
 
 from .._http.headers import HeaderTypes, RawFields, prepare, prepare_trailers
@@ -61,6 +63,17 @@ class PreparedRequest:
         self.trailers = trailers
         self.protocol = protocol
 
+    @asynccontextmanager
+    async def using_file(self) -> AsyncIterator[None]:
+        """For a body that is a file: adds its content-length, and at the end waits for a read in progress."""
+        body = self.body
+        assert body.file is not None
+        self.fields = [*self.fields, *await body.measure()]
+        try:
+            yield
+        finally:
+            await body.file.settled()
+
 
 class Defaults:
     """What a client adds to every request and handshake."""
@@ -101,7 +114,7 @@ class Defaults:
         method = method.upper()
         if method == "CONNECT":
             raise ValueError("method CONNECT can't be sent as a request: for a WebSocket, use websocket()")
-        body = RequestBody(content, json)
+        body = RequestBody(content, json, unsized=trailers is not None)
         implied = body.fields
         if body.whole == b"" and method in ("POST", "PUT", "PATCH"):
             implied = [*implied, (b"content-length", b"0")]
