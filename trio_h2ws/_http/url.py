@@ -142,11 +142,11 @@ def _parse(url: str, base_url: str | None) -> URL:
         raise ValueError(f"URL {_shown(url)}: {reason}")
     http = _HTTP_SCHEME[scheme]
     origin = Origin(http, host, port or _DEFAULT_PORT[http])
-    path, _, query = rest.partition("#")[0].partition("?")
+    path, mark, query = rest.partition("#")[0].partition("?")
     path = encode(path) or "/"
     if "/." in path:
         path = _without_dots(path)
-    target = path + ("?" + encode(query) if query else "")
+    target = path + mark + encode(query)
     text = f"{given}://{host_and_port}{rest}" if at else url
     return URL(text, scheme, origin, origin.authority.encode(), target.encode(), _authorization(userinfo))
 
