@@ -219,7 +219,10 @@ class LimitExceeded(H2WSError):
 
 
 class HTTPStatusError(H2WSError):
-    """`Response.raise_for_status()` was called on a 4xx or 5xx response. `response` is that response."""
+    """`Response.raise_for_status()` was called on a 4xx or 5xx response. `response` is that response.
+
+    Like every error of this tree it can be pickled and copied. The copy's response is not bound to the connection.
+    """
 
     def __init__(self, response: Any) -> None:
         super().__init__(response)

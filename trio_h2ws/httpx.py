@@ -49,6 +49,7 @@ _MAX_TRIES = 5  # of a request with a body in parts that the server does not pro
 _CONNECTION_SPECIFIC = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding"))
 _UNSUPPORTED = ("sni_hostname", "target")
 _DECODED_BY_RESPONSE = frozenset(("gzip", "x-gzip", "deflate"))
+_NOT_DECODED = frozenset((204, 206, 304))
 
 
 class AsyncTransport(_Base):
@@ -158,7 +159,8 @@ def _library(request: object) -> Any:
 def _request_headers(library: Any, request: Any) -> list[tuple[bytes, bytes]]:
     """The headers to send. Raises the library's UnsupportedProtocol for a request that this transport can't send."""
     if request.url.scheme not in ("http", "https") or "upgrade" in request.headers:
-        message = f"{request.url}: use trio_h2ws.Client.websocket for a WebSocket, over the same connection"
+        url = f"{request.url.scheme}://{request.url.netloc.decode()}"  # not all of it: it may contain a password
+        message = f"{url}: use trio_h2ws.Client.websocket for a WebSocket, over the same connection"
         raise library.UnsupportedProtocol(message, request=request)
     for name in _UNSUPPORTED:
         if name in request.extensions:
@@ -171,7 +173,12 @@ def _response_headers(response: trio_h2ws.Response) -> list[tuple[bytes, bytes]]
     """The headers of the response, without those that the decoding of the body has made wrong."""
     names = {name.strip().lower() for name in response.headers.get("content-encoding", "").split(",")}
     undone = names - {"", "identity"}
-    if not undone or not undone <= _DECODED_BY_RESPONSE or response.method == "HEAD" or response.status in (204, 304):
+    if (
+        not undone
+        or not undone <= _DECODED_BY_RESPONSE
+        or response.method == "HEAD"
+        or response.status in _NOT_DECODED
+    ):
         return response.headers.raw
     gone = (b"content-encoding", b"content-length")
     return [(name, value) for name, value in response.headers.raw if name.lower() not in gone]

@@ -53,6 +53,20 @@ async def test_a_failed_connection_exits_with_1(command: list[str], server: Serv
     assert "https://localhost:9: could not connect" in line
 
 
+@pytest.mark.parametrize(
+    "command", ["get -v", "connect -v", "demo --url", "demo --json --url", "probe", "probe --json"]
+)
+async def test_no_command_shows_a_password(command: str, server: Server, trust: list[str], cli: Cli) -> None:
+    for url, code in (
+        (server.url.replace("//", "//me:secret@") + ("/ws/echo" if "connect" in command else ""), 0),
+        ("https://me:secret@localhost:9/", 1),
+        ("https://me:secret/@localhost:9/", 2),
+        ("me:secret@a..test", 2),
+    ):
+        result = (await cli(*command.split(), url, *trust)).check(code)
+        assert "secret" not in result.out.decode() + result.err
+
+
 async def test_a_server_error_exits_with_1(server: Server, trust: list[str], cli: Cli) -> None:
     result = (await cli("get", f"{server.url}/partial/10/2", *trust)).check(1)
     assert result.out == bytes(range(10))

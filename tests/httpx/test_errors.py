@@ -158,6 +158,14 @@ async def test_websockets_and_other_schemes_are_unsupported(lib: Any, server: Se
     assert server.stats.tcp_connections == 0
 
 
+async def test_no_error_shows_a_password(lib: Any, http: Any) -> None:
+    for scheme in ("ftp", "wss"):
+        with pytest.raises(lib.UnsupportedProtocol) as caught:
+            await http.get(f"{scheme}://me:secret@localhost/x")
+        assert f"{scheme}://localhost" in str(caught.value)
+        assert "secret" not in str(caught.value)
+
+
 class Mine(Exception):
     pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -15,7 +16,8 @@ import pytest
 import trio
 
 import trio_h2ws
-from servers.listener import until
+from servers.http1 import Peer, open_http1
+from servers.listener import Listener, until
 from trio_h2ws.httpx import AsyncTransport
 from trio_h2ws.testing import Server, open_server
 
@@ -23,7 +25,7 @@ INITIAL_WINDOW_SIZE = 0x4
 CANCEL, REFUSED_STREAM = 8, 7
 
 
-def own(server: Server, **options: Any) -> AsyncTransport:
+def own(server: Server | Listener, **options: Any) -> AsyncTransport:
     return AsyncTransport(ssl_context=server.ssl_context, trust_env=False, **options)
 
 
@@ -112,6 +114,21 @@ async def test_content_encoding_is_decoded_once(lib: Any, http: Any) -> None:
     assert "content-length" not in response.headers
     assert "content-encoding" in (await http.head("/gzip")).headers
     assert (await http.get("/bytes/7")).headers["content-length"] == "7"
+
+
+async def test_a_partial_response_is_passed_on_as_it_came(lib: Any) -> None:
+    """A part of a gzip body can't be inflated: its bytes and its headers are those of the server."""
+    whole = gzip.compress(b"to be compressed " * 50)
+
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+        await peer.respond(206, whole[5:21], [("content-encoding", "gzip"), ("content-range", "bytes 5-20/*")])
+
+    async with open_http1(serve) as listener:
+        async with lib.AsyncClient(transport=own(listener)) as http:
+            async with http.stream("GET", listener.url, headers={"range": "bytes=5-20"}) as response:
+                assert b"".join([chunk async for chunk in response.aiter_raw()]) == whole[5:21]
+            assert (response.headers["content-encoding"], response.headers["content-length"]) == ("gzip", "16")
 
 
 async def test_the_library_follows_redirects(lib: Any, server: Server, http: Any) -> None:

@@ -46,6 +46,64 @@ async def test_content_encodings_are_decoded(encoding: str, encode: Any) -> None
         assert await again.result() == body
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, gzip, gzip"])
+async def test_a_partial_response_is_never_decoded(encoding: str) -> None:
+    """A part of a gzip body can't be inflated, and multipart/byteranges is not gzip at all (RFC 9110, section 14)."""
+    whole = gzip.compress(b"to be compressed " * 50)
+    headers = {"content-encoding": encoding, "content-range": f"bytes 5-20/{len(whole)}"}
+    async with scripted_peer() as peer, peer.open_client() as client:
+
+        async def stream() -> bytes:
+            async with client.stream("GET", "/", headers={"range": "bytes=5-20"}) as response:
+                return await response.read()
+
+        for function in (stream, lambda: client.get("/"), lambda: client.get("/", headers={"Range": "bytes=5-20"})):
+            call = peer.call(function)
+            await peer.respond(await peer.expect_headers(), 206, headers, body=whole[5:21])
+            answer = await call.result()
+            assert (answer if isinstance(answer, bytes) else answer.content) == whole[5:21]
+
+
+RANGE = {"Range": "bytes=0-9"}
+OWN = {"accept-encoding": "br"}
+
+
+@pytest.mark.parametrize(
+    ("of_client", "of_call", "sent"),
+    [
+        ({}, {}, "gzip, deflate"),
+        ({}, RANGE, None),
+        (RANGE, {}, None),
+        (RANGE, {"x-a": "1"}, None),
+        ({}, {**RANGE, "if-range": '"tag"'}, None),
+        ({}, {"if-range": '"tag"'}, "gzip, deflate"),
+        (OWN, RANGE, "br"),
+        ({}, {**OWN, **RANGE}, "br"),
+        (RANGE, OWN, "br"),
+        (OWN, {}, "br"),
+    ],
+)
+async def test_no_encoding_is_requested_beside_a_range(of_client: Any, of_call: Any, sent: str | None) -> None:
+    """The ranges of an encoded body are of no use to a caller that asked for those of the file. What the caller
+    accepts is sent, whatever it is."""
+    async with scripted_peer() as peer, peer.open_client(headers=of_client) as client:
+        for send in (client.get, client.post):
+            call = peer.call(send, "/", headers=of_call)
+            request = await peer.expect_headers()
+            assert request.get("accept-encoding") == sent
+            await peer.respond(request)
+            await call.result()
+
+
+async def test_a_whole_response_to_a_range_is_decoded() -> None:
+    """A server may ignore a range (RFC 9110, section 14.2), and encode what was not asked to be encoded."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call = peer.call(client.get, "/", headers=RANGE)
+        request = await peer.expect_headers()
+        await peer.respond(request, 200, {"content-encoding": "gzip"}, body=gzip.compress(b"whole"))
+        assert (await call.result()).content == b"whole"
+
+
 async def test_a_body_that_belies_its_encoding_is_an_error() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")

@@ -3,7 +3,11 @@ stream."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import copy
+import pickle
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
 
 import hyperframe.frame as hf
 import pytest
@@ -67,6 +71,101 @@ async def test_headers_may_repeat_and_be_latin_1() -> None:
         response = await call.result()
         assert response.headers.get_all("Set-Cookie") == ["a", "b"]
         assert response.headers["x-latin"] == "café"
+
+
+async def test_blanks_around_values_are_stripped() -> None:
+    """What servers send against RFC 9113, section 8.2.1, and every other client takes: in a response, in a 1xx before
+    it, in its trailers, and in the answer to the handshake of a WebSocket. A remembered block is the same."""
+    given = [("x-a", " in side\t"), ("x-empty", " \t")]
+    stripped = [(b"x-a", b"in side"), (b"x-empty", b"")]
+    async with scripted_peer() as peer, peer.open_client() as client:
+        for _ in range(2):
+            call = peer.call(client.get, "/")
+            request = await peer.expect_headers()
+            await peer.respond(request, 103, given, end=False)
+            await peer.respond(request, 200, [("content-length", "4 "), *given], body=b"body", trailers=given)
+            response = await call.result()
+            assert response.content == b"body"
+            assert response.headers.raw == [(b"content-length", b"4"), *stripped]
+            assert response.trailers.raw == stripped
+            assert [fields.raw for _, fields in response.informational] == [stripped]
+        opening = peer.call(client.connect_websocket, "/", subprotocols=["v1"])
+        await peer.respond(await peer.expect_headers(), 200, [("sec-websocket-protocol", "\tv1 "), *given], end=False)
+        ws = await opening.result()
+        assert (ws.subprotocol, ws.response.headers["x-a"]) == ("v1", "in side")
+        ws.abort()
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain; charset=hex", "; charset=", 'a; charset="', "text/x; charset=" + "a" * 9000, "\xe9;=\x01"],
+)
+async def test_text_never_fails(content_type: str) -> None:
+    """A charset that is not one, that is not for text, or a Content-Type that is not one: the text is UTF-8."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call = peer.call(client.get, "/")
+        fields = [(b"content-type", content_type.encode("latin-1"))]
+        await peer.respond(await peer.expect_headers(), headers=fields, body=b"\xe2\x82\xac\xff")
+        response = await call.result()
+        assert (response.encoding, response.text) == ("utf-8", "\N{EURO SIGN}\N{REPLACEMENT CHARACTER}")
+
+
+COPIES: dict[str, Callable[[Any], Any]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{
+        f"pickle {protocol}": partial(lambda protocol, given: pickle.loads(pickle.dumps(given, protocol)), protocol)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    },
+}
+
+
+@pytest.mark.parametrize("made", COPIES.values(), ids=COPIES)
+async def test_a_response_and_its_error_can_be_copied(made: Callable[[Any], Any]) -> None:
+    """A logger or a process pool takes an HTTPStatusError with its response, redirects and all."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call = peer.call(client.get, "/a")
+        await peer.respond(await peer.expect_headers(), 302, {"location": "/b"})
+        request = await peer.expect_headers()
+        await peer.respond(request, 103, {"link": "x"}, end=False)
+        await peer.respond(request, 503, {"retry-after": "7"}, body=b"busy", trailers={"x-sum": "1"})
+        response = await call.result()
+        with pytest.raises(trio_h2ws.HTTPStatusError) as caught:
+            response.raise_for_status()
+        caught.value.add_note("a note")
+        error = made(caught.value)
+        copied = error.response
+        assert (str(error), error.status, error.__notes__) == (str(caught.value), 503, ["a note"])
+        assert type(copied) is trio_h2ws.Response
+        assert copied is not response or made is copy.copy
+        for copied in (error.response, made(response), made(made(response))):
+            assert repr(copied) == repr(response)
+            assert (copied.content, copied.text, copied.retry_after) == (b"busy", "busy", 7.0)
+            assert (copied.headers, copied.trailers) == (response.headers, response.trailers)
+            assert (copied.informational, copied.stream_id) == (response.informational, 3)
+            assert copied.connection == response.connection
+            assert [(entry.status, entry.url) for entry in copied.history] == [(302, f"{peer.url}/a")]
+            assert await copied.read() == b"busy"
+
+
+@pytest.mark.parametrize("made", COPIES.values(), ids=COPIES)
+async def test_a_copy_without_a_body_says_so(made: Callable[[Any], Any]) -> None:
+    """Inside a stream block the copy is what is known by then, and the response itself can still be read."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+
+        async def stream() -> None:
+            async with client.stream("GET", "/") as response:
+                copied = made(response)
+                assert (copied.status, copied.headers) == (200, response.headers)
+                with pytest.raises(RuntimeError, match="has not been read"):
+                    _ = copied.content
+                with pytest.raises(trio.ClosedResourceError, match="copy"):
+                    await copied.read()
+                assert await response.read() == b"body"
+
+        call = peer.call(stream)
+        await peer.respond(await peer.expect_headers(), headers={"content-encoding": "br"}, body=b"body")
+        await call.result()
 
 
 async def test_a_body_can_be_read_again_once_it_is_whole() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -151,6 +152,35 @@ async def test_a_body_of_unknown_length_is_chunked() -> None:
     assert second.body == b"ab"
     assert "transfer-encoding" not in sized.headers
     assert (sized.headers["content-length"], sized.body) == ("3", b"abc")
+
+
+async def test_a_file_has_a_length_and_a_list_as_well(tmp_path: Path) -> None:
+    """With trailers they are chunked: HTTP/1.1 has trailers nowhere else (RFC 9112, section 7.1.2)."""
+    seen = []
+
+    async def keep(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            seen.append(request)
+            await peer.respond(200)
+
+    path = tmp_path / "file"
+    path.write_bytes(b"12345" * 50_000)
+    async with open_http1(keep) as server, server.open_client() as client:
+        with path.open("rb") as file:
+            contents = [file, [b"12345"] * 50_000, [b"12", b"345"]]
+            for content in contents:
+                await client.post("/", content=content)
+                file.seek(0)
+                await client.post("/", content=content, trailers={"x-sum": "5"})
+        assert server.accepted == 1
+    for request, with_trailers in zip(seen[::2], seen[1::2], strict=True):
+        assert request.headers["content-length"] == str(len(request.body))
+        assert "transfer-encoding" not in request.headers
+        assert "content-length" not in with_trailers.headers
+        assert with_trailers.headers["transfer-encoding"] == "chunked"
+        assert with_trailers.trailers == {"x-sum": "5"}
+        assert with_trailers.body == request.body
+    assert [len(request.body) for request in seen[::2]] == [250_000, 250_000, 5]
 
 
 @pytest.mark.parametrize("body", [b"ab", b"abcd"])

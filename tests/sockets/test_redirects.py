@@ -12,6 +12,7 @@ import trio_h2ws
 from servers.http1 import Peer, open_http1
 from servers.http2 import Answer, open_both, status
 from servers.redirects import open_site
+from toolkit.errors import texts_of
 from trio_h2ws.testing import open_server
 
 
@@ -19,7 +20,7 @@ from trio_h2ws.testing import open_server
 async def test_a_get_stays_a_get(code: int) -> None:
     async with open_site(a=(code, "/b?c=d#e")) as site, site.listener.open_client() as client:
         response = await client.get("/a", headers={"x-mine": "1"})
-        assert (response.status, response.content, response.url) == (200, b"here", f"{site.url}/b?c=d")
+        assert (response.status, response.content, response.url) == (200, b"here", f"{site.url}/b?c=d#e")
         assert [(r.status, r.url) for r in response.history] == [(code, f"{site.url}/a")]
         assert site.lines == ["GET /a", "GET /b?c=d"]
         assert site.seen[1].headers["x-mine"] == "1"
@@ -157,6 +158,30 @@ async def test_redirects_over_http2_use_one_connection() -> None:
         ("//localhost:{port}/b", "/b"),
         ("{url}/b", "/b"),
         ("/b c", "/b%20c"),
+        ("\\b", "/b"),
+        ("..\\b", "/b"),
+        ("\\\\localhost:{port}\\b", "/b"),
+        ("/\\localhost:{port}/b", "/b"),
+        ("https:\\\\localhost:{port}\\b\\c", "/b/c"),
+        ("/b?c=\\d", "/b?c=%5Cd"),
+        ("/b#\\d", "/b"),
+        ("/b#c?d#e", "/b"),
+        (" \t /b\t ", "/b"),
+        ("/b\tc", "/bc"),
+        ("/b/\u00e9?\u20ac", "/b/%C3%A9?%E2%82%AC"),
+        ("HTTPS://LOCALHOST:{port}/b", "/b"),
+        ("wss://localhost:{port}/b", "/b"),
+        ("https:b", "/x/b"),
+        ("https:/b", "/b"),
+        ("12:30", "/x/12:30"),
+        ("./c:d", "/x/c:d"),
+        ("b?next=https://other.test/", "/x/b?next=https://other.test/"),
+        ("b;c=d", "/x/b;c=d"),
+        (".", "/x/"),
+        ("..", "/"),
+        ("%2e%2E%zz", "/x/%2e%2E%zz"),
+        ("https://localhost:{port}", "/"),
+        ("https://localhost:{port}?q", "/?q"),
     ],
 )
 async def test_relative_locations_are_resolved(location: str, target: str) -> None:
@@ -165,6 +190,66 @@ async def test_relative_locations_are_resolved(location: str, target: str) -> No
         site.redirects["x/a"] = (302, where)
         assert (await client.get("/x/a")).status == 200
         assert site.lines[-1] == f"GET {target}"
+
+
+@pytest.mark.parametrize(
+    ("code", "location", "raw"),
+    [(302, b"/b/\xe9?\xff=\xa4#\xe9", b"/b/%E9?%FF=%A4"), (307, b"/\xc3\xa9/\xe9", b"/%C3%A9/%E9")],
+)
+async def test_bytes_in_no_known_charset_are_percent_encoded(code: int, location: bytes, raw: bytes) -> None:
+    """The server wants to see the bytes that it wrote, not those of the same letters in UTF-8."""
+    targets = []
+
+    async def serve(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            targets.append(request.target)
+            head = (
+                b"HTTP/1.1 %d Found\r\nlocation: %b\r\n" % (code, location)
+                if len(targets) == 1
+                else b"HTTP/1.1 200 OK\r\n"
+            )
+            await peer.send(head + b"content-length: 0\r\n\r\n")
+
+    async with open_http1(serve) as server, server.open_client() as client:
+        response = await client.get("/a")
+        assert targets == ["/a", raw.decode()]
+        assert response.url.partition("#")[0] == server.url + raw.decode()
+        assert response.url.isascii()
+
+
+@pytest.mark.parametrize(
+    ("url", "locations", "fragments"),
+    [
+        ("/a", ["/b"], ["", ""]),
+        ("/a#one", ["/b"], ["#one", "#one"]),
+        ("/a#one", ["/b#two"], ["#one", "#two"]),
+        ("/a#one", ["/b#"], ["#one", ""]),
+        ("/a", ["/b#two words/?"], ["", "#two%20words/?"]),
+        ("/a", ["/b#\u20ac%20"], ["", "#%E2%82%AC%20"]),
+        ("/a#one", ["/b", "/c"], ["#one", "#one", "#one"]),
+        ("/a#one", ["/b#two", "/c"], ["#one", "#two", "#two"]),
+        ("/a#one", ["/b#", "/c"], ["#one", "", ""]),
+    ],
+)
+async def test_a_fragment_survives_redirects(url: str, locations: list[str], fragments: list[str]) -> None:
+    """RFC 9110, section 10.2.2: a Location without a fragment inherits it. It is never sent (section 4.2.3)."""
+    async with open_site() as site, site.listener.open_client() as client:
+        names = "abc"
+        for name, location in zip(names, locations, strict=False):
+            site.redirects[name] = (302, location)
+        response = await client.get(url)
+        urls = [entry.url for entry in (*response.history, response)]
+        assert urls == [f"{site.url}/{name}{fragment}" for name, fragment in zip(names, fragments, strict=False)]
+        assert site.lines == [f"GET /{name}" for name in names[: len(urls)]]
+
+
+@pytest.mark.parametrize(
+    "location", ["ftp://a.test/", "data:text/html,x", "FTP:a", "mailto:me@a.test", "file:///etc/x"]
+)
+async def test_a_location_of_another_scheme_says_so(location: str) -> None:
+    async with open_site(a=(302, location)) as site, site.listener.open_client() as client:
+        with pytest.raises(trio_h2ws.RemoteProtocolError, match=r"Location .* scheme .*not supported; use http"):
+            await client.get("/a")
 
 
 @pytest.mark.parametrize("location", ["ftp://a.test/", "//[a", "https://a.test:99999/", "javascript:alert(1)"])
@@ -256,6 +341,25 @@ async def test_credentials_of_the_url_stay_with_their_origin() -> None:
         await client.get(site.url.replace("://", "://me:secret@") + "/a")
         assert site.seen[0].headers["authorization"].startswith("Basic ")
         assert "authorization" not in other.seen[0].headers
+
+
+async def test_no_password_is_shown() -> None:
+    """Neither that of the user's URL, nor one in a Location, whether it can be followed or not. One in a Location is
+    not sent either."""
+    async with open_site() as site, site.listener.open_client() as client:
+        secret = site.url.replace("://", "://me:secret@")
+        site.redirects.update(a=(302, f"{secret.replace('me', 'you')}/b"), bad=(302, "https://me:secret@a..test/"))
+        response = await client.get(f"{secret}/a#here")
+        assert [entry.url for entry in (*response.history, response)] == [f"{site.url}/a#here", f"{site.url}/b#here"]
+        assert "secret" not in f"{response!r} {response.history!r} {client!r} {client.connections!r}"
+        given = [request.headers["authorization"] for request in site.seen]
+        assert given == ["Basic bWU6c2VjcmV0"] * 2
+        with pytest.raises(trio_h2ws.RemoteProtocolError) as caught:
+            await client.get("/bad")
+        assert "secret" not in "".join(texts_of(caught.value))
+        ws = await client.connect_websocket(site.listener.ws_url.replace("://", "://me:secret@") + "/ws")
+        assert "secret" not in f"{ws!r} {ws.response!r} {ws.response.url}"
+        await ws.aclose()
 
 
 async def test_a_redirect_to_http_drops_credentials() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -19,6 +23,7 @@ ONE_OF_EACH = [
     trio_h2ws.ConnectionTerminated("goaway", 11, b"debug"),
     trio_h2ws.RequestNotProcessed("above"),
     trio_h2ws.StreamReset(8, "why"),
+    trio_h2ws.ProtocolError("either", 2),
     trio_h2ws.LocalProtocolError("ours", 1),
     trio_h2ws.RemoteProtocolError("theirs", 3),
     trio_h2ws.LimitExceeded("max_body_size", 7, "too large"),
@@ -30,24 +35,45 @@ ONE_OF_EACH = [
 
 @pytest.mark.parametrize("error", ONE_OF_EACH, ids=lambda error: type(error).__name__)
 def test_a_fresh_error_equals_its_cause(error: trio_h2ws.H2WSError) -> None:
-    copy = fresh(error)
-    assert copy is not error
-    assert type(copy) is type(error)
-    assert str(copy) == str(error)
-    assert copy.__dict__ == error.__dict__
-    assert copy.__cause__ is error
-    again = fresh(copy)
+    other = fresh(error)
+    assert other is not error
+    assert type(other) is type(error)
+    assert str(other) == str(error)
+    assert other.__dict__ == error.__dict__
+    assert other.__cause__ is error
+    again = fresh(other)
     assert again.__cause__ is error  # the first cause, not a chain of copies
     with pytest.raises(type(error)):
-        raise copy
+        raise other
     assert error.__traceback__ is None
 
 
+COPIES: dict[str, Callable[[Any], Any]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{
+        f"pickle {protocol}": partial(lambda protocol, error: pickle.loads(pickle.dumps(error, protocol)), protocol)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    },
+}
+
+
+@pytest.mark.parametrize("made", COPIES.values(), ids=COPIES)
 @pytest.mark.parametrize("error", ONE_OF_EACH, ids=lambda error: type(error).__name__)
-def test_every_error_can_be_pickled(error: trio_h2ws.H2WSError) -> None:
-    copy = pickle.loads(pickle.dumps(error))
-    assert type(copy) is type(error)
-    assert str(copy) == str(error)
+def test_every_error_can_be_pickled_and_copied(error: trio_h2ws.H2WSError, made: Callable[[Any], Any]) -> None:
+    """By multiprocessing, and by loggers that send errors elsewhere. `tests/memory/test_response.py` has the same for
+    HTTPStatusError, which holds a response."""
+    error.__cause__ = OSError("the cause")
+    copied = made(error)
+    assert type(copied) is type(error)
+    assert (str(copied), repr(copied), copied.args) == (str(error), repr(error), error.args)
+    assert copied.__dict__ == error.__dict__
+
+
+def test_every_public_error_is_tested_here() -> None:
+    public = {kind for kind in vars(trio_h2ws).values() if isinstance(kind, type) and issubclass(kind, Exception)}
+    tested = {type(error) for error in ONE_OF_EACH}
+    assert public - tested == {trio_h2ws.HTTPStatusError}
 
 
 def test_every_error_has_its_parent() -> None:

@@ -14,7 +14,7 @@ from . import stdin
 from .errors import CommandError
 from .options import add_call, ssl_context, with_scheme
 from .stdout import Output, standard_error, standard_output, visible
-from .text import describe, milliseconds
+from .text import describe, milliseconds, without_login
 
 _PIECE = 64 * 1024
 FORM = ("content-type", "application/x-www-form-urlencoded")
@@ -127,7 +127,7 @@ async def _show_head(stderr: Output, response: trio_h2ws.Response, elapsed: floa
     await stderr.write_line(f"< {response.status} {response.http_version}{stream}, after {milliseconds(elapsed)}")
     if 300 <= response.status < 400 and "location" in response.headers:
         await stderr.write_line(
-            stderr.dim(f"* redirect to {visible(response.headers['location'])}, not followed (see -L)")
+            stderr.dim(f"* redirect to {visible(without_login(response.headers['location']))}, not followed (see -L)")
         )
 
 

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import trio_h2ws
+
+# "//", what may be a user and a password, and "@".
+_LOGIN = re.compile(r"(?<=//).*@", re.DOTALL)
+_HOST_AND_PORT = re.compile(r"[^/?#]*//(\[[^/?#@]*\]|[^/?#:@]+)(:[0-9]*)?([/?#]|$)")
+
+
+def without_login(url: str) -> str:
+    """A URL as it may be shown: without `user:password@`, also if it is not valid."""
+    return url if _HOST_AND_PORT.match(url) else _LOGIN.sub("", url)
 
 
 def milliseconds(value: float) -> str:

@@ -7,7 +7,7 @@ them raises into it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Unpack
 
@@ -62,9 +62,14 @@ class Client(metaclass=PrivateConstructor):
     ) -> Response:
         """Send a request (RFC 9113, section 8.1) and wait for the whole response.
 
-        - `url`: absolute, or relative to the client's `base_url`.
-        - `headers`: a mapping or pairs of names and values; they replace the client's of the same name.
-        - `content`: the body: bytes-like, str (sent as UTF-8), an iterable or async iterable of bytes. Default: none.
+        - `url`: absolute, or relative to the client's `base_url`. `user:password@` is sent as Basic authentication
+          (RFC 7617), and shown nowhere.
+        - `headers`: a mapping or pairs of names and values; they replace the client's of the same name. With a Range
+          (RFC 9110, section 14.2), no `accept-encoding` is sent unless you give one.
+        - `content`: the body; default: none. Bytes-like; str, sent as UTF-8; a list or tuple of bytes; a binary file,
+          blocking (it is read in a worker thread) or async, sent from its position to its end and not closed; an
+          iterable or async iterable of bytes. An iterable, and a file that can't seek, has no content-length and
+          can't be sent again (after a 307 or 308, or if the server did not process it); all others have and can.
         - `json`: instead of `content`, any value that JSON has.
         - `trailers`: fields that follow the body, given like `headers`.
         - `http2`: "auto", "require" or "never", for this call. Default: the client's.
@@ -73,13 +78,17 @@ class Client(metaclass=PrivateConstructor):
         Raises `ConnectFailed`, `ConnectionLost`, `RequestNotProcessed`, `StreamReset`, `RemoteProtocolError`,
         `LocalProtocolError` (more headers than the server allows), `LimitExceeded` (the body is larger than
         `Limits.max_body_size`: use `stream`), ValueError or TypeError for a bad call, before anything is dialled,
-        and what your iterable raises. A 4xx or 5xx is a response like any other.
+        and what your iterable or file raises. A 4xx or 5xx is a response like any other.
 
         Cancelled, it resets its stream (RST_STREAM, CANCEL) and leaves the connection intact. Over HTTP/1.1 its
-        connection is closed.
+        connection is closed. A read of a file in a thread can't be interrupted: the call returns when it has ended.
         """
         request = self._defaults.prepare_request(method, url, **options)
-        return await self._dispatcher.request(request, self._http2(http2), follow_redirects)
+        mode = self._http2(http2)
+        if request.body.file is None:
+            return await self._dispatcher.request(request, mode, follow_redirects)
+        async with request.using_file():
+            return await self._dispatcher.request(request, mode, follow_redirects)
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """`request("GET", url, …)`"""
@@ -126,11 +135,13 @@ class Client(metaclass=PrivateConstructor):
         those of `request`; the size of the body is bounded only in `Response.read`.
         """
         request = self._defaults.prepare_request(method, url, **options)
-        stream, response = await self._dispatcher.start(request, self._http2(http2), follow_redirects)
-        try:
-            yield response
-        finally:
-            stream.close()
+        mode = self._http2(http2)
+        async with nullcontext() if request.body.file is None else request.using_file():
+            stream, response = await self._dispatcher.start(request, mode, follow_redirects)
+            try:
+                yield response
+            finally:
+                stream.close()
 
     def _http2(self, http2: HTTP2 | None) -> HTTP2:
         return self._defaults.http2 if http2 is None else check_http2(http2)

@@ -18,6 +18,11 @@ _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _CONNECTION_SPECIFIC = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings")
 )
+# A second one would contradict the first, or repeat it, which some servers refuse as well.
+_SINGLE = {
+    b"host": "a request has one Host (RFC 9112, section 3.2)",
+    b"content-length": "a message has one length (RFC 9110, section 8.6)",
+}
 # RFC 9110, section 6.5.1: framing, routing, modifiers, authentication and content format. After the body they come
 # too late: the recipient has already acted without them.
 _NOT_IN_TRAILERS = re.compile(
@@ -95,6 +100,9 @@ class Headers:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return Headers, (self.raw,)
+
     def __repr__(self) -> str:
         return f"Headers({self.items()!r})"
 
@@ -103,7 +111,7 @@ def prepare(headers: HeaderTypes) -> RawFields:
     """Check the user's headers, and return them as pairs of bytes with lower-case names.
 
     Raises ValueError for a header that must not be sent (an invalid name, a control character, a header about the
-    connection), and TypeError for anything that is not a header.
+    connection, a second Host or Content-Length), and TypeError for anything that is not a header.
     """
     if headers is None:
         return []
@@ -117,7 +125,7 @@ def prepare(headers: HeaderTypes) -> RawFields:
     else:
         pairs = headers
     fields: RawFields = []
-    hosts = 0
+    single: set[bytes] = set()
     for pair in pairs:
         try:
             name, value = pair
@@ -127,9 +135,12 @@ def prepare(headers: HeaderTypes) -> RawFields:
         raw = _value(name, value)
         if lowered == b"te" and raw.lower() != b"trailers":  # RFC 9113, section 8.2.2
             raise ValueError("header 'te' must be 'trailers' in HTTP/2 (RFC 9113, section 8.2.2): leave out the rest")
+        if lowered in _SINGLE:
+            if lowered in single:
+                raise ValueError(f"header {name!r} is given twice: {_SINGLE[lowered]}")
+            single.add(lowered)
         if lowered == b"host":
-            hosts += 1
-            _check_host(name, raw, hosts)
+            _check_host(name, raw)
         fields.append((lowered, raw))
     return fields
 
@@ -145,9 +156,7 @@ def prepare_trailers(trailers: HeaderTypes) -> RawFields:
     return fields
 
 
-def _check_host(name: object, value: bytes, number: int) -> None:
-    if number > 1:
-        raise ValueError(f"header {name!r} is given twice: a request has one Host (RFC 9112, section 3.2)")
+def _check_host(name: object, value: bytes) -> None:
     try:
         check_host_field(value)
     except ValueError as error:

@@ -43,6 +43,8 @@ def normalize_host(host: str) -> str:
 
 def check_host_field(value: bytes) -> None:
     """Check the value of a Host header (RFC 9112, section 3.2), or of `:authority`. Raises ValueError."""
+    if b"@" in value:  # not shown: it may be a password
+        raise ValueError("it contains '@': a Host has neither user nor password")
     if not value.isascii():
         raise ValueError(f"{value!r} is not ASCII: use the xn-- form of the name")
     host, _ = split_authority(value.decode())

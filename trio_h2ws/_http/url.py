@@ -1,4 +1,9 @@
-"""URLs with the schemes http, https, ws and wss. They are parsed and checked before anything is dialled."""
+"""URLs with the schemes http, https, ws and wss. They are parsed and checked before anything is dialled.
+
+`user:password@` becomes an Authorization header and is in no text: not in `URL.text`, which users see as
+`response.url`, and not in an error. Where a URL is not valid, it may be unclear where the password ends, so the error
+shows nothing of what may be part of it.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +11,22 @@ import base64
 import re
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import quote, unquote_to_bytes
 
 from .host import in_authority, split_authority
 
 _DEFAULT_PORT = {"http": 80, "https": 443}
 _HTTP_SCHEME = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
-# Everything that RFC 3986 allows in a path or query is kept as written, including "%": nothing is encoded twice.
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+# Everything that RFC 3986 allows in a path, query or fragment is kept as written, including "%": nothing is encoded
+# twice.
 _SAFE = "/?%:@!$&'()*+,;=-._~[]|"
+# RFC 3986, appendix B: scheme, authority, and the rest.
+_PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?(.*)", re.DOTALL)
+_HOST_AND_PORT = re.compile(r"(?:\[[^\[\]@]*\]|[^\[\]:@]+)(?::[0-9]*)?")
+_MAX_CACHED = 2048  # characters: a server may redirect to ever new URLs, and long ones would fill the memory
+_MAX_SHOWN = 500
 
 
 class Origin(NamedTuple):
@@ -39,6 +51,7 @@ class URL(NamedTuple):
     """A checked URL. `authority` and `target` are the bytes that are sent."""
 
     text: str
+    """As it was given, with any fragment, but without `user:password@`."""
     scheme: str
     origin: Origin
     authority: bytes
@@ -46,60 +59,117 @@ class URL(NamedTuple):
     authorization: bytes | None
     """`Basic …` if the URL contained `user:password@`."""
 
+    def __repr__(self) -> str:
+        return f"<URL {self.text}>"  # never the password
+
 
 # The fast path: most URLs have an origin that is in the cache of `_parse`, and a target that is sent as written.
 _PLAIN = re.compile(r"((?:https?|wss?)://[a-z0-9.-]+(?::[0-9]+)?)(/[A-Za-z0-9/?%:@!$&'()*+,;=._~\[\]|-]*)")
 
 
 def parse_url(url: str, base_url: str | None = None) -> URL:
-    """Parse `url`, relative to `base_url` if there is one. Raises TypeError or ValueError."""
+    """Parse `url`, relative to `base_url` if there is one. Raises TypeError, or a ValueError without the password."""
     if not isinstance(url, str):
         raise TypeError(f"a URL must be str, not {type(url).__name__}")
     plain = _PLAIN.fullmatch(url)
     if plain is None or "/." in plain[2]:
-        return _parse(url, base_url)
-    base = _parse(plain[1], None)
+        return _parse(url, base_url) if len(url) > _MAX_CACHED else _parse_cached(url, base_url)
+    base = _parse_cached(plain[1], None)
     return URL(url, base.scheme, base.origin, base.authority, plain[2].encode(), None)
 
 
-@lru_cache(maxsize=1024)
+def resolve(base: str, reference: str) -> str:
+    """The URL that a reference means, relative to an absolute URL (RFC 3986, section 5.2.2).
+
+    Dot segments are left in it: `parse_url` removes them.
+    """
+    scheme, authority, rest = _split(base)
+    given, its_authority, its_rest = _split(reference)
+    # "https:page" is relative, as in browsers (section 5.2.2 allows that for the scheme of the base).
+    if its_authority is not None or (given and given.lower() != (scheme or "").lower()):
+        return reference if given else f"{scheme}:{reference}"
+    path, mark, query = rest.partition("#")[0].partition("?")
+    if its_rest[:1] in ("", "#"):
+        path += mark + query
+    elif not its_rest.startswith(("/", "?")):
+        path = path[: path.rfind("/") + 1] or "/"
+    elif its_rest.startswith("/"):
+        path = ""
+    return f"{scheme}://{authority}{path}{its_rest}"
+
+
+def encode(text: str) -> str:
+    """Percent-encode what is not allowed in a path, query or fragment (RFC 3986, section 2.1)."""
+    return quote(text, safe=_SAFE)
+
+
+def _split(url: str) -> tuple[str | None, str | None, str]:
+    match = _PARTS.fullmatch(url)
+    assert match is not None  # each part may be empty
+    return match[1], match[2], match[3]
+
+
 def _parse(url: str, base_url: str | None) -> URL:
-    if _FORBIDDEN.search(url):
-        raise ValueError(f"URL {url!r} contains a control character")
-    if base_url is not None:
-        url = _join(base_url, url)
     url = url.strip(" ")
-    try:
-        url.encode()
-        parts = urlsplit(url)
-    except UnicodeEncodeError:
-        raise ValueError(f"URL {url!r} contains a lone surrogate, which can't be encoded as UTF-8") from None
-    except ValueError as error:
-        raise ValueError(f"URL {url!r}: {error}") from None
-    scheme = parts.scheme.lower()
+    if _FORBIDDEN.search(url):
+        raise ValueError(f"URL {_shown(url)} contains a control character")
+    if base_url is not None:
+        url = resolve(base_url, url)
+    if _SURROGATE.search(url):
+        raise ValueError(f"URL {_shown(url)} contains a lone surrogate, which can't be encoded as UTF-8")
+    given, authority, rest = _split(url)
+    scheme = (given or "").lower()
+    if not scheme:
+        raise ValueError(f"URL {_shown(url)} is not absolute: add the scheme, or pass base_url to open_client")
     if scheme not in _HTTP_SCHEME:
-        if not scheme:
-            raise ValueError(f"URL {url!r} is not absolute: add the scheme, or pass base_url to open_client")
-        raise ValueError(f"URL {url!r}: scheme {scheme!r} is not supported; use http, https, ws or wss")
-    if not parts.hostname:
-        raise ValueError(f"URL {url!r} has no host")
-    if "\\" in parts.netloc:  # browsers end the host there
-        raise ValueError(f"URL {url!r} contains a backslash before the path")
+        # Without "//" it may be a user, as in user:password@host.
+        which = f"scheme {scheme[:40]!r}" if authority is not None or "@" not in url else "its scheme"
+        raise ValueError(f"URL {_shown(url)}: {which} is not supported; use http, https, ws or wss")
+    userinfo, at, host_and_port = (authority or "").rpartition("@")
+    if not host_and_port or host_and_port[0] == ":":
+        raise ValueError(f"URL {_shown(url)} has no host")
+    if "\\" in host_and_port or "\\" in userinfo:  # browsers end the host there
+        raise ValueError(f"URL {_shown(url)} contains a backslash before the path")
+    host, port = "", None
     try:
-        host, port = split_authority(parts.netloc.rpartition("@")[2])
+        host, port = split_authority(host_and_port)
+        reason = "" if port != 0 else "the port must not be 0"
     except ValueError as error:
-        raise ValueError(f"URL {url!r}: {error}") from None
-    if port == 0:
-        raise ValueError(f"URL {url!r}: the port must not be 0")
+        reason = str(error)
+    if reason:
+        if "@" in rest and _may_hide_password(url, authority):  # the host may be the beginning of one
+            reason = "no valid host; percent-encode / ? # and @ in a user or password"
+        raise ValueError(f"URL {_shown(url)}: {reason}")
     http = _HTTP_SCHEME[scheme]
     origin = Origin(http, host, port or _DEFAULT_PORT[http])
-    path = quote(parts.path, safe=_SAFE) or "/"
-    if not path.startswith("/"):
-        path = "/" + path
+    path, mark, query = rest.partition("#")[0].partition("?")
+    path = encode(path) or "/"
     if "/." in path:
         path = _without_dots(path)
-    query = "?" + quote(parts.query, safe=_SAFE) if parts.query else ""
-    return URL(url, scheme, origin, origin.authority.encode(), (path + query).encode(), _authorization(parts))
+    target = path + mark + encode(query)
+    text = f"{given}://{host_and_port}{rest}" if at else url
+    return URL(text, scheme, origin, origin.authority.encode(), target.encode(), _authorization(userinfo))
+
+
+_parse_cached = lru_cache(maxsize=1024)(_parse)
+
+
+def _shown(url: str) -> str:
+    """The URL for an error: without a user and a password, and with nothing that may be part of them."""
+    scheme, authority, _ = _split(url)
+    if _may_hide_password(url, authority):
+        before = "" if authority is None else f"{scheme}://" if scheme else "//"
+        url = f"{before}***@{url.rpartition('@')[2]}"
+    return repr(url if len(url) <= _MAX_SHOWN else url[:_MAX_SHOWN] + "…")
+
+
+def _may_hide_password(url: str, authority: str | None) -> bool:
+    """Whether what comes before the last "@" may be a user and a password, and not the beginning of a path."""
+    if "@" not in url:
+        return False
+    if authority is None:
+        return not url.startswith(("/", "?", "#"))
+    return not _HOST_AND_PORT.fullmatch(authority)
 
 
 def _without_dots(path: str) -> str:
@@ -116,19 +186,11 @@ def _without_dots(path: str) -> str:
     return "/" + "/".join(kept)
 
 
-def _join(base_url: str, url: str) -> str:
-    # urljoin does not join relative paths for ws and wss: use http, and put the scheme back.
-    scheme, colon, rest = base_url.partition("://")
-    if not colon or "://" in url.partition("?")[0]:
-        return url
-    joined = urljoin(f"http://{rest}", url)
-    return scheme + joined.removeprefix("http")
-
-
-def _authorization(parts: SplitResult) -> bytes | None:
-    if "@" not in parts.netloc:
+def _authorization(userinfo: str) -> bytes | None:
+    if not userinfo:
         return None
-    return basic_authorization(unquote_to_bytes(parts.username or ""), unquote_to_bytes(parts.password or ""))
+    user, _, password = userinfo.partition(":")
+    return basic_authorization(unquote_to_bytes(user), unquote_to_bytes(password))
 
 
 def basic_authorization(user: bytes, password: bytes) -> bytes:

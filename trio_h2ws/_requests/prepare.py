@@ -7,6 +7,8 @@ WebSockets alike.
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeAlias
 
 from .._http.headers import HeaderTypes, RawFields, prepare, prepare_trailers
@@ -61,6 +63,17 @@ class PreparedRequest:
         self.trailers = trailers
         self.protocol = protocol
 
+    @asynccontextmanager
+    async def using_file(self) -> AsyncIterator[None]:
+        """For a body that is a file: adds its content-length, and at the end waits for a read in progress."""
+        body = self.body
+        assert body.file is not None
+        self.fields = [*self.fields, *await body.measure()]
+        try:
+            yield
+        finally:
+            await body.file.settled()
+
 
 class Defaults:
     """What a client adds to every request and handshake."""
@@ -72,6 +85,9 @@ class Defaults:
         self._host, own = _take_host(prepare(headers))
         names = {name for name, _ in own}
         self._fields = [field for field in _OWN if field[0] not in names] + own
+        self._encoding_is_ours = b"accept-encoding" not in names
+        if b"range" in names:
+            self._remove_encoding(self._fields)
         self.http2: HTTP2 = check_http2(http2)
         # Fields of handshakes to which the call adds none: a client makes few kinds of them, and hundreds of each.
         self._handshakes: dict[tuple[tuple[bytes, bytes], ...], RawFields] = {}
@@ -98,7 +114,7 @@ class Defaults:
         method = method.upper()
         if method == "CONNECT":
             raise ValueError("method CONNECT can't be sent as a request: for a WebSocket, use websocket()")
-        body = RequestBody(content, json)
+        body = RequestBody(content, json, unsized=trailers is not None)
         implied = body.fields
         if body.whole == b"" and method in ("POST", "PUT", "PATCH"):
             implied = [*implied, (b"content-length", b"0")]
@@ -135,7 +151,15 @@ class Defaults:
         own += [field for field in implied if field[0] not in names]
         names = {name for name, _ in own}
         fields = [field for field in self._fields if field[0] not in names] + own
+        if b"range" in names and b"accept-encoding" not in names:
+            self._remove_encoding(fields)
         return host or self._host or url.authority, fields
+
+    def _remove_encoding(self, fields: RawFields) -> None:
+        """For a request with a Range: that of an encoded body is of no use to the user (RFC 9110, section 14.1.2).
+        What the user accepts is sent, whatever it is."""
+        if self._encoding_is_ours:
+            fields[:] = [field for field in fields if field[0] != b"accept-encoding"]
 
 
 def _take_host(fields: RawFields) -> tuple[bytes | None, RawFields]:

@@ -7,16 +7,19 @@ Credentials and a Host header are not sent to another origin: the user gave them
 redirected from `https://` to `http://`, as in browsers, curl and httpx. A WebSocket may not be redirected from `wss://`
 to `ws://`: its user would send messages in clear for as long as it is open, without knowing. (Browsers follow no
 redirect of a handshake at all.)
+
+A Location is read as browsers read it (WHATWG URL Standard): backslashes in it are slashes, tabs are dropped, bytes
+that are not ASCII are percent-encoded. Its fragment, or else that of the last URL, becomes the fragment of the next
+URL (RFC 9110, section 10.2.2), which is never sent. A user and a password in it are ignored.
 """
 
 from __future__ import annotations
 
 import re
-from urllib.parse import urljoin
 
 from .._errors import RemoteProtocolError, WebSocketRejected
 from .._http.headers import Headers
-from .._http.url import URL, parse_url
+from .._http.url import URL, encode, parse_url, resolve
 from .prepare import PreparedRequest
 from .request_body import RequestBody
 
@@ -24,8 +27,8 @@ _STATUSES = frozenset((301, 302, 303, 307, 308))
 _CREDENTIALS = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
 # RFC 9110, section 15.4, and Expect, which needs a body (section 10.1.1).
 _ABOUT_THE_BODY = re.compile(rb"content-.*|digest|repr-digest|last-modified|expect|trailer")
-# In these urljoin would use the host of the base URL.
-_WITHOUT_HOST = re.compile(r"([a-z]+:)?//([/?#]|$)", re.IGNORECASE)
+# What comes before a query or fragment, where alone a backslash is a slash.
+_PATH = re.compile(r"[^?#]*")
 
 
 def redirected(request: PreparedRequest, status: int, headers: Headers) -> PreparedRequest | None:
@@ -35,7 +38,7 @@ def redirected(request: PreparedRequest, status: int, headers: Headers) -> Prepa
     """
     if status not in _STATUSES:
         return None
-    locations = set(headers.get_all("location"))
+    locations = {value.strip(b" \t") for name, value in headers.raw if name.lower() == b"location"}
     if not any(locations):
         return None
     if len(locations) > 1:
@@ -60,15 +63,18 @@ def redirected(request: PreparedRequest, status: int, headers: Headers) -> Prepa
     return PreparedRequest(method, url, authority, fields, body, trailers, request.protocol)
 
 
-def _next_url(last: URL, location: str) -> URL:
-    # urljoin does not know ws and wss: take http and https, which lead to the same origin.
-    base = f"{last.origin}{last.target.decode()}"
-    for ws, http in (("wss:", "https:"), ("ws:", "http:")):
-        if location.lower().startswith(ws):
-            location = http + location[len(ws) :]
+def _next_url(last: URL, location: bytes) -> URL:
     try:
-        if _WITHOUT_HOST.match(location):
-            raise ValueError(f"URL {location!r} has no host")
-        return parse_url(urljoin(base, location).partition("#")[0])
+        text = location.decode()
+    except UnicodeDecodeError:  # in no known charset: these very bytes are what the server wants to see again
+        text = "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in location)
+    text = _PATH.sub(lambda path: path[0].replace("\\", "/"), text.replace("\t", ""), count=1)
+    reference, mark, fragment = text.partition("#")
+    if not mark:
+        fragment = last.text.partition("#")[2]
+    try:
+        url = parse_url(resolve(f"{last.origin}{last.target.decode()}", reference))
     except ValueError as error:
         raise RemoteProtocolError(f"the Location of the server's redirect can't be followed: {error}") from error
+    shown = f"{url.origin}{url.target.decode()}" + (f"#{encode(fragment)}" if fragment else "")
+    return url._replace(text=shown, authorization=None)

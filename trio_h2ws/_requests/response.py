@@ -7,7 +7,6 @@ taken.
 
 from __future__ import annotations
 
-import codecs
 import json as _json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -17,19 +16,25 @@ import trio
 from .._connection.info import ConnectionInfo
 from .._connection.stream import Stream
 from .._errors import HTTPStatusError, LimitExceeded
+from .._http.charset import charset
 from .._http.headers import Headers, RawFields
 from .._http.retry_after import retry_after
 from .._util import PrivateConstructor
 from .content_encoding import Decoder
+from .detached import DetachedStream, detached
 
 
 class Response(metaclass=PrivateConstructor):
     """A response. After `Client.request` its body is in `content`; inside `Client.stream` it is read as it comes.
 
-    `async for chunk in response` gives the body in bytes, with any content-encoding (gzip, deflate) undone. It raises
+    `async for chunk in response` gives the body in bytes, with any content-encoding (gzip, deflate) undone, except in
+    a 206: a part of an encoded body is given as it came (RFC 9110, section 15.3.7). It raises
     `ConnectionLost`, `StreamReset`, `RemoteProtocolError`, and `trio.ClosedResourceError` after the block. Cancelled,
     it has taken nothing, so reading may be continued. One task at a time may read: another gets
     `trio.BusyResourceError`.
+
+    It can be pickled and copied. A copy holds what was known when it was made (the body only if it was read, and a
+    snapshot of the connection), and nothing of the connection itself.
     """
 
     __slots__ = (
@@ -66,17 +71,18 @@ class Response(metaclass=PrivateConstructor):
         self.method = method
         """The method of the request that this answers; a redirect may have changed it."""
         self.url = url
-        """The URL of that request."""
+        """The URL of that request, with any fragment, which is not sent; never with `user:password@`."""
         self.history: tuple[Response, ...] = ()
         """The redirects that led here, oldest first."""
         self.stream_id: int | None = stream.id or None
         """The HTTP/2 stream's number; None over HTTP/1.1."""
-        self._stream = stream
+        self._stream: Stream | DetachedStream = stream
         self._limit = limit
         self._content: bytes | None = None
         self._pieces: Iterator[bytes] | None = None
         encoding = self.headers.get("content-encoding")
-        self._decoder = Decoder(encoding) if encoding and method != "HEAD" else None
+        # A part of an encoded body can't be decoded alone (206: RFC 9110, section 15.3.7).
+        self._decoder = Decoder(encoding) if encoding and method != "HEAD" and status != 206 else None
 
     @property
     def connection(self) -> ConnectionInfo:
@@ -102,15 +108,8 @@ class Response(metaclass=PrivateConstructor):
 
     @property
     def encoding(self) -> str:
-        """The charset of the Content-Type, "utf-8" if it names none that Python knows."""
-        for part in self.headers.get("content-type", "").split(";")[1:]:
-            key, _, value = part.partition("=")
-            if key.strip().lower() == "charset":
-                try:
-                    return codecs.lookup(value.strip().strip('"')).name
-                except LookupError:
-                    break
-        return "utf-8"
+        """The charset of the Content-Type; "utf-8" if it names none, or none of Python's text encodings."""
+        return charset(self.headers.get("content-type", ""))
 
     @property
     def text(self) -> str:
@@ -194,5 +193,22 @@ class Response(metaclass=PrivateConstructor):
         self._decoder.finish()
         self._content = b"".join(chunks)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        kept = {name: getattr(self, name) for name in _KEPT}
+        return _copy, (detached(self._stream), kept)
+
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.http_version} {self.method} {self.url}>"
+
+
+_KEPT = ("status", "headers", "http_version", "method", "url", "history", "stream_id", "_content")
+
+
+def _copy(stream: DetachedStream, kept: dict[str, object]) -> Response:
+    """A pickled or copied response."""
+    response = Response.__new__(Response)
+    for name, value in kept.items():
+        setattr(response, name, value)
+    response._stream = stream
+    response._limit = response._pieces = response._decoder = None
+    return response

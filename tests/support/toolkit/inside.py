@@ -6,9 +6,10 @@ other libraries.
 
 from __future__ import annotations
 
+import encodings
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -19,7 +20,7 @@ from trio_h2ws._client.open import _OpenClient
 from trio_h2ws._config import Limits, Timeouts
 from trio_h2ws._connection.connection import Connection
 from trio_h2ws._connection.stream import Consumer, Stream
-from trio_h2ws._http.url import URL, Origin
+from trio_h2ws._http.url import URL, Origin, _parse_cached, parse_url
 from trio_h2ws._network.proxies import ProxyChoice
 from trio_h2ws._pool.dial import DialConfig, Dialer
 from trio_h2ws._pool.known_origins import Facts, KnownOrigins
@@ -291,6 +292,14 @@ def unused_data_of(decoder: Any) -> int:
     return len(inflater._zlib.unused_data)
 
 
+def urls_kept_of(urls: Iterable[str]) -> int:
+    """How many of these URLs are kept once they have been parsed."""
+    _parse_cached.cache_clear()
+    for url in urls:
+        parse_url(url)
+    return _parse_cached.cache_info().currsize
+
+
 # The testing server.
 
 
@@ -308,6 +317,11 @@ def set_max_owed(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
 
 
 # Other libraries.
+
+
+def codecs_that_python_remembers() -> set[str]:
+    """Every name that `codecs.lookup` was asked for, whether it is known or not."""
+    return set(encodings._cache)  # type: ignore[attr-defined]
 
 
 def h2_receive_window_of(connection: Any) -> int:

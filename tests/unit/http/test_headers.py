@@ -131,6 +131,14 @@ def test_two_hosts_are_refused() -> None:
         prepare([("Host", "a"), (b"HOST", b"a")])
 
 
+@pytest.mark.parametrize(("first", "second"), [("3", "5"), ("3", "3"), (b"3", " 3 "), ("", "3")])
+def test_two_content_lengths_are_refused(first: Any, second: Any) -> None:
+    """A message has one length (RFC 9110, section 8.6). Over HTTP/2 the two would arrive as they are, and the server
+    and a proxy before it might each believe another one."""
+    with pytest.raises(ValueError, match=r"header b?'CONTENT-length' is given twice"):
+        prepare([("Content-Length", first), ("x-a", "1"), ("CONTENT-length", second)])
+
+
 @pytest.mark.parametrize("name", ["te", "Te", "TE", b"te", b"Te", "tE"])
 def test_te_is_checked_in_any_case(name: str) -> None:
     assert prepare([(name, "Trailers")]) == [(b"te", b"Trailers")]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from toolkit.errors import texts_of
+from toolkit.inside import urls_kept_of
 from trio_h2ws._http.url import Origin, parse_url
 
 
@@ -16,6 +20,8 @@ from trio_h2ws._http.url import Origin, parse_url
         ("wss://example.org:8443/a?b=c", ("https", "example.org", 8443), b"example.org:8443", b"/a?b=c"),
         ("HTTPS://EXAMPLE.ORG:443/A", ("https", "example.org", 443), b"example.org", b"/A"),
         ("https://example.org?q", ("https", "example.org", 443), b"example.org", b"/?q"),
+        ("https://example.org/a?", ("https", "example.org", 443), b"example.org", b"/a?"),
+        ("HTTPS://example.org/a?", ("https", "example.org", 443), b"example.org", b"/a?"),
         ("https://example.org/a#fragment", ("https", "example.org", 443), b"example.org", b"/a"),
         ("https://[::1]:8443/", ("https", "::1", 8443), b"[::1]:8443", b"/"),
         ("https://[2001:DB8::1]/", ("https", "2001:db8::1", 443), b"[2001:db8::1]", b"/"),
@@ -117,6 +123,151 @@ def test_user_and_password_become_authorization() -> None:
     parsed = parse_url("https://example.org/@x")
     assert parsed.authorization is None
     assert parse_url("https://user:pw@example.org/").authority == b"example.org"
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("https://me:secret@example.org/a?b#c", "https://example.org/a?b#c"),
+        ("wss://me:secret@EXAMPLE.org:443", "wss://EXAMPLE.org:443"),
+        ("https://me@example.org/@x", "https://example.org/@x"),
+        ("https://secret:@[::1]:8443/", "https://[::1]:8443/"),
+        ("https://@example.org/", "https://example.org/"),
+        ("https://me:sec@ret@example.org/", "https://example.org/"),
+        ("https://me:se%2Fcret@example.org/a/../b", "https://example.org/a/../b"),
+        ("https://me:s\u2100secret@example.org/", "https://example.org/"),
+        ("  https://me:secret@b\u00fccher.example/ ", "https://b\u00fccher.example/"),
+    ],
+)
+def test_a_password_is_not_in_the_text(url: str, text: str) -> None:
+    parsed = parse_url(url)
+    assert (parsed.text, repr(parsed)) == (text, f"<URL {text}>")
+    assert b"@" not in parsed.authority + parsed.target.replace(b"/@x", b"")
+    assert (parsed.authorization is None) == (url == "https://@example.org/")
+
+
+@pytest.mark.parametrize("url", ["users/@me", "/x", "?q", "", "../y", "#z"])
+def test_a_password_of_the_base_is_used_and_not_shown(url: str) -> None:
+    for password in ("secret", "se%40cret", "\u2100secret"):
+        parsed = parse_url(url, f"https://me:{password}@example.org/api/")
+        assert parsed.authorization is not None
+        assert parsed.text.startswith("https://example.org/")
+    assert parse_url("https://other.test/", "https://me:secret@example.org/").authorization is None
+    assert parse_url("//other.test/", "https://me:secret@example.org/").authorization is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://me:secret@example.org/",
+        "me:secret@example.org/",
+        "//me:secret@example.org/",
+        "https:me:secret@example.org/",
+        "https://me:secret@",
+        "https://me:secret@:443/",
+        "https://me:secret@/path",
+        "https://me:secret@example.org:port/",
+        "https://me:secret@example.org:65536/",
+        "https://me:secret@example.org:0/",
+        "https://me:secret@a..test/",
+        "https://me:secret@[::1/",
+        "https://me:secret@[::1]x/",
+        "https://me:secret@exa mple.org/",
+        "https://me:secret@a\\b.test/",
+        "https://me:sec\\secret@a.test/",
+        "https://me:secret@a%41.test/",
+        "https://me:secret@example.org/\0",
+        "https://me:secret\n@example.org/",
+        "https://me:secret\t@example.org/",
+        "https://me:secret@example.org/\ud800",
+        "https://me:secret\ud800@example.org/",
+        "https://me:secret@\u2603.test/",
+        "https://me:secret@\u2100.test/",
+        "https://me:secret/secret@example.org/",
+        "https://me:secret?x@example.org/",
+        "https://me:secret#x@example.org/",
+        "https://me:[secret/@example.org/",
+        "https://me:secret@@example.org:port/",
+        "https://me:secret@a b/@secret@example.org",
+        "https://me:secret@" + "a" * 300 + ".test/",
+        "x" * 5000 + "://me:secret@example.org/",
+    ],
+)
+def test_no_error_shows_a_password(url: str) -> None:
+    """Not even one that is not percent-encoded, so that the URL means something else."""
+    for base in (None, "wss://example.org/"):
+        if base is not None and url.startswith("//"):
+            continue  # relative, and valid
+        with pytest.raises(ValueError) as caught:  # noqa: PT011
+            parse_url(url, base)
+        assert "secret" not in "".join(texts_of(caught.value))
+        assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://a..test/users/@me!\u00e9", "https://a..test/users/@me!\u00e9"),
+        ("ftp://a.test/@me", "ftp://a.test/@me"),
+        ("/users/@me", "/users/@me"),
+        ("https://me:pw@a..test/users", "https://***@a..test/users"),
+    ],
+)
+def test_an_error_shows_the_rest_of_the_url(url: str, shown: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(shown))):
+        parse_url(url)
+
+
+def test_a_fragment_stays_in_the_text() -> None:
+    """As in httpx: it is part of the URL that the user gave, and is not sent."""
+    for url in ("https://example.org/a#b c", "https://example.org#b"):
+        assert parse_url(url).text == url
+    assert parse_url("c#d", "https://example.org/a?b#e").text == "https://example.org/c#d"
+    assert parse_url("", "https://example.org/a?b#e").text == "https://example.org/a?b"
+
+
+@pytest.mark.parametrize(
+    ("reference", "resolved"),
+    [
+        ("g", "http://a/b/c/g"),
+        ("./g", "http://a/b/c/g"),
+        ("g/", "http://a/b/c/g/"),
+        ("/g", "http://a/g"),
+        ("//g", "http://g/"),
+        ("?y", "http://a/b/c/d;p?y"),
+        ("?", "http://a/b/c/d;p?"),
+        ("g?y", "http://a/b/c/g?y"),
+        ("g;x?y", "http://a/b/c/g;x?y"),
+        ("", "http://a/b/c/d;p?q"),
+        (".", "http://a/b/c/"),
+        ("./", "http://a/b/c/"),
+        ("..", "http://a/b/"),
+        ("../g", "http://a/b/g"),
+        ("../..", "http://a/"),
+        ("../../g", "http://a/g"),
+        ("../../../g", "http://a/g"),
+        ("/./g", "http://a/g"),
+        ("/../g", "http://a/g"),
+        ("g.", "http://a/b/c/g."),
+        ("..g", "http://a/b/c/..g"),
+        ("./g/.", "http://a/b/c/g/"),
+        ("g/../h", "http://a/b/c/h"),
+        ("g;x=1/../y", "http://a/b/c/y"),
+        ("g?y/./x", "http://a/b/c/g?y/./x"),
+        ("http:g", "http://a/b/c/g"),
+        ("https://x/y", "https://x/y"),
+    ],
+)
+def test_references_are_resolved_as_the_rfc_says(reference: str, resolved: str) -> None:
+    """The examples of RFC 3986, section 5.4."""
+    parsed = parse_url(reference, "http://a/b/c/d;p?q")
+    assert f"{parsed.origin}{parsed.target.decode()}" == resolved
+
+
+def test_long_urls_are_not_kept() -> None:
+    """A server may redirect to ever new ones."""
+    assert urls_kept_of(f"https://example.org/{'a' * 2500}#{number}" for number in range(10)) == 0
+    assert urls_kept_of(f"https://example.org/short#{number}" for number in range(10)) == 10
 
 
 def test_an_origin_as_text_omits_the_default_port() -> None:

@@ -34,6 +34,7 @@ from typing import Protocol
 
 import trio_h2ws
 
+from ..text import without_login
 from .load import Outcome, Plan
 
 
@@ -85,7 +86,7 @@ class Report:
         plan, outcome, connections = self.plan, self.outcome, self.connections
         found = {
             "version": trio_h2ws.__version__,
-            "url": plan.url,
+            "url": without_login(plan.url),
             "ok": self.ok,
             "problems": self.problems,
             "notes": self.notes,

@@ -7,13 +7,16 @@ import statistics
 import trio_h2ws
 
 from ..stdout import Output, visible
-from ..text import milliseconds
+from ..text import milliseconds, without_login
 from .report import Report
 
 
 def render(report: Report, out: Output) -> str:
     whose = "" if report.tcp_connections is None else "local server, "
-    lines = [f"{out.bold('trio_h2ws')} {trio_h2ws.__version__} demo: {whose}{visible(report.plan.url)}", ""]
+    lines = [
+        f"{out.bold('trio_h2ws')} {trio_h2ws.__version__} demo: {whose}{visible(without_login(report.plan.url))}",
+        "",
+    ]
     if report.outcome.streams:
         rows = _rows(report)
         width = max(len(value) for _, value, _ in rows)

@@ -32,6 +32,7 @@ import trio_h2ws
 from ..errors import CommandError, explain
 from ..options import add_connection, seconds, ssl_context, with_scheme
 from ..stdout import standard_output
+from ..text import without_login
 from .connection import HTTP2, ConnectionFindings, examine
 from .text import render
 from .websocket import ONLY_WITH_REQUIRE, WebSocketFindings, predict, try_websocket
@@ -70,6 +71,7 @@ class _Probe:
         url = with_scheme(args.url, "https")
         # A ws:// or wss:// URL names the same origin as http:// or https://.
         self.url = f"http{url[2:]}" if url[:2].lower() == "ws" else url
+        self.shown = without_login(self.url)
         self.tls = self.url[:5].lower() == "https"
         self.http2: HTTP2 = args.http2
         self.error: str | None = None
@@ -95,7 +97,7 @@ class _Probe:
         try:
             await self._run()
             if self.connection is not None and not self.known:
-                raise CommandError(f"{self.url}: {self.connection.error}", _FAILED)
+                raise CommandError(f"{self.shown}: {self.connection.error}", _FAILED)
         except (CommandError, ValueError, trio_h2ws.H2WSError) as error:
             self.error = explain(error)
             raise
@@ -131,7 +133,7 @@ class _Probe:
     def as_json(self) -> str:
         found = {
             "version": trio_h2ws.__version__,
-            "url": self.url,
+            "url": self.shown,
             "ok": self.ok,
             "error": self.error,
             "connection": self.connection.as_dict() if self.connection is not None else None,
@@ -150,5 +152,5 @@ async def run(args: argparse.Namespace) -> int:
         if args.json:
             await out.write(probe.as_json())
         elif probe.connection is not None:
-            await out.write(render(out, probe.url, probe.connection, probe.other, probe.websocket))
+            await out.write(render(out, probe.shown, probe.connection, probe.other, probe.websocket))
     return 0 if probe.ok else _FAILED

@@ -2,6 +2,9 @@
 
 h2 could check received lists, but it ends the connection for a malformed response, which RFC 9113, section 8.1.1,
 makes an error of that one stream. So they are checked here, and `Malformed` becomes a reset of the stream.
+
+One rule is not enforced: blanks at the end or the beginning of a value make a message malformed (section 8.2.1), but
+many servers send them. They are stripped, as over HTTP/1.1. The size of the list has been checked by then, with them.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from ..._http.headers import RawFields
 
 # RFC 9113, section 8.2.1. Names: no upper case, no control characters, no space, ":" only as the first character.
 _NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
-_BAD_VALUE = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z")
+# One search finds both what is forbidden and what has to be stripped: most values have neither.
+_UNCLEAN_VALUE = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z")
+_FORBIDDEN = re.compile(rb"[\x00\r\n]")
 _CONNECTION_SPECIFIC = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
@@ -32,7 +37,8 @@ class Malformed(Exception):
     """The header list violates RFC 9113; str() says how."""
 
 
-def _check(name: bytes, value: bytes) -> None:
+def _checked(name: bytes, value: bytes) -> bytes:
+    """The value without blanks around it. Raises Malformed for a name or value that is not allowed."""
     if name not in _known_names:
         if not _NAME.fullmatch(name):
             raise Malformed(f"header name {name!r} is not allowed in HTTP/2")
@@ -40,8 +46,12 @@ def _check(name: bytes, value: bytes) -> None:
             raise Malformed(f"header {name!r} is connection-specific, which HTTP/2 forbids")
         if len(_known_names) < 1024:
             _known_names.add(name)
-    if _BAD_VALUE.search(value):
-        raise Malformed(f"the value of header {name!r} has a forbidden character, or a space at either end")
+    if _UNCLEAN_VALUE.search(value):
+        if _FORBIDDEN.search(value):
+            raise Malformed(f"the value of header {name!r} contains NUL, CR or LF")
+        if name[0] != 0x3A:  # a pseudo-header is not a field: it is taken as it is
+            return value.strip(b" \t")
+    return value
 
 
 def check_response(block: Iterable[tuple[bytes, bytes]]) -> tuple[int, int | None, RawFields]:
@@ -50,7 +60,7 @@ def check_response(block: Iterable[tuple[bytes, bytes]]) -> tuple[int, int | Non
     length: int | None = None
     fields: RawFields = []
     for name, value in block:
-        _check(name, value)
+        value = _checked(name, value)
         if name[0] == 0x3A:  # ":"
             if name != b":status":
                 raise Malformed(f"pseudo-header {name!r} in a response")
@@ -79,7 +89,7 @@ def check_response(block: Iterable[tuple[bytes, bytes]]) -> tuple[int, int | Non
 def check_trailers(block: Iterable[tuple[bytes, bytes]]) -> RawFields:
     fields: RawFields = []
     for name, value in block:
-        _check(name, value)
+        value = _checked(name, value)
         if name[0] == 0x3A:
             raise Malformed(f"pseudo-header {name!r} in trailers")
         fields.append((name, value))

@@ -20,7 +20,9 @@ def test_a_status_of_three_digits_is_accepted(value: bytes) -> None:
     assert check_response([(b":status", value)])[0] == int(value)
 
 
-@pytest.mark.parametrize("value", [b"", b"1", b"99", b"099", b"1000", b"2xx", b"+20", b"20 ", b"\xb2\xb2\xb2"])
+@pytest.mark.parametrize(
+    "value", [b"", b"1", b"99", b"099", b"1000", b"2xx", b"+20", b"200 ", b" 200", b"\t200", b"\xb2\xb2\xb2"]
+)
 def test_other_statuses_are_malformed(value: bytes) -> None:
     with pytest.raises(Malformed):
         check_response([(b":status", value)])
@@ -42,10 +44,38 @@ def test_valid_values_are_accepted(value: bytes) -> None:
     assert check_trailers([(b"x", value)]) == [(b"x", value)]
 
 
-@pytest.mark.parametrize("value", [b" x", b"x ", b"\tx", b"x\t", b"a\rb", b"a\nb", b"a\0b", b" "])
+@pytest.mark.parametrize(
+    ("value", "stripped"),
+    [
+        (b" x", b"x"),
+        (b"x ", b"x"),
+        (b"\tx", b"x"),
+        (b"x\t", b"x"),
+        (b" \t in \t side\t ", b"in \t side"),
+        (b" ", b""),
+        (b"\t \t", b""),
+        (b" \x0b ", b"\x0b"),
+    ],
+)
+def test_blanks_around_a_value_are_stripped(value: bytes, stripped: bytes) -> None:
+    """RFC 9113, section 8.2.1, calls them malformed; but many servers send them, and other clients take them."""
+    assert check_trailers([(b"x", value)]) == [(b"x", stripped)]
+    assert check_response([STATUS, (b"x", value)])[2] == [(b"x", stripped)]
+
+
+def test_fields_with_a_meaning_are_stripped_before_it_is_read() -> None:
+    """A content-length or te with blanks means what it means without them."""
+    assert check_response([STATUS, (b"content-length", b" 5\t"), (b"te", b"trailers ")])[1] == 5
+    with pytest.raises(Malformed):
+        check_response([STATUS, (b"content-length", b" ")])
+
+
+@pytest.mark.parametrize("value", [b"a\rb", b"a\nb", b"a\0b", b" \n", b"x\r\n", b"\0", b" x\r"])
 def test_invalid_values_are_malformed(value: bytes) -> None:
     with pytest.raises(Malformed):
         check_trailers([(b"x", value)])
+    with pytest.raises(Malformed):
+        check_response([STATUS, (b"x", value)])
 
 
 @pytest.mark.parametrize("name", [b"", b"X", b"x y", b"x\0", b"x:", b"\xff", b"(", b"x\n", b"::", b":x"])
