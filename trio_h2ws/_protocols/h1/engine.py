@@ -15,8 +15,6 @@ response has come, an idempotent request is reported as not processed, so that i
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import h11
 
 from ..._config import Limits
@@ -31,17 +29,9 @@ from ..._errors import (
 from ..._http.headers import RawFields
 from ..engine import IDEMPOTENT, Observer, RequestHead
 from ..stream_state import StreamState
+from .request_head import Forward, request_event
 
 _SETTINGS = b"\x04\x00"  # type and flags of the first frame that an HTTP/2 server sends
-
-
-class Forward(NamedTuple):
-    """The peer is a proxy, which forwards requests to one origin (RFC 9112, section 3.2.2)."""
-
-    origin: bytes
-    """`http://host:port`: every target begins with it, whatever Host header the user gives."""
-    fields: RawFields
-    """Header fields for the proxy."""
 
 
 class H1Engine:
@@ -109,21 +99,10 @@ class H1Engine:
         stream.id = 0
         stream.local_ended = end_stream
         self.streams[0] = stream
-        fields = [(b"Host", head.authority), *((_cased(name), value) for name, value in head.fields)]
         names = {name for name, _ in head.fields}
-        method = head.method
-        if head.protocol is not None:
-            method = b"GET"
-            fields += [(b"Upgrade", head.protocol), (b"Connection", b"Upgrade")]
         self._chunked = head.protocol is None and not end_stream and b"content-length" not in names
-        if self._chunked:
-            fields.append((b"Transfer-Encoding", b"chunked"))
-        target = head.target
-        if self._forward is not None:
-            target = self._forward.origin + target
-            fields += self._forward.fields
         try:
-            self._emit(h11.Request(method=method, target=target, headers=fields))
+            self._emit(request_event(head, self._forward, chunked=self._chunked))
             if end_stream or head.protocol is not None:
                 self._emit(h11.EndOfMessage())
         except h11.LocalProtocolError as error:
@@ -338,14 +317,3 @@ class H1Engine:
             stream.on_error(unused)
         else:
             stream.on_error(error)
-
-
-# Names whose usual form is not what `title` gives.
-_NAMES = b"DNT ETag TE WWW-Authenticate Sec-WebSocket-Accept Sec-WebSocket-Extensions Sec-WebSocket-Key "
-_NAMES += b"Sec-WebSocket-Protocol Sec-WebSocket-Version"
-_CASED = {name.lower(): name for name in _NAMES.split()}
-
-
-def _cased(name: bytes) -> bytes:
-    """`content-type` as `Content-Type`: case must not matter in names, but it does to some old servers."""
-    return _CASED.get(name) or name.title()
