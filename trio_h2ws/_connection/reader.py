@@ -49,7 +49,7 @@ class Reader:
         while not self._stopped:
             with timers.new_scope():
                 while True:
-                    if engine.paused:
+                    while engine.paused:
                         await self._paused.park()
                     data = await transport.receive()
                     if not data:

@@ -3,8 +3,9 @@
 One exchange at a time (no pipelining). A stream that ends normally leaves the connection ready for the next one. One
 that is given up ends the connection, because HTTP/1.1 can't end an exchange alone.
 
-Back-pressure, without windows. While the application has not taken `Limits.stream_window` bytes, `paused` is true and
-the reader stops reading, so TCP slows the peer down.
+Back-pressure, without windows. While the application has not taken `Limits.stream_window` bytes of a response that is
+not complete yet, `paused` is true and the reader stops reading, so TCP slows the peer down. What is unread of a complete
+response holds back nothing: no more of it will come, and the next exchange may begin.
 
 Upgrade (RFC 9110, section 7.8). After 101 the bytes are the WebSocket's: they pass to and from the stream unchanged.
 
@@ -58,7 +59,7 @@ class H1Engine:
         self._switching = False
         self._chunked = False
         self._trailers: RawFields = []
-        self._unread = 0
+        self._unread = 0  # of the exchange in progress, while its response is not complete
         self.exhausted = False  # this connection takes no further exchange
         self.end_hint = ""
         self.fault: H2WSError | None = None
@@ -91,7 +92,6 @@ class H1Engine:
     def open(self, stream: StreamState, head: RequestHead, end_stream: bool) -> None:
         self._exchanges += 1
         self._silent = True
-        self._unread = 0
         self._trailers = []
         self._method = head.method
         self._stream = stream
@@ -147,11 +147,15 @@ class H1Engine:
             self._observer.on_unusable(RemoteProtocolError("the connection ended with its request", code))
 
     def consume(self, stream: StreamState, n: int) -> bool:
+        if stream is self._stream and not stream.remote_ended:
+            self._set_unread(self._unread - n)
+        return False
+
+    def _set_unread(self, n: int) -> None:
         was_paused = self.paused
-        self._unread -= n
+        self._unread = n
         if was_paused and not self.paused:
             self._observer.on_resume()
-        return False
 
     def produce(self, limit: int) -> tuple[bytes, bool]:
         data, self._out = self._out, bytearray()
@@ -192,7 +196,7 @@ class H1Engine:
                 self._unread += len(data)
                 stream.on_data(data)
             return
-        if stream is None:
+        if stream is None or stream.remote_ended:
             self.fault = RemoteProtocolError("the server sent bytes that do not belong to any request")
             return
         if self._silent and data[3:5] == _SETTINGS:
@@ -255,6 +259,7 @@ class H1Engine:
                 stream.on_data(data)
             elif isinstance(event, h11.EndOfMessage):
                 stream.remote_ended = True
+                self._set_unread(0)
                 self._trailers = list(event.headers)
                 self._look_for_end()
                 if self._stream is stream and not stream.local_ended:
@@ -299,6 +304,7 @@ class H1Engine:
             stream.out_size = 0
         self.streams.clear()
         self._stream = None
+        self._set_unread(0)
         self._observer.on_slot_free(stream)
 
     def abandon(self, error: H2WSError) -> None:
