@@ -4,8 +4,11 @@ One exchange at a time (no pipelining). A stream that ends normally leaves the c
 that is given up ends the connection, because HTTP/1.1 can't end an exchange alone.
 
 Back-pressure, without windows. While the application has not taken `Limits.stream_window` bytes of a response that is
-not complete yet, `paused` is true and the reader stops reading, so TCP slows the peer down. What is unread of a complete
-response holds back nothing: no more of it will come, and the next exchange may begin.
+not complete yet, `paused` is true and the reader stops reading, so TCP slows the peer down. What is unread of a
+complete response holds back nothing: no more of it will come, and the next exchange may begin.
+
+A body without a length or chunks ends with the connection. With TLS, close_notify shows that this end is not a cut,
+but many servers omit it. Such a body is delivered if the last TLS record is whole, and marked: `may_be_truncated`.
 
 Upgrade (RFC 9110, section 7.8). After 101 the bytes are the WebSocket's: they pass to and from the stream unchanged.
 
@@ -28,7 +31,7 @@ from ..._errors import (
     RequestNotProcessed,
 )
 from ..._http.headers import RawFields
-from ..engine import IDEMPOTENT, Observer, RequestHead
+from ..engine import IDEMPOTENT, Observer, RequestHead, TransportEnd
 from ..stream_state import StreamState
 from .request_head import Forward, request_event
 
@@ -210,26 +213,34 @@ class H1Engine:
         except h11.RemoteProtocolError as error:
             self._broken(error)
 
-    def receive_end(self, truncated: bool) -> None:
-        """A body without a length ends with the connection. With TLS, only close_notify shows that it is complete."""
+    def receive_end(self, end: TransportEnd) -> None:
         stream = self._stream
         self.exhausted = True
-        if stream is None:
+        if stream is None or stream.remote_ended:
             return
         if self._switched:
             self._close(stream)
             stream.remote_ended = True
             stream.on_end(None)
             return
-        if truncated or self._silent:
-            if truncated and stream.responded:
-                self.end_hint = " without TLS's close_notify, in the middle of a body: it may be incomplete"
+        if end is not TransportEnd.CLEAN and stream.responded:
+            self.end_hint = f" {end.value}, in the middle of a body: it may be incomplete"
+        if self._silent or not self._may_end_body(stream, end):
             return  # the connection reports the error
+        stream.may_be_truncated = end is not TransportEnd.CLEAN
         try:
             self._h11.receive_data(b"")
             self._events(stream)
         except h11.RemoteProtocolError as error:
-            self._broken(error)
+            stream.may_be_truncated = False
+            if end is TransportEnd.CLEAN:
+                self._broken(error)
+
+    def _may_end_body(self, stream: StreamState, end: TransportEnd) -> bool:
+        """Whether a body without a length may end with this end of the transport."""
+        if end is TransportEnd.WITHOUT_CLOSE_NOTIFY:
+            return stream.responded
+        return end is TransportEnd.CLEAN
 
     def _broken(self, error: h11.RemoteProtocolError) -> None:
         if error.error_status_hint == 431:
