@@ -105,7 +105,8 @@ async def test_a_truncated_body_is_an_error(framing: bytes, close: bool) -> None
         b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
-        b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nx: a\rb\r\n\r\n",
+        b"garbage",
         b"\x00\x00\x00\x04\x00\x00\x00\x00\x00",
     ],
 )

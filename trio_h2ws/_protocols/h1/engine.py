@@ -31,6 +31,7 @@ from ..._errors import (
     RequestNotProcessed,
 )
 from ..._http.headers import RawFields
+from ..._http.response_heads import HeadTooLarge, MalformedHead, ResponseHeads
 from ..engine import IDEMPOTENT, Observer, RequestHead, TransportEnd
 from ..stream_state import StreamState
 from .request_head import Forward, request_event
@@ -52,11 +53,11 @@ class H1Engine:
         self._forward = forward
         self._limits = limits
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.max_header_list_size)
+        self._heads = ResponseHeads(limits.max_header_list_size)
         self.streams: dict[int, StreamState] = {}
         self._stream: StreamState | None = None
         self._method = b""
         self._exchanges = 0
-        self._silent = True  # not one byte of this response has come
         self._out = bytearray()
         self._switched = False
         self._switching = False
@@ -94,7 +95,7 @@ class H1Engine:
 
     def open(self, stream: StreamState, head: RequestHead, end_stream: bool) -> None:
         self._exchanges += 1
-        self._silent = True
+        self._heads.start()
         self._trailers = []
         self._method = head.method
         self._stream = stream
@@ -202,11 +203,17 @@ class H1Engine:
         if stream is None or stream.remote_ended:
             self.fault = RemoteProtocolError("the server sent bytes that do not belong to any request")
             return
-        if self._silent and data[3:5] == _SETTINGS:
+        if not self._heads.begun and data[3:5] == _SETTINGS:
             hint = 'give http2="require" to use it with prior knowledge'
             self.fault = RemoteProtocolError(f"the server speaks HTTP/2, not HTTP/1.1: {hint}")
             return
-        self._silent = False
+        self._pass(stream, self._heads.feed(data))
+        if self._heads.error is not None and self.fault is None:
+            self._broken(self._heads.error)
+
+    def _pass(self, stream: StreamState, data: bytes) -> None:
+        if not data:
+            return
         try:
             self._h11.receive_data(data)
             self._events(stream)
@@ -225,10 +232,12 @@ class H1Engine:
             return
         if end is not TransportEnd.CLEAN and stream.responded:
             self.end_hint = f" {end.value}, in the middle of a body: it may be incomplete"
-        if self._silent or not self._may_end_body(stream, end):
+        if not self._heads.begun or not self._may_end_body(stream, end):
             return  # the connection reports the error
         stream.may_be_truncated = end is not TransportEnd.CLEAN
         try:
+            if held := self._heads.end():
+                self._h11.receive_data(held)
             self._h11.receive_data(b"")
             self._events(stream)
         except h11.RemoteProtocolError as error:
@@ -242,8 +251,8 @@ class H1Engine:
             return stream.responded
         return end is TransportEnd.CLEAN
 
-    def _broken(self, error: h11.RemoteProtocolError) -> None:
-        if error.error_status_hint == 431:
+    def _broken(self, error: h11.RemoteProtocolError | MalformedHead | HeadTooLarge) -> None:
+        if isinstance(error, HeadTooLarge) or getattr(error, "error_status_hint", 0) == 431:
             bound = self._limits.max_header_list_size
             self.fault = LimitExceeded("max_header_list_size", bound)
         else:
@@ -297,7 +306,8 @@ class H1Engine:
             return
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
             # Unrequested bytes must not be taken for the response to the next request.
-            self.exhausted = bool(self._h11.trailing_data[0])
+            unrequested = bool(self._h11.trailing_data[0]) or self._heads.holding
+            self.exhausted = unrequested or self._heads.left_out
             self._h11.start_next_cycle()
         else:
             self.exhausted = True  # Connection: close, or a body that ends with the connection
@@ -328,7 +338,7 @@ class H1Engine:
         if stream.remote_ended:
             stream.on_drained()  # the response is complete and remains valid: only the rest of the request is lost
             return
-        if self._silent and self._exchanges > 1 and self._method in IDEMPOTENT:
+        if not self._heads.begun and self._exchanges > 1 and self._method in IDEMPOTENT:
             unused = RequestNotProcessed("the server closed the idle connection as it was used again")
             unused.__cause__ = error
             stream.on_error(unused)
