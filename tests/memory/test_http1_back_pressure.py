@@ -6,6 +6,8 @@ response is whole, its block is left, the connection ends) must wake it.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -177,13 +179,13 @@ async def test_an_unread_response_during_an_upload_does_not_stall_it(autojump_cl
             got += len(piece)
         await sizes(peer)
 
-    async def parts() -> object:
+    async def parts() -> AsyncIterator[bytes]:
         for _ in range(50):
             await trio.sleep(0.05)
             yield b"y" * 10_000
 
     async with memory_http1(serve) as server:
-        async with server.client.stream("POST", "/", content=parts()) as response:  # type: ignore[arg-type]
+        async with server.client.stream("POST", "/", content=parts()) as response:
             await trio.sleep(5)
             assert got == 500_000
             await quickly(server.client)

@@ -69,6 +69,11 @@ class Engine(Protocol):
     end_hint: str  # added to the error message when the transport has ended
 
     @property
+    def idle_timeout(self) -> float | None:
+        """Seconds without streams after which the server has said that it closes the connection."""
+        ...
+
+    @property
     def round_trip(self) -> float:
         """In seconds, 0 when unknown. Keepalive sets it."""
         ...

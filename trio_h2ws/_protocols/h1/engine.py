@@ -34,6 +34,7 @@ from ..._http.headers import RawFields
 from ..._http.response_heads import HeadTooLarge, MalformedHead, ResponseHeads
 from ..engine import IDEMPOTENT, Observer, RequestHead, TransportEnd
 from ..stream_state import StreamState
+from .keep_alive import KeepAlive
 from .request_head import Forward, request_event
 
 _SETTINGS = b"\x04\x00"  # type and flags of the first frame that an HTTP/2 server sends
@@ -54,6 +55,7 @@ class H1Engine:
         self._limits = limits
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.max_header_list_size)
         self._heads = ResponseHeads(limits.max_header_list_size)
+        self._keep_alive = KeepAlive()
         self.streams: dict[int, StreamState] = {}
         self._stream: StreamState | None = None
         self._method = b""
@@ -79,6 +81,10 @@ class H1Engine:
     def paused(self) -> bool:
         return self._unread >= self._limits.stream_window
 
+    @property
+    def idle_timeout(self) -> float | None:
+        return self._keep_alive.timeout
+
     def peer_settings(self) -> dict[str, int]:
         return {}
 
@@ -96,6 +102,7 @@ class H1Engine:
     def open(self, stream: StreamState, head: RequestHead, end_stream: bool) -> None:
         self._exchanges += 1
         self._heads.start()
+        self._keep_alive.on_request()
         self._trailers = []
         self._method = head.method
         self._stream = stream
@@ -272,6 +279,7 @@ class H1Engine:
                 stream.on_informational(event.status_code, list(event.headers))
             elif isinstance(event, h11.Response):
                 stream.responded = True
+                self._keep_alive.on_response(event.headers)
                 stream.on_response(event.status_code, list(event.headers))
             elif isinstance(event, h11.Data):
                 data = bytes(event.data)
@@ -307,7 +315,7 @@ class H1Engine:
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
             # Unrequested bytes must not be taken for the response to the next request.
             unrequested = bool(self._h11.trailing_data[0]) or self._heads.holding
-            self.exhausted = unrequested or self._heads.left_out
+            self.exhausted = unrequested or self._heads.left_out or self._keep_alive.over
             self._h11.start_next_cycle()
         else:
             self.exhausted = True  # Connection: close, or a body that ends with the connection

@@ -45,6 +45,7 @@ class H2Engine:
     can_ping = True
     paused = False  # each stream has a window
     end_hint = ""
+    idle_timeout: float | None = None  # a server says GOAWAY instead
 
     def __init__(self, observer: Observer, limits: Limits, clock: Callable[[], float]) -> None:
         self._observer = observer
