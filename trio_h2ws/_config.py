@@ -42,7 +42,8 @@ class Timeouts:
     """How long the client then waits for an answer, or for anything else to arrive. After it,
     `ConnectionTimedOut`."""
     idle: float | None = 300.0
-    """A connection without streams is closed after this time."""
+    """A connection without streams is closed after this time; over HTTP/1.1 sooner, if the server says in Keep-Alive
+    that it closes it sooner."""
     remember: float | None = 600.0
     """How long the client remembers that an origin needs HTTP/1.1 for WebSockets (for requests as well, after
     HTTP_1_1_REQUIRED), and why."""

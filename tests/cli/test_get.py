@@ -12,6 +12,7 @@ import signal
 import pytest
 import trio
 
+from servers.http1 import Peer, open_http1
 from trio_h2ws.testing import Server, open_server
 
 from .processes import Cli, Start, eventually, read_all, read_all_bytes, unix
@@ -64,6 +65,27 @@ async def test_get_writes_to_a_file(server: Server, trust: list[str], cli: Cli, 
     # A request that fails leaves the file as it was.
     (await cli("get", f"{server.url}/reset/2", "-o", "body", *trust)).check(1)
     assert (tmp_path / "body").read_bytes().endswith(body)
+
+
+async def test_get_saves_no_body_that_may_be_truncated(cli: Cli, tmp_path: pathlib.Path) -> None:
+    """The server ends TLS without close_notify, after a body without a length."""
+
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+        await peer.respond(200, b"half of it?", length=False)
+        assert isinstance(peer.stream, trio.SSLStream)
+        await peer.stream.transport_stream.aclose()
+
+    async with open_http1(serve) as cutting:
+        result = (await cli("get", cutting.url, "--insecure", "-o", "body")).check(1)
+        assert f"{cutting.url}: the end of the body was not marked" in result.line()
+        assert "body was removed" in result.line()
+        assert not (tmp_path / "body").exists()
+        result = (await cli("get", cutting.url, "--insecure", "-o", os.devnull)).check(1)
+        assert "may be incomplete" in result.line()
+        result = (await cli("get", cutting.url, "--insecure")).check(1)
+        assert result.out == b"half of it?"
+        assert "may be incomplete" in result.line()
 
 
 async def test_get_verbose_shows_the_exchange(server: Server, trust: list[str], cli: Cli) -> None:

@@ -52,7 +52,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "hpack": ("_protocols/h2/header_blocks.py", "_protocols/h2/header_compression.py"),
     "wsproto": ("_protocols/ws/", "testing/"),
     # A proxy's CONNECT is one small HTTP/1.1 exchange, before a connection exists.
-    "h11": ("_protocols/h1/engine.py", "_network/tunnel.py", "testing/"),
+    "h11": ("_protocols/h1/", "_network/tunnel.py", "testing/"),
     "idna": ("_http/host.py",),
     "python_socks": ("_network/tunnel.py",),
 }

@@ -95,6 +95,8 @@ async def _write_body(args: argparse.Namespace, response: trio_h2ws.Response) ->
             last = data
         if args.verbose and out.is_terminal and not last.endswith(b"\n"):
             await out.write("\n")  # so that the report starts on a new line of the terminal
+        if response.may_be_truncated:
+            raise _truncated(response, "what was written may be incomplete")
         return size
     # Opened only now, so that a failed request does not overwrite an existing file.
     async with await trio.open_file(args.output, "wb") as file:
@@ -103,7 +105,18 @@ async def _write_body(args: argparse.Namespace, response: trio_h2ws.Response) ->
         async for data in response:
             await file.write(data)
             size += len(data)
+    if response.may_be_truncated:
+        path = trio.Path(args.output)
+        if await path.is_file():  # and not a device or a pipe
+            await path.unlink()
+            raise _truncated(response, f"{args.output} was removed; without -o, the body is written to stdout")
+        raise _truncated(response, f"what was written to {args.output} may be incomplete")
     return size
+
+
+def _truncated(response: trio_h2ws.Response, consequence: str) -> CommandError:
+    reason = "the end of the body was not marked, so it may have been cut off"
+    return CommandError(f"{response.url}: {reason}: {consequence}", 1)
 
 
 def _head(response: trio_h2ws.Response, is_terminal: bool) -> bytes:

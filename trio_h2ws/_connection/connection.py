@@ -139,7 +139,7 @@ class Connection:
         if self.engine.exhausted:
             self.retire()
         if not self.engine.streams:
-            self._keepalive.idle_since = trio.current_time()
+            self._keepalive.begin_idle()
             if self.state is State.DRAINING:
                 self.timers.add(0, self._close_if_unused)
         self._report_change()
@@ -191,7 +191,8 @@ class Connection:
             # The slot was reserved under earlier SETTINGS than those that we have acknowledged since.
             self.release()
             raise RequestNotProcessed("the server lowered MAX_CONCURRENT_STREAMS before the request could be sent")
-        if not self.engine.can_ping and self.engine.bytes_sent and self._transport.has_pending_input:
+        used_http1 = not self.engine.can_ping and self.engine.bytes_sent
+        if used_http1 and (self._transport.has_pending_input or self._keepalive.overdue):
             # HTTP/1.1 has no GOAWAY: a server simply ends an idle connection, and that end may have arrived already.
             # Bytes that arrived instead answer nothing that was asked, and must not be taken for the next response.
             self.retire()

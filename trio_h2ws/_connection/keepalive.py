@@ -5,6 +5,10 @@ when nothing is received for `ping_timeout` after it, the connection ends with a
 is a sign of life, not only the answer. The first PING follows the server's first SETTINGS at once, and measures the
 round trip.
 
+Idle end. A connection without streams takes no new ones after `Timeouts.idle`, and over HTTP/1.1 a little before the
+server closes it, if the server has said when that will be (`Keep-Alive: timeout=5`): a request that crosses the
+server's end on its way is lost, and a POST can't be sent again.
+
 All of this is done by timers of the connection (`timers.py`), so it costs no task.
 """
 
@@ -18,8 +22,10 @@ import trio
 
 from .._config import Timeouts
 from .._protocols.engine import Engine
-from .timers import Timers
+from .timers import Timer, Timers
 
+_MARGIN = 1.0  # seconds before the server's end; less if its timeout is under two seconds
+_LEAST = 0.001  # so that rounding never makes a timer due at the time at which it was made
 _IDLE_CHECK = 0.5  # seconds: a new connection gets this long to be used, and no connection is checked more often
 
 
@@ -50,6 +56,7 @@ class Keepalive:
         self._dead = dead
         self.last_received = trio.current_time()  # the reader updates it
         self.idle_since: float | None = trio.current_time()  # None while there are streams
+        self._idle_timer: Timer | None = None
         self._sent: float | None = None  # when the unanswered PING was sent
         self._payload = b""
         self._count = itertools.count(1)
@@ -62,7 +69,7 @@ class Keepalive:
             if timeouts.ping_interval is not None:
                 timers.add(timeouts.ping_interval, self._keep_alive)
         if timeouts.idle is not None:
-            timers.add(max(timeouts.idle, _IDLE_CHECK), self._end_if_idle)
+            self._check_idle_in(max(timeouts.idle, _IDLE_CHECK))
 
     def on_ping_ack(self, payload: bytes) -> None:
         if self._sent is not None and payload == self._payload:
@@ -96,15 +103,48 @@ class Keepalive:
             again = interval - quiet if quiet < interval else interval
         connection.timers.add(again, self._keep_alive)
 
+    # The idle end.
+
+    def begin_idle(self) -> None:
+        """The last stream has ended."""
+        self.idle_since = trio.current_time()
+        limit, timer = self._idle_limit(), self._idle_timer
+        if limit is not None and (timer is None or self.idle_since + limit < timer.time):
+            self._check_idle_in(limit)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the server is about to close this idle connection, or has done so."""
+        timeout = self._connection.engine.idle_timeout
+        if timeout is None or self.idle_since is None:
+            return False
+        return trio.current_time() >= self.idle_since + timeout - _margin(timeout)
+
+    def _idle_limit(self) -> float | None:
+        idle, timeout = self._connection.timeouts.idle, self._connection.engine.idle_timeout
+        if timeout is None:
+            return idle
+        timeout -= _margin(timeout)
+        return timeout if idle is None else min(idle, timeout)
+
+    def _check_idle_in(self, seconds: float) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self._idle_timer = self._connection.timers.add(max(seconds, _LEAST), self._end_if_idle)
+
     def _end_if_idle(self) -> None:
         connection = self._connection
-        idle = connection.timeouts.idle
-        if idle is None or not connection.is_open:
+        limit = self._idle_limit()
+        if limit is None or not connection.is_open:
             return
-        left = max(idle, _IDLE_CHECK)
+        left = max(limit, _IDLE_CHECK)
         if self.idle_since is not None and not connection.reserved:
-            left = self.idle_since + idle - trio.current_time()
+            left = self.idle_since + limit - trio.current_time()
         if left <= 0:
             connection.retire()
         else:
-            connection.timers.add(left, self._end_if_idle)
+            self._check_idle_in(left)
+
+
+def _margin(timeout: float) -> float:
+    return min(_MARGIN, timeout / 2)

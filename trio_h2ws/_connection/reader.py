@@ -12,7 +12,7 @@ from __future__ import annotations
 import trio
 
 from .._network.transport import Transport
-from .._protocols.engine import Engine
+from .._protocols.engine import Engine, TransportEnd
 from .keepalive import Keepalive
 from .timers import Timers
 from .wakeups import ParkedTask, Wakeups
@@ -49,11 +49,11 @@ class Reader:
         while not self._stopped:
             with timers.new_scope():
                 while True:
-                    if engine.paused:
+                    while engine.paused:
                         await self._paused.park()
                     data = await transport.receive()
                     if not data:
-                        engine.receive_end(transport.truncated)
+                        engine.receive_end(_end_of(transport))
                         return
                     keepalive.last_received = trio.current_time()
                     wakeups.count = 0
@@ -71,3 +71,9 @@ class Reader:
     def stop(self) -> None:
         """The connection is closed: end when the next timer is due. Until then what arrives is read and dropped."""
         self._stopped = True
+
+
+def _end_of(transport: Transport) -> TransportEnd:
+    if transport.inside_record:
+        return TransportEnd.INSIDE_RECORD
+    return TransportEnd.WITHOUT_CLOSE_NOTIFY if transport.truncated else TransportEnd.CLEAN

@@ -17,6 +17,7 @@ from typing import Any
 
 import trio
 
+from .tls_records import RecordBoundary
 from .transport import Transport
 
 _TOO_OLD_FOR_HTTP2 = ("SSLv3", "TLSv1", "TLSv1.1")  # RFC 9113, section 9.2
@@ -60,7 +61,7 @@ def _clear_alpn(context: ssl.SSLContext) -> None:
 class TLSTransport:
     """The client side of TLS. Call `await handshake()` first; after that, it is a transport like any other."""
 
-    __slots__ = ("_broken", "_ended", "_incoming", "_inner", "_outgoing", "_tls", "truncated")
+    __slots__ = ("_broken", "_ended", "_incoming", "_inner", "_outgoing", "_records", "_tls", "truncated")
 
     def __init__(self, inner: Transport, context: ssl.SSLContext, host: str, alpn: list[str]) -> None:
         self._inner = inner
@@ -69,6 +70,7 @@ class TLSTransport:
         self._ended = False
         self._broken: ssl.SSLError | None = None
         self.truncated = False  # TCP ended without a close_notify from the peer (RFC 8446, section 6.1)
+        self._records: RecordBoundary | None = RecordBoundary()
         # ALPN is set on the context and read when an SSLObject is made from it, so nothing may await in between.
         # It is cleared again because others may use the same context, and may not speak what we offer.
         context.set_alpn_protocols(alpn)
@@ -84,6 +86,10 @@ class TLSTransport:
     @property
     def has_pending_input(self) -> bool:
         return self._incoming.pending > 0 or self._inner.has_pending_input
+
+    @property
+    def inside_record(self) -> bool:
+        return self._records is not None and self._records.inside
 
     @property
     def alpn(self) -> str | None:
@@ -108,15 +114,14 @@ class TLSTransport:
             except ssl.SSLWantReadError:
                 await self._send_pending()
                 data = await self._inner.receive()
-                if data:
-                    self._incoming.write(data)
-                else:
-                    self._incoming.write_eof()
+                self._arrived(data)
             except ssl.SSLError:
                 await self._send_pending()  # the alert that says why
                 raise
             else:
                 await self._send_pending()
+                if self.alpn == "h2":
+                    self._records = None  # HTTP/2 marks the end of every body itself
                 return
 
     async def _send_pending(self) -> None:
@@ -132,13 +137,17 @@ class TLSTransport:
                 return data
             if self._ended:
                 break
-            arrived = await self._inner.receive()
-            if arrived:
-                self._incoming.write(arrived)
-            else:
-                self._incoming.write_eof()
+            self._arrived(await self._inner.receive())
         await trio.lowlevel.checkpoint()
         return b""
+
+    def _arrived(self, data: bytes) -> None:
+        if data:
+            self._incoming.write(data)
+            if self._records is not None:
+                self._records.feed(data)
+        else:
+            self._incoming.write_eof()
 
     def _decrypt(self) -> bytes:
         """The contents of every complete record that has arrived."""

@@ -39,6 +39,11 @@ class Transport(Protocol):
         """Whether TLS ended without the peer's close_notify, so what was received may be cut."""
         ...
 
+    @property
+    def inside_record(self) -> bool:
+        """Whether a part of a TLS record has arrived, and not all of it. Not known, and False, over HTTP/2."""
+        ...
+
     async def receive(self) -> bytes:
         """The bytes that have arrived, b"" at the end. Raises OSError or trio.BrokenResourceError if broken."""
         ...
@@ -62,6 +67,7 @@ class SocketTransport:
 
     __slots__ = ("_buffer", "_filled", "_socket", "_unsent", "_view", "blocked")
     truncated = False  # without TLS this is not known
+    inside_record = False
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -136,6 +142,7 @@ class StreamTransport:
 
     __slots__ = ("_stream", "_unsent", "blocked")
     truncated = False  # without TLS this is not known
+    inside_record = False
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
@@ -168,6 +175,7 @@ class EarlyBytes:
 
     __slots__ = ("_early", "_inner")
     truncated = False  # without TLS this is not known
+    inside_record = False
 
     def __init__(self, inner: Transport, early: bytes) -> None:
         self._inner = inner

@@ -20,6 +20,7 @@ import trio
 
 from .._errors import ConnectFailed
 from .._http.host import in_authority
+from .._http.response_heads import HeadTooLarge, ResponseHeads
 from .._http.url import Origin
 from .connect import DialProgress, close, connect_tcp, root_cause, start_tls
 from .proxies import Proxy
@@ -77,21 +78,30 @@ class Tunnel:
         request = h11.Request(method=b"CONNECT", target=target, headers=[(b"Host", target), *proxy.authorization])
         await _send(transport, (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
         informational = 0
+        heads = ResponseHeads(_MAX_RESPONSE_HEAD, bodies=False)
         try:
             while not isinstance(event := connection.next_event(), h11.Response):
                 if event is h11.NEED_DATA:
-                    connection.receive_data(await self._receive_some(transport))
+                    data = heads.feed(await self._receive_some(transport))
+                    if data:
+                        connection.receive_data(data)
+                    elif heads.error is not None:
+                        raise ConnectFailed(self._bad_answer(heads.error)) from heads.error
                     continue
                 informational += 1  # any other event before the response is a 1xx response
                 if informational > self.max_informational:
                     bound = f"Limits.max_informational = {self.max_informational}"
                     raise ConnectFailed(f"proxy {proxy} sent too many 1xx responses to CONNECT ({bound})")
         except h11.RemoteProtocolError as error:
-            raise ConnectFailed(f"proxy {proxy} did not answer CONNECT in valid HTTP/1.1: {error}") from error
+            raise ConnectFailed(self._bad_answer(error)) from error
         if not 200 <= event.status_code < 300:
             hint = "; check the user and password in the proxy URL" if event.status_code == 407 else ""
             raise ConnectFailed(f"proxy {proxy} refused a tunnel to {origin} with status {event.status_code}{hint}")
         return connection.trailing_data[0]
+
+    def _bad_answer(self, error: Exception) -> str:
+        reason = f"its head has more than {_MAX_RESPONSE_HEAD} bytes" if isinstance(error, HeadTooLarge) else error
+        return f"proxy {self.proxy} did not answer CONNECT in valid HTTP/1.1: {reason}"
 
     async def _connect_socks5(self, origin: Origin) -> Transport:
         """Connect to the origin by SOCKS5, with python-socks."""

@@ -30,7 +30,8 @@ from .._network.tls import default_context
 from .._network.transport import SocketTransport, Transport, transport_for
 from .._network.tunnel import Tunnel
 from .._protocols.engine import Engine, Observer
-from .._protocols.h1.engine import Forward, H1Engine
+from .._protocols.h1.engine import H1Engine
+from .._protocols.h1.request_head import Forward
 from .._protocols.h2.engine import H2Engine
 
 OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]

@@ -7,6 +7,7 @@ the same for both.
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple, Protocol
 
 from .._errors import H2WSError
@@ -26,6 +27,15 @@ class RequestHead(NamedTuple):
     target: bytes
     fields: RawFields
     protocol: bytes | None = None
+
+
+class TransportEnd(Enum):
+    """How the transport has ended."""
+
+    CLEAN = "clean"
+    WITHOUT_CLOSE_NOTIFY = "without TLS's close_notify"
+    INSIDE_RECORD = "in the middle of a TLS record"
+    BROKEN = "broken"
 
 
 class Observer(Protocol):
@@ -63,6 +73,11 @@ class Engine(Protocol):
     end_hint: str  # added to the error message when the transport has ended
 
     @property
+    def idle_timeout(self) -> float | None:
+        """Seconds without streams after which the server has said that it closes the connection."""
+        ...
+
+    @property
     def round_trip(self) -> float:
         """In seconds, 0 when unknown. Keepalive sets it."""
         ...
@@ -91,9 +106,7 @@ class Engine(Protocol):
     def ping(self, payload: bytes) -> None: ...
     def goaway(self, code: int, debug: bytes = b"") -> None: ...
     def receive(self, data: bytes) -> None: ...
-    def receive_end(self, truncated: bool) -> None:
-        """The transport has ended; `truncated`: it uses TLS, and ended without close_notify."""
-        ...
+    def receive_end(self, end: TransportEnd) -> None: ...
 
     def produce(self, limit: int) -> tuple[bytes, bool]:
         """The next bytes to write, about `limit` of them, and whether there are more (`has_output`)."""

@@ -62,6 +62,7 @@ class StreamState:
         "is_connect",
         "is_head",
         "local_ended",
+        "may_be_truncated",
         "out",
         "out_size",
         "queued",
@@ -81,6 +82,7 @@ class StreamState:
         self.responded = False  # the final (not 1xx) response has come
         self.local_ended = False
         self.remote_ended = False
+        self.may_be_truncated = False  # the end of the body was not marked
         self.closed = False
         self.informational = 0
         self.content_left: int | None = None  # bytes that content-length still promises

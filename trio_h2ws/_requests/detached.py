@@ -29,6 +29,7 @@ class DetachedStream:
     connection: DetachedConnection
     informational_responses: list[tuple[int, RawFields]]
     received_trailers: RawFields | None
+    may_be_truncated: bool
 
     async def receive(self) -> NoReturn:
         await trio.lowlevel.checkpoint()
@@ -44,4 +45,5 @@ def detached(stream: Stream | DetachedStream) -> DetachedStream:
         DetachedConnection(stream.connection.info()),
         list(stream.informational_responses),
         stream.received_trailers,
+        stream.may_be_truncated,
     )

@@ -95,6 +95,16 @@ class Response(metaclass=PrivateConstructor):
         return Headers(self._stream.received_trailers or ())
 
     @property
+    def may_be_truncated(self) -> bool:
+        """Whether the body may lack its end: the server ended TLS without saying that nothing follows.
+
+        That is so for a body without Content-Length over HTTP/1.1 (RFC 9112, section 8) that ends with the
+        connection, if TLS's close_notify is missing. Many servers omit it, but a connection that an attacker cuts
+        looks the same: do not save such a body as if it were whole. False until the body was read to its end.
+        """
+        return self._stream.may_be_truncated
+
+    @property
     def informational(self) -> list[tuple[int, Headers]]:
         """The 1xx responses that came before this one (RFC 9110, section 15.2), as (status, headers)."""
         return [(status, Headers(fields)) for status, fields in self._stream.informational_responses]

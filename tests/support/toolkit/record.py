@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from trio_h2ws import Limits
-from trio_h2ws._protocols.engine import RequestHead
+from trio_h2ws._protocols.engine import Engine, RequestHead
+from trio_h2ws._protocols.h1.engine import H1Engine
 from trio_h2ws._protocols.h2.engine import H2Engine
 from trio_h2ws._protocols.stream_state import StreamState
 
@@ -28,7 +29,7 @@ class Log(list[Any]):
 class RecordedStream(StreamState):
     """Records its callbacks. With `greedy` it consumes everything at once."""
 
-    def __init__(self, engine: H2Engine, log: Log, *, greedy: bool = True, **options: Any) -> None:
+    def __init__(self, engine: Engine, log: Log, *, greedy: bool = True, **options: Any) -> None:
         super().__init__(**options)
         self.engine = engine
         self.log = log
@@ -63,6 +64,8 @@ class RecordedStream(StreamState):
 
 class Recorder:
     """An engine and its observer in one."""
+
+    engine: Engine
 
     def __init__(self, limits: Limits | None = None, *, settings: bytes | None = frames.settings({})) -> None:
         self.log = Log()
@@ -118,3 +121,11 @@ class Recorder:
         heard = list(self.log)
         self.log.clear()
         return heard
+
+
+class H1Recorder(Recorder):
+    """The same for HTTP/1.1."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.log = Log()
+        self.engine = H1Engine(self, limits or Limits())

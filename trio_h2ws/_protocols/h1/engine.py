@@ -3,8 +3,12 @@
 One exchange at a time (no pipelining). A stream that ends normally leaves the connection ready for the next one. One
 that is given up ends the connection, because HTTP/1.1 can't end an exchange alone.
 
-Back-pressure, without windows. While the application has not taken `Limits.stream_window` bytes, `paused` is true and
-the reader stops reading, so TCP slows the peer down.
+Back-pressure, without windows. While the application has not taken `Limits.stream_window` bytes of a response that is
+not complete yet, `paused` is true and the reader stops reading, so TCP slows the peer down. What is unread of a
+complete response holds back nothing: no more of it will come, and the next exchange may begin.
+
+A body without a length or chunks ends with the connection. With TLS, close_notify shows that this end is not a cut,
+but many servers omit it. Such a body is delivered if the last TLS record is whole, and marked: `may_be_truncated`.
 
 Upgrade (RFC 9110, section 7.8). After 101 the bytes are the WebSocket's: they pass to and from the stream unchanged.
 
@@ -14,8 +18,6 @@ response has come, an idempotent request is reported as not processed, so that i
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import h11
 
@@ -29,20 +31,14 @@ from ..._errors import (
     RequestNotProcessed,
 )
 from ..._http.headers import RawFields
-from ..engine import IDEMPOTENT, Observer, RequestHead
+from ..._http.response_heads import HeadTooLarge, MalformedHead, ResponseHeads
+from ..engine import IDEMPOTENT, Observer, RequestHead, TransportEnd
 from ..guard import end_with_bug, guarded, observed
 from ..stream_state import StreamState
+from .keep_alive import KeepAlive
+from .request_head import Forward, request_event
 
 _SETTINGS = b"\x04\x00"  # type and flags of the first frame that an HTTP/2 server sends
-
-
-class Forward(NamedTuple):
-    """The peer is a proxy, which forwards requests to one origin (RFC 9112, section 3.2.2)."""
-
-    origin: bytes
-    """`http://host:port`: every target begins with it, whatever Host header the user gives."""
-    fields: RawFields
-    """Header fields for the proxy."""
 
 
 class H1Engine:
@@ -59,17 +55,18 @@ class H1Engine:
         self._forward = forward
         self._limits = limits
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.max_header_list_size)
+        self._heads = ResponseHeads(limits.max_header_list_size)
+        self._keep_alive = KeepAlive()
         self.streams: dict[int, StreamState] = {}
         self._stream: StreamState | None = None
         self._method = b""
         self._exchanges = 0
-        self._silent = True  # not one byte of this response has come
         self._out = bytearray()
         self._switched = False
         self._switching = False
         self._chunked = False
         self._trailers: RawFields = []
-        self._unread = 0
+        self._unread = 0  # of the exchange in progress, while its response is not complete
         self.exhausted = False  # this connection takes no further exchange
         self.end_hint = ""
         self.fault: H2WSError | None = None
@@ -84,6 +81,10 @@ class H1Engine:
     @property
     def paused(self) -> bool:
         return self._unread >= self._limits.stream_window
+
+    @property
+    def idle_timeout(self) -> float | None:
+        return self._keep_alive.timeout
 
     def peer_settings(self) -> dict[str, int]:
         return {}
@@ -101,8 +102,8 @@ class H1Engine:
 
     def open(self, stream: StreamState, head: RequestHead, end_stream: bool) -> None:
         self._exchanges += 1
-        self._silent = True
-        self._unread = 0
+        self._heads.start()
+        self._keep_alive.on_request()
         self._trailers = []
         self._method = head.method
         self._stream = stream
@@ -110,21 +111,10 @@ class H1Engine:
         stream.id = 0
         stream.local_ended = end_stream
         self.streams[0] = stream
-        fields = [(b"Host", head.authority), *((_cased(name), value) for name, value in head.fields)]
         names = {name for name, _ in head.fields}
-        method = head.method
-        if head.protocol is not None:
-            method = b"GET"
-            fields += [(b"Upgrade", head.protocol), (b"Connection", b"Upgrade")]
         self._chunked = head.protocol is None and not end_stream and b"content-length" not in names
-        if self._chunked:
-            fields.append((b"Transfer-Encoding", b"chunked"))
-        target = head.target
-        if self._forward is not None:
-            target = self._forward.origin + target
-            fields += self._forward.fields
         try:
-            self._emit(h11.Request(method=method, target=target, headers=fields))
+            self._emit(request_event(head, self._forward, chunked=self._chunked))
             if end_stream or head.protocol is not None:
                 self._emit(h11.EndOfMessage())
         except h11.LocalProtocolError as error:
@@ -170,11 +160,15 @@ class H1Engine:
             observed(self._observer, self._observer.on_unusable, error)
 
     def consume(self, stream: StreamState, n: int) -> bool:
+        if stream is self._stream and not stream.remote_ended:
+            self._set_unread(self._unread - n)
+        return False
+
+    def _set_unread(self, n: int) -> None:
         was_paused = self.paused
-        self._unread -= n
+        self._unread = n
         if was_paused and not self.paused:
             observed(self._observer, self._observer.on_resume)
-        return False
 
     def produce(self, limit: int) -> tuple[bytes, bool]:
         data, self._out = self._out, bytearray()
@@ -214,43 +208,54 @@ class H1Engine:
             if stream is not None:
                 self._deliver(stream, data)
             return
-        if stream is None:
+        if stream is None or stream.remote_ended:
             self.fault = RemoteProtocolError("the server sent bytes that do not belong to any request")
             return
-        if self._silent and data[3:5] == _SETTINGS:
+        if not self._heads.begun and data[3:5] == _SETTINGS:
             hint = 'give http2="require" to use it with prior knowledge'
             self.fault = RemoteProtocolError(f"the server speaks HTTP/2, not HTTP/1.1: {hint}")
             return
-        self._silent = False
+        self._pass(stream, self._heads.feed(data))
+        if self._heads.error is not None and self.fault is None:
+            self._broken(self._heads.error)
+
+    def _pass(self, stream: StreamState, data: bytes) -> None:
+        if not data:
+            return
         try:
             self._h11.receive_data(data)
             self._events(stream)
         except h11.RemoteProtocolError as error:
             self._broken(error)
 
-    def receive_end(self, truncated: bool) -> None:
-        """A body without a length ends with the connection. With TLS, only close_notify shows that it is complete."""
+    def receive_end(self, end: TransportEnd) -> None:
         stream = self._stream
         self.exhausted = True
-        if stream is None:
+        if stream is None or stream.remote_ended:
             return
         if self._switched:
             self._close(stream)
             stream.remote_ended = True
             guarded(self, stream, stream.on_end, None)
             return
-        if truncated or self._silent:
-            if truncated and stream.responded:
-                self.end_hint = " without TLS's close_notify, in the middle of a body: it may be incomplete"
+        if end is not TransportEnd.CLEAN and stream.responded:
+            self.end_hint = f" {end.value}, in the middle of a body: it may be incomplete"
+        may_end = end is TransportEnd.CLEAN or (end is TransportEnd.WITHOUT_CLOSE_NOTIFY and stream.responded)
+        if not self._heads.begun or not may_end:
             return  # the connection reports the error
+        stream.may_be_truncated = end is not TransportEnd.CLEAN
         try:
+            if held := self._heads.end():
+                self._h11.receive_data(held)
             self._h11.receive_data(b"")
             self._events(stream)
         except h11.RemoteProtocolError as error:
-            self._broken(error)
+            stream.may_be_truncated = False
+            if end is TransportEnd.CLEAN:
+                self._broken(error)
 
-    def _broken(self, error: h11.RemoteProtocolError) -> None:
-        if error.error_status_hint == 431:
+    def _broken(self, error: h11.RemoteProtocolError | MalformedHead | HeadTooLarge) -> None:
+        if isinstance(error, HeadTooLarge) or getattr(error, "error_status_hint", 0) == 431:
             self.fault = LimitExceeded("max_header_list_size", self._limits.max_header_list_size)
         else:
             self.fault = RemoteProtocolError(f"the server broke HTTP/1.1: {error}")
@@ -269,11 +274,13 @@ class H1Engine:
                 guarded(self, stream, stream.on_informational, event.status_code, list(event.headers))
             elif isinstance(event, h11.Response):
                 stream.responded = True
+                self._keep_alive.on_response(event.headers)
                 guarded(self, stream, stream.on_response, event.status_code, list(event.headers))
             elif isinstance(event, h11.Data):
                 self._deliver(stream, bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
                 stream.remote_ended = True
+                self._set_unread(0)
                 self._trailers = list(event.headers)
                 self._look_for_end()
                 if self._stream is stream and not stream.local_ended:
@@ -306,7 +313,8 @@ class H1Engine:
             return
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
             # Unrequested bytes must not be taken for the response to the next request.
-            self.exhausted = bool(self._h11.trailing_data[0])
+            unrequested = bool(self._h11.trailing_data[0]) or self._heads.holding
+            self.exhausted = unrequested or self._heads.left_out or self._keep_alive.over
             self._h11.start_next_cycle()
         else:
             self.exhausted = True  # Connection: close, or a body that ends with the connection
@@ -324,6 +332,7 @@ class H1Engine:
             stream.out_size = 0
         self.streams.clear()
         self._stream = None
+        self._set_unread(0)
         observed(self._observer, self._observer.on_slot_free, stream)
 
     def abandon(self, error: H2WSError) -> None:
@@ -337,19 +346,8 @@ class H1Engine:
             # The response is complete and remains valid: only the rest of the request is lost.
             guarded(self, stream, stream.on_drained)
             return
-        if self._silent and self._exchanges > 1 and self._method in IDEMPOTENT:
+        if not self._heads.begun and self._exchanges > 1 and self._method in IDEMPOTENT:
             unused = RequestNotProcessed("the server closed the idle connection as it was used again")
             unused.__cause__ = error
             error = unused
         guarded(self, stream, stream.on_error, error)
-
-
-# Names whose usual form is not what `title` gives.
-_NAMES = b"DNT ETag TE WWW-Authenticate Sec-WebSocket-Accept Sec-WebSocket-Extensions Sec-WebSocket-Key "
-_NAMES += b"Sec-WebSocket-Protocol Sec-WebSocket-Version"
-_CASED = {name.lower(): name for name in _NAMES.split()}
-
-
-def _cased(name: bytes) -> bytes:
-    """`content-type` as `Content-Type`: case must not matter in names, but it does to some old servers."""
-    return _CASED.get(name) or name.title()

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from ..._config import Limits
 from ..._errors import H2WSError, LocalProtocolError
 from ..._http.headers import RawFields
-from ..engine import Observer, RequestHead
+from ..engine import Observer, RequestHead, TransportEnd
 from ..stream_state import StreamState
 from . import frames
 from .flood_guard import FloodGuard
@@ -45,6 +45,7 @@ class H2Engine:
     can_ping = True
     paused = False  # each stream has a window
     end_hint = ""
+    idle_timeout: float | None = None  # a server says GOAWAY instead
 
     def __init__(self, observer: Observer, limits: Limits, clock: Callable[[], float]) -> None:
         self._observer = observer
@@ -154,7 +155,7 @@ class H2Engine:
 
     # What the peer sent.
 
-    def receive_end(self, truncated: bool) -> None:
+    def receive_end(self, end: TransportEnd) -> None:
         """Nothing to do: every body has an explicit end in HTTP/2."""
 
     def _settings_changed(self) -> None:
