@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -41,3 +43,34 @@ async def test_sender_and_receiver_get_the_same_cause(end: str, autojump_clock: 
         await ws.aclose()
         with pytest.raises(trio.ClosedResourceError):
             await ws.receive()
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "compressed"])
+@pytest.mark.parametrize("fin", [False, True], ids=["begun", "complete"])
+async def test_a_message_that_came_for_parts_is_bounded_when_received_whole(
+    compressed: bool, fin: bool, autojump_clock: MockClock
+) -> None:
+    """The kind: the application changes from parts to whole messages while a message is on its way. Whichever it
+    takes in the end decides whether `max_message_size` applies."""
+    limits = trio_h2ws.Limits(max_message_size=1000)
+    async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
+        opening = peer.call(client.connect_websocket, "/")
+        accepted = {"sec-websocket-extensions": "permessage-deflate"} if compressed else {}
+        theirs = await peer.accept_websocket(accepted)
+        ws = await opening.result()
+        with trio.move_on_after(1):
+            async for _ in ws.receive_parts():
+                raise AssertionError("nothing was sent yet")
+        payload = b"x" * 1001
+        if compressed:
+            compressor = zlib.compressobj(wbits=-15)
+            payload = (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(
+                b"\0\0\xff\xff"
+            )
+        large = frames.ws(frames.BINARY, payload, fin=fin, rsv=4 if compressed else 0)
+        await theirs.raw(frames.ws(frames.TEXT, "small") + large)
+        await peer.settle()
+        assert await ws.receive() == "small"
+        with pytest.raises(trio_h2ws.WebSocketClosed, match="max_message_size") as caught:
+            await ws.receive()
+        assert caught.value.code == 1009

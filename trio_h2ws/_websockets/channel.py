@@ -285,7 +285,9 @@ class Channel:
 
     def want_whole(self) -> None:
         """From now on the application takes whole messages."""
-        self.queue.want_parts = False
+        self.receiver.choose_whole()
+        if self.receiver.failure is not None:
+            self._react()
         self.resume()
 
     def take(self) -> str | bytes:

@@ -119,6 +119,25 @@ class MessageQueue:
         if self._deflate is not None:
             self._deflate.allowed = None
 
+    def first_above(self, limit: int) -> int | None:
+        """The index of the first whole message of more than `limit` bytes."""
+        for index, message in enumerate(self.messages):
+            if _size(message) > limit:
+                return index
+        return None
+
+    @property
+    def parts_bytes(self) -> int:
+        """Bytes of the current message that are here."""
+        return sum(_size(part) for part in self._parts)
+
+    def drop_from(self, index: int) -> None:
+        """Drop the messages from this one on, and the parts of the current message."""
+        del self.messages[index:]
+        self.queued_bytes = sum(map(len, self.messages))
+        self._parts.clear()
+        self._parts_size = 0
+
     def take_part(self) -> tuple[str | bytes, bool]:
         """The next part, and whether it is the message's last. Call it only if `has_part`."""
         if not self.taking and self.messages:
@@ -148,3 +167,7 @@ class MessageQueue:
         self.want_parts = True  # so that each part of the current message is dropped as it comes
         self.taking = self.in_message
         self.skip_message()
+
+
+def _size(part: str | bytes) -> int:
+    return len(part.encode()) if isinstance(part, str) else len(part)

@@ -213,6 +213,25 @@ class FrameReceiver:
                 )
         return True
 
+    def choose_whole(self) -> None:
+        """From now on the application takes whole messages. What came in the meantime for parts, without a bound, may
+        be too large for that: then `failure` is set, and the messages before it stay."""
+        queue, limit = self.queue, self._limits.max_message_size
+        queue.want_parts = False
+        if limit is None or self.close_received or self.failure is not None:
+            return
+        too_big = queue.first_above(limit)
+        if queue.in_message and not queue.taking and too_big is None:
+            compressed = self._deflate is not None and self._deflate.inflating
+            held = queue.parts_bytes
+            too_big = len(queue.messages) if max(held, 0 if compressed else self._announced) > limit else None
+            if self._deflate is not None:
+                self._deflate.allowed = max(limit - held, 0)
+        if too_big is not None:
+            queue.drop_from(too_big)
+            message = f"a message of more than {limit} bytes (Limits.max_message_size)"
+            self.failure = (CloseReason.MESSAGE_TOO_BIG, message)
+
     def _spend(self) -> None:
         if not self._bucket.spend():
             raise ParseFailed(
