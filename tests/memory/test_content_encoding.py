@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import zlib
 from typing import Any
 
 import pytest
+import trio
 
 import trio_h2ws
 from toolkit import assert_clean, scripted_peer
@@ -130,3 +132,58 @@ async def test_a_long_chain_of_encodings_is_refused() -> None:
             await call.error(trio_h2ws.RemoteProtocolError)
         await peer.settle()
         assert_clean(client, peer)
+
+
+@pytest.mark.parametrize("cut", [8, 4, 1], ids=["no trailer", "half a trailer", "a byte missing"])
+async def test_a_body_whose_encoding_has_no_end_is_delivered_and_marked(cut: int) -> None:
+    """HTTP says that the body is whole (END_STREAM, and a Content-Length that is right)."""
+    body = b"to be compressed " * 50
+    data = gzip.compress(body)[:-cut]
+    headers = {"content-encoding": "gzip", "content-length": str(len(data))}
+    async with scripted_peer() as peer, peer.open_client() as client:
+
+        async def stream() -> tuple[bytes, bool]:
+            async with client.stream("GET", "/") as response:
+                assert not response.may_be_truncated
+                return await response.read(), response.may_be_truncated
+
+        async def request() -> tuple[bytes, bool]:
+            response = await client.get("/")
+            return response.content, copy.copy(response).may_be_truncated
+
+        for function in (stream, request):
+            call = peer.call(function)
+            await peer.respond(await peer.expect_headers(), headers=headers, body=data)
+            assert await call.result() == (body, True)
+
+
+async def test_a_body_that_http_cut_short_is_an_error() -> None:
+    data = gzip.compress(b"to be compressed " * 50)
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call = peer.call(client.get, "/")
+        request = await peer.expect_headers()
+        headers = {"content-encoding": "gzip", "content-length": str(len(data))}
+        await peer.respond(request, headers=headers, body=data[:-8])
+        await call.error(trio_h2ws.RemoteProtocolError)
+        assert_clean(client, peer)
+
+
+async def test_other_tasks_run_while_a_large_body_is_decoded() -> None:
+    """The kind: work whose length a server chooses, done in one synchronous step."""
+    data = gzip.compress(bytes(50_000_000))
+    turns = 0
+
+    async def watch() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call = peer.call(client.get, "/")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            await peer.respond(await peer.expect_headers(), headers={"content-encoding": "gzip"}, body=data)
+            assert len((await call.result()).content) == 50_000_000
+            nursery.cancel_scope.cancel()
+    assert turns > 150  # one for each 256 KiB, at least

@@ -1,4 +1,9 @@
-"""Content-encoding: gzip and deflate, inflated in bounded pieces (RFC 9110, section 8.4.1)."""
+"""Content-encoding: gzip and deflate, inflated in bounded pieces (RFC 9110, section 8.4.1).
+
+Some servers flush a compressed body and never finish it, or leave out gzip's trailer. When HTTP says that the body is
+whole, what was inflated is the body, as in browsers and curl, and `Decoder.cut_short` says that an end is missing.
+Corrupt data and a wrong check sum stay errors.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +40,12 @@ class _Inflater:
         # At each step zlib copies what it has not used yet, so it must not get a large body at once.
         for start in range(0, len(data), _STEP):
             yield from self._feed(data[start : start + _STEP])
+            yield b""  # a pause for other tasks, even if nothing came out of this step
+
+    def rest(self) -> Iterator[bytes]:
+        """What zlib has inflated and not given yet, when nothing more is fed."""
+        while not self._zlib.eof and (piece := self._zlib.decompress(b"", _PIECE)):
+            yield piece
 
     def _feed(self, data: bytes) -> Iterator[bytes]:
         if not self._begun:
@@ -91,19 +102,27 @@ class Decoder:
             raise RemoteProtocolError(f"the body has {len(names)} content-encodings: at most {_MAX_CHAIN} are undone")
         known = all(name in ("gzip", "deflate") for name in names)
         self._chain = [_Inflater(name) for name in reversed(names)] if known else []
+        self.cut_short = False
+        """After `finish`: whether the body ended before its encoding did."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The content in these bytes, in pieces of bounded size."""
+        """The content in these bytes, in pieces of bounded size, some of them empty. Each takes about a millisecond
+        at most, so a large body can be decoded without stopping other tasks."""
         return self._through(self._chain, data)
 
-    def finish(self) -> None:
-        """The body is at its end. Raises RemoteProtocolError if its encoding is not: the body was truncated."""
-        if any(inflater.unfinished for inflater in self._chain):
-            raise RemoteProtocolError("the body ends in the middle of its content-encoding")
+    def finish(self) -> Iterator[bytes]:
+        """The body is at its end: the last pieces."""
+        for position, inflater in enumerate(self._chain):
+            for piece in inflater.rest():
+                yield from self._through(self._chain[position + 1 :], piece)
+        self.cut_short = any(inflater.unfinished for inflater in self._chain)
 
     def _through(self, chain: list[_Inflater], data: bytes) -> Iterator[bytes]:
         if not chain:
             yield data
             return
         for piece in chain[0].feed(data):
-            yield from self._through(chain[1:], piece)
+            if piece:
+                yield from self._through(chain[1:], piece)
+            else:
+                yield piece

@@ -68,7 +68,7 @@ class Dispatcher:
             response = make_response(stream, request, limit)
             if self._misdirected(request, stream, response):
                 continue
-            response._set_content(raw)
+            await response._decode(raw)
             following = self._follow(request, response, history) if follow else None
             if following is None:
                 return response

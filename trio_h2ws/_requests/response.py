@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json as _json
 from collections.abc import AsyncIterator, Iterator
+from itertools import chain
 from typing import Any
 
 import trio
@@ -22,6 +23,11 @@ from .._http.retry_after import retry_after
 from .._util import PrivateConstructor
 from .content_encoding import Decoder
 from .detached import DetachedStream, detached
+
+# How much may be decoded without a checkpoint: bytes that came out, and _WORK for each piece, which may be empty. It
+# takes about a millisecond.
+_WORK = 16 * 1024
+_WORK_WITHOUT_CHECKPOINT = 256 * 1024
 
 
 class Response(metaclass=PrivateConstructor):
@@ -39,7 +45,9 @@ class Response(metaclass=PrivateConstructor):
 
     __slots__ = (
         "_content",
+        "_cut_short",
         "_decoder",
+        "_finished",
         "_limit",
         "_pieces",
         "_stream",
@@ -80,6 +88,8 @@ class Response(metaclass=PrivateConstructor):
         self._limit = limit
         self._content: bytes | None = None
         self._pieces: Iterator[bytes] | None = None
+        self._finished = False  # the stream's end was handed to the decoder
+        self._cut_short = False
         encoding = self.headers.get("content-encoding")
         # A part of an encoded body can't be decoded alone (206: RFC 9110, section 15.3.7).
         self._decoder = Decoder(encoding) if encoding and method != "HEAD" and status != 206 else None
@@ -96,13 +106,14 @@ class Response(metaclass=PrivateConstructor):
 
     @property
     def may_be_truncated(self) -> bool:
-        """Whether the body may lack its end: the server ended TLS without saying that nothing follows.
+        """Whether the body may lack its end. False until the body was read to its end.
 
         That is so for a body without Content-Length over HTTP/1.1 (RFC 9112, section 8) that ends with the
         connection, if TLS's close_notify is missing. Many servers omit it, but a connection that an attacker cuts
-        looks the same: do not save such a body as if it were whole. False until the body was read to its end.
+        looks the same: do not save such a body as if it were whole. It is also so for a body whose gzip or deflate
+        encoding has no end, although HTTP says that the body is whole.
         """
-        return self._stream.may_be_truncated
+        return self._stream.may_be_truncated or self._cut_short
 
     @property
     def informational(self) -> list[tuple[int, Headers]]:
@@ -172,35 +183,50 @@ class Response(metaclass=PrivateConstructor):
     async def __anext__(self) -> bytes:
         if self._content is not None:
             raise RuntimeError("the body has been read already: it is in `content`")
+        received = False
         while True:
             if self._pieces is not None:
-                await trio.lowlevel.checkpoint()  # a bomb has many pieces
+                if not received:
+                    await trio.lowlevel.checkpoint()  # before a piece is taken; a bomb has many
+                received = False
                 piece = next(self._pieces, None)
-                if piece is not None:
+                if piece:
                     return piece
-                self._pieces = None
+                if piece is None:
+                    self._pieces = None
+                continue
             data = await self._stream.receive()
-            if not data:
-                if self._decoder is not None:
-                    self._decoder.finish()
-                raise StopAsyncIteration
+            received = True
             if self._decoder is None:
+                if not data:
+                    raise StopAsyncIteration
                 return data
-            self._pieces = self._decoder.feed(data)
+            if data:
+                self._pieces = self._decoder.feed(data)
+            elif self._finished:
+                self._cut_short = self._decoder.cut_short
+                raise StopAsyncIteration
+            else:
+                self._finished = True
+                self._pieces = self._decoder.finish()
 
-    def _set_content(self, raw: bytes) -> None:
-        """The collected body, from `Client.request`."""
+    async def _decode(self, raw: bytes) -> None:
+        """Set `content` to the collected body, from `Client.request`, with checkpoints if it is large."""
         if self._decoder is None:
             self._content = raw
             return
         chunks: list[bytes] = []
-        size = 0
-        for piece in self._decoder.feed(raw):
+        size = since = 0
+        for piece in chain(self._decoder.feed(raw), self._decoder.finish()):
             size += len(piece)
             if self._limit is not None and size > self._limit:
                 raise LimitExceeded("max_body_size", self._limit, "the inflated body is too large: use Client.stream")
             chunks.append(piece)
-        self._decoder.finish()
+            since += len(piece) + _WORK
+            if since > _WORK_WITHOUT_CHECKPOINT:
+                since = 0
+                await trio.lowlevel.checkpoint()
+        self._cut_short = self._decoder.cut_short
         self._content = b"".join(chunks)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -211,7 +237,7 @@ class Response(metaclass=PrivateConstructor):
         return f"<Response {self.status} {self.http_version} {self.method} {self.url}>"
 
 
-_KEPT = ("status", "headers", "http_version", "method", "url", "history", "stream_id", "_content")
+_KEPT = ("status", "headers", "http_version", "method", "url", "history", "stream_id", "_content", "_cut_short")
 
 
 def _copy(stream: DetachedStream, kept: dict[str, object]) -> Response:
