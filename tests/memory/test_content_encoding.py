@@ -165,6 +165,7 @@ async def test_a_body_that_http_cut_short_is_an_error() -> None:
         headers = {"content-encoding": "gzip", "content-length": str(len(data))}
         await peer.respond(request, headers=headers, body=data[:-8])
         await call.error(trio_h2ws.RemoteProtocolError)
+        await peer.expect_rst(request)
         assert_clean(client, peer)
 
 
