@@ -212,18 +212,18 @@ class Stream(StreamState):
         return self.response
 
     @property
-    def _has_ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Nothing more will come, but for what is in the inbox."""
         return self.remote_ended or self.error is not None or self.stopped
 
     async def wait_data(self) -> None:
         """Until `peek` would give something, or nothing will come."""
-        while not (self._inbox or self._has_ended):
+        while not (self._inbox or self.has_ended):
             await self._wait()
 
     async def receive(self) -> bytes:
         """The next bytes of the body, b"" at its end. Taking them gives their credit back to the peer."""
-        if self._inbox or self._has_ended:
+        if self._inbox or self.has_ended:
             await trio.lowlevel.checkpoint()
         while not self._inbox:
             if self.remote_ended and not self.stopped:
