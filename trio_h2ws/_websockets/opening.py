@@ -94,6 +94,7 @@ class Opening:
             return None
 
         def too_late() -> None:
+            stream.connection.keepalive.doubt()
             bound = f"{seconds} s (Timeouts.handshake)"
             stream.fail(WebSocketError(f"{request.url.origin} did not answer the WebSocket handshake within {bound}"))
 
