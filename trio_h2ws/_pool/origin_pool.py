@@ -6,7 +6,7 @@ time: there, concurrent calls need concurrent connections. Both are bounded by `
 for each choice of protocol.
 
 A connection that has become silent (`keepalive.py`) is not counted on: calls wait for another one, and return to it
-when it is heard again.
+when something is received on it again.
 
 Callers wait in the order in which they came. `advance` is called whenever something may have changed (a stream ended,
 SETTINGS came, a dial ended, a caller began to wait). It decides synchronously what the first of them gets, by the

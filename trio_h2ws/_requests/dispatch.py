@@ -251,7 +251,7 @@ def wants_http1(error: H2WSError, request: PreparedRequest) -> bool:
 
 
 def http1_required(message: str, error: H2WSError) -> HTTP2NotAvailable:
-    """What a caller gets who does not want HTTP/1.1."""
+    """The error of a call that requires HTTP/2."""
     result = HTTP2NotAvailable("refused", message)
     result.may_have_been_processed = error.may_have_been_processed
     return result
