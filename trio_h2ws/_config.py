@@ -106,7 +106,8 @@ class Limits:
     max_redirects: int = 20
     """Redirects that one request may follow."""
     max_retries: int = 6
-    """Times that a request is sent again after the server did not process it."""
+    """Times that one call is sent again, for whatever reason: not processed, a connection that ended, HTTP/1.1
+    required. The requests of a call that follows redirects share them."""
 
     def __post_init__(self) -> None:
         _check_fields(self, _POSITIVE)

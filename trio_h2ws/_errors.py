@@ -79,15 +79,23 @@ def fresh(error: _E) -> _E:
 
 
 class H2WSError(Exception):
-    """The base class of every error that trio_h2ws raises about the network or the server."""
+    """The base class of every error that trio_h2ws raises about the network or the server.
+
+    `may_have_been_processed` is false only if the server has certainly not acted on the call, in any of its tries:
+    then it is safe to repeat it, whatever it does.
+    """
+
+    may_have_been_processed: bool = True
 
 
 class ConnectFailed(H2WSError):
     """No connection to the origin could be made: DNS, TCP, proxy, TLS, ALPN, or no first SETTINGS in time.
 
-    The fault is the network's or the server's, or the configuration is wrong. No request was sent, so a retry is
-    always safe.
+    The fault is the network's or the server's, or the configuration is wrong. No request was sent on it, so a retry
+    is safe, unless `may_have_been_processed` says that an earlier try of the same call was sent.
     """
+
+    may_have_been_processed = False
 
 
 class HTTP2NotAvailable(ConnectFailed):
@@ -149,8 +157,10 @@ class RequestNotProcessed(H2WSError):
 
     It refused the stream (with REFUSED_STREAM, or a GOAWAY whose last stream is below this one), or it closed the
     connection before the request could be sent. The client sends such a request again by itself, and raises this
-    error only when the body can't be replayed, or when all `Limits.max_retries` retries ended like this.
+    error only when the body can't be replayed, or when all `Limits.max_retries` retries of the call are used up.
     """
+
+    may_have_been_processed = False
 
 
 class HTTP1Required(RequestNotProcessed):

@@ -155,7 +155,7 @@ async def test_a_lost_connection_fails_each_call_with_a_new_error() -> None:
         ws = await opening.result()
         calls = [peer.call(ws.receive), peer.call(ws.ping)]
         for _ in range(5):
-            calls.append(peer.call(client.get, "/"))
+            calls.append(peer.call(client.post, "/"))
             await peer.expect_headers()
         await peer.close()
         errors = [await call.error(trio_h2ws.ConnectionLost) for call in calls]

@@ -59,14 +59,14 @@ async def test_a_host_name_may_end_with_a_dot(lib: Any, server: Server, http: An
 
 
 async def test_the_write_timeout_raises_write_timeout(lib: Any, server: Server, http: Any) -> None:
-    await http.get("/")
-    server.freeze()
     timeout = lib.Timeout(30, write=0.1)
     async with aclosing(parts(*[bytes(100_000)] * 500)) as source:  # httpx does not close it
         for content in (bytes(50_000_000), source):
+            assert (await http.get("/")).status_code == 200
+            server.freeze()
             with pytest.raises(lib.WriteTimeout, match=r"accepted no more of the request within 0.1 s"):
                 await http.post("/upload", content=content, timeout=timeout)
-    server.thaw()
+            server.thaw()
     assert (await http.get("/")).status_code == 200
     assert [code for _, code in server.stats.resets] == [CANCEL, CANCEL]
 
@@ -126,7 +126,7 @@ async def test_errors_are_those_of_the_library(lib: Any, server: Server, http: A
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(abort)
-        await fails("ReadError", trio_h2ws.ConnectionLost, "/hang")
+        await fails("ReadError", trio_h2ws.ConnectionLost, "/hang", method="POST")
 
     async def end() -> None:
         await until(lambda: server.stats.streams_open == 1)

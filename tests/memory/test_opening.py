@@ -49,7 +49,7 @@ async def test_a_websocket_opens_with_an_extended_connect() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
-async def test_every_2xx_accepts(status: int) -> None:
+async def test_every_2xx_accepts(autojump_clock: MockClock, status: int) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         opening = peer.call(client.connect_websocket, "/")
         await peer.accept_websocket(status=status)
@@ -203,6 +203,80 @@ async def test_a_page_instead_of_a_websocket_is_a_refusal() -> None:
             await peer.raw(page)
             error = await opening.error(trio_h2ws.WebSocketRejected)
             assert error.status == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-length": "0"}, {"sec-websocket-extensions": DEFLATE}])
+@pytest.mark.parametrize("end", ["HEADERS", "DATA", "RST_STREAM", "END_STREAM and RST_STREAM"])
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 205, 206, 299])
+async def test_a_2xx_with_its_end_is_a_refusal(status: int, end: str, headers: dict[str, str]) -> None:
+    """Never an open WebSocket that then fails with 1006."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+        opening = peer.call(client.connect_websocket, "/")
+        number = (await peer.expect_headers()).stream
+        block = frames.encode(peer.encoder, {":status": str(status), **headers})
+        ends = {
+            "HEADERS": b"",
+            "DATA": frames.data(number, end=True),
+            "RST_STREAM": frames.rst(number, frames.CANCEL),
+            "END_STREAM and RST_STREAM": frames.data(number, end=True) + frames.rst(number, frames.NO_ERROR),
+        }
+        await peer.raw(frames.headers(number, block, end=end == "HEADERS") + ends[end])
+        rejected = await opening.error(trio_h2ws.WebSocketRejected)
+        assert (rejected.status, rejected.body) == (status, b"")
+        assert "ordinary request" in str(rejected)
+        await peer.settle()
+        assert_clean(client)
+
+
+@pytest.mark.parametrize("status", [201, 202, 206, 299])
+async def test_the_end_of_an_unusual_2xx_may_come_later(autojump_clock: MockClock, status: int) -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        opening = peer.call(client.connect_websocket, "/")
+        request = await peer.expect_headers()
+        await peer.respond(request, status, end=False)
+        await trio.sleep(0.1)
+        await peer.data(request, end=True)
+        rejected = await opening.error(trio_h2ws.WebSocketRejected)
+        assert rejected.status == status
+
+
+@pytest.mark.parametrize("status", [204, 205])
+async def test_a_2xx_without_content_is_a_refusal(autojump_clock: MockClock, status: int) -> None:
+    """No byte may follow it (RFC 9110, sections 15.3.5 and 15.3.6), so no message can, even on an open stream."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+        opening = peer.call(client.connect_websocket, "/")
+        request = await peer.expect_headers()
+        start = trio.current_time()
+        await peer.respond(request, status, end=False)
+        rejected = await opening.error(trio_h2ws.WebSocketRejected)
+        assert (rejected.status, rejected.body) == (status, b"")
+        assert trio.current_time() - start < 0.05
+        await peer.expect_rst(request, frames.CANCEL)
+        assert_clean(client, peer)
+
+
+async def test_a_websocket_closed_in_the_same_read_was_open() -> None:
+    """A server may accept, say why it closes, and reset: the user gets the code."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+        for end in ("RST_STREAM", "DATA"):
+            opening = peer.call(client.connect_websocket, "/")
+            number = (await peer.expect_headers()).stream
+            close = frames.data(number, frames.ws_close(1008, "no"), end=end == "DATA")
+            rst = frames.rst(number, frames.NO_ERROR) if end == "RST_STREAM" else b""
+            await peer.raw(frames.headers(number, frames.encode(peer.encoder, {":status": "200"})) + close + rst)
+            ws = await opening.result()
+            with pytest.raises(trio_h2ws.WebSocketClosed) as caught:
+                await ws.receive()
+            assert (caught.value.code, caught.value.reason) == (1008, "no")
+
+
+async def test_a_connection_that_ends_with_the_acceptance_is_an_error() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        opening = peer.call(client.connect_websocket, "/")
+        number = (await peer.expect_headers()).stream
+        block = frames.encode(peer.encoder, {":status": "200"})
+        await peer.raw(frames.headers(number, block) + frames.ping(b"short"))
+        await opening.error(trio_h2ws.RemoteProtocolError)
 
 
 @pytest.mark.parametrize(

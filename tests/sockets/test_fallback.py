@@ -33,6 +33,11 @@ def accept(h2: Any, stream: int) -> None:
     h2.send_data(stream, b"\x81\x02hi")
 
 
+def accept_and_end(h2: Any, stream: int) -> None:
+    h2.send_headers(stream, [(":status", "200"), ("content-length", "0")])
+    h2.end_stream(stream)
+
+
 async def echoes(ws: trio_h2ws.WebSocket) -> bool:
     await ws.send("x")
     return await ws.receive() == "x"
@@ -84,6 +89,10 @@ async def test_without_the_setting_websockets_use_http1(request_first: bool) -> 
         (status(426), "refused with 426"),
         (status(501), "refused with 501"),
         (status(200, b"<html>"), "refused with 200"),
+        (status(200), "refused with 200"),
+        (status(204), "refused with 204"),
+        (status(205), "refused with 205"),
+        (accept_and_end, "refused with 200"),
         (page_without_length, "refused with 200"),
     ],
 )
@@ -511,6 +520,46 @@ async def test_http_1_1_required_is_not_available_under_require() -> None:
             await client.get("/", http2="require")
         assert caught.value.reason == "refused"
         assert server.requests == ["HTTP/2 /"]
+
+
+@pytest.mark.parametrize("max_retries", [0, 1, 2])
+async def test_the_move_to_http1_counts_as_a_retry(max_retries: int) -> None:
+    """So does each try over HTTP/2 before it: there is one budget for a call."""
+    limits = trio_h2ws.Limits(max_retries=max_retries)
+    answers = [reset(REFUSED_STREAM), reset(HTTP_1_1_REQUIRED)]
+    async with (
+        open_both(request=lambda h2, stream: answers.pop(0)(h2, stream)) as server,
+        server.listener.open_client(limits=limits) as client,
+    ):
+        if max_retries == 2:
+            assert (await client.get("/")).http_version == "HTTP/1.1"
+        else:
+            with pytest.raises(trio_h2ws.RequestNotProcessed) as caught:
+                await client.get("/")
+            assert not caught.value.may_have_been_processed
+        assert len(server.requests) == 1 + max_retries
+
+
+@pytest.mark.parametrize("max_retries", [0, 1, 2])
+async def test_the_second_handshake_over_http1_counts_as_a_retry(max_retries: int) -> None:
+    limits = trio_h2ws.Limits(max_retries=max_retries)
+    answers = [hang_up, status(501)]
+    async with (
+        open_both(lambda h2, stream: answers.pop(0)(h2, stream)) as server,
+        server.listener.open_client(limits=limits) as client,
+    ):
+        if max_retries == 2:
+            assert (await client.connect_websocket("/")).http_version == "HTTP/1.1"
+        else:
+            with pytest.raises(trio_h2ws.ConnectionLost if max_retries == 0 else trio_h2ws.WebSocketRejected):
+                await client.connect_websocket("/")
+        assert server.connects + server.upgrades == 1 + max_retries
+
+
+async def test_without_the_setting_http1_is_not_a_retry() -> None:
+    limits = trio_h2ws.Limits(max_retries=0)
+    async with open_both(extended_connect=False) as server, server.listener.open_client(limits=limits) as client:
+        assert (await client.connect_websocket("/")).http_version == "HTTP/1.1"
 
 
 async def test_a_consumed_body_is_not_sent_again() -> None:

@@ -171,6 +171,43 @@ async def test_a_post_is_not_sent_twice() -> None:
         assert posts == 1
 
 
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_lost_request_is_sent_twice_at_most(answered: bool) -> None:
+    """Five connections are idle, and the server ends each of them on its second request: a retry must not try one
+    after the other."""
+    all_here, lost = trio.Event(), 0
+
+    async def serve(peer: Peer) -> None:
+        nonlocal lost
+        request = await peer.request()
+        assert request is not None
+        if request.target == "/before":
+            if server.accepted == 5:
+                all_here.set()
+            await all_here.wait()
+            await peer.respond(200)
+            if await peer.request() is not None:
+                lost += 1
+        elif answered:
+            await peer.respond(200)
+            await peer.gone()
+        else:
+            lost += 1
+
+    async with open_http1(serve) as server, server.open_client() as client:
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(client.get, "/before")
+        assert server.accepted == 5
+        if answered:
+            assert (await client.get("/lost")).status == 200
+        else:
+            with pytest.raises(trio_h2ws.ConnectionLost) as caught:
+                await client.get("/lost")
+            assert caught.value.may_have_been_processed
+        assert (server.accepted, lost) == (6, 1 if answered else 2)
+
+
 async def test_a_first_request_without_an_answer_is_not_repeated() -> None:
     async def serve(peer: Peer) -> None:
         await peer.request()

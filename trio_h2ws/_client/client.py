@@ -140,6 +140,9 @@ class Client(metaclass=PrivateConstructor):
             stream, response = await self._dispatcher.start(request, mode, follow_redirects)
             try:
                 yield response
+            except trio.Cancelled:
+                stream.give_up()
+                raise
             finally:
                 stream.close()
 

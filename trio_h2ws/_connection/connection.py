@@ -48,7 +48,6 @@ from .._errors import (
     ConnectFailed,
     ConnectionLost,
     ConnectionTerminated,
-    ConnectionTimedOut,
     ErrorCode,
     H2WSError,
     HTTP2NotAvailable,
@@ -115,8 +114,8 @@ class Connection:
         self._changed = changed
         self._ready = trio.Event()  # the first SETTINGS came, or the connection is over
         self._goaway: tuple[int, bytes] | None = None
-        self._keepalive = Keepalive(self, lambda message: self.abort(ConnectionTimedOut(message)))
-        self._reader = Reader(transport, self.engine, self._writer, self.timers, self._keepalive, self.wakeups)
+        self.keepalive = Keepalive(self, self._report_change)
+        self._reader = Reader(transport, self.engine, self._writer, self.timers, self.keepalive, self.wakeups)
         self._scope = trio.CancelScope(shield=True)
 
     # Called by the engine in the reader's dispatch.
@@ -124,11 +123,11 @@ class Connection:
     def on_settings(self) -> None:
         if not self._ready.is_set():
             self._ready.set()
-            self._keepalive.start()
+            self.keepalive.start()
         self._report_change()
 
     def on_ping_ack(self, payload: bytes) -> None:
-        self._keepalive.on_ping_ack(payload)
+        self.keepalive.on_ping_ack(payload)
 
     def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None:
         self._goaway = (code, debug)
@@ -139,7 +138,7 @@ class Connection:
         if self.engine.exhausted:
             self.retire()
         if not self.engine.streams:
-            self._keepalive.begin_idle()
+            self.keepalive.begin_idle()
             if self.state is State.DRAINING:
                 self.timers.add(0, self._close_if_unused)
         self._report_change()
@@ -165,6 +164,8 @@ class Connection:
     def free_slots(self) -> int:
         """Streams that may be opened now."""
         if self.state is not State.OPEN or not self.engine.settings_received:
+            return 0
+        if self.keepalive.doubted and self.keepalive.in_doubt():
             return 0
         return self.engine.max_streams - len(self.engine.streams) - self.reserved
 
@@ -192,7 +193,7 @@ class Connection:
             self.release()
             raise RequestNotProcessed("the server lowered MAX_CONCURRENT_STREAMS before the request could be sent")
         used_http1 = not self.engine.can_ping and self.engine.bytes_sent
-        if used_http1 and (self._transport.has_pending_input or self._keepalive.overdue):
+        if used_http1 and (self._transport.has_pending_input or self.keepalive.overdue):
             # HTTP/1.1 has no GOAWAY: a server simply ends an idle connection, and that end may have arrived already.
             # Bytes that arrived instead answer nothing that was asked, and must not be taken for the next response.
             self.retire()
@@ -213,7 +214,7 @@ class Connection:
         if is_connect:
             self.websockets += 1
             self._report_change()  # it may hold the last slot that other callers wait for
-        self._keepalive.idle_since = None
+        self.keepalive.idle_since = None
         if self.engine.exhausted:
             self.retire()
         return stream

@@ -1,4 +1,4 @@
-"""Keepalive of one connection: PINGs, the round trip, and the end of an idle connection.
+"""Liveness of one connection: PINGs, the round trip, doubt, and the end of an idle connection.
 
 PING (RFC 9113, section 6.7). When nothing was received for `ping_interval` while streams are open, a PING is sent;
 when nothing is received for `ping_timeout` after it, the connection ends with all its streams. Anything that arrives
@@ -9,7 +9,20 @@ Idle end. A connection without streams takes no new ones after `Timeouts.idle`, 
 server closes it, if the server has said when that will be (`Keep-Alive: timeout=5`): a request that crosses the
 server's end on its way is lost, and a POST can't be sent again.
 
-All of this is done by timers of the connection (`timers.py`), so it costs no task.
+Doubt. A call that is given up before it had its answer may have met a black hole: a connection that carries nothing
+any more, of which neither side was told. If nothing was received for a while before that, a PING is sent, and no new
+stream is opened until something is received:
+
+    state      new calls                          left by
+    trusted    are sent                           a call is given up after a silence -> in doubt
+    in doubt   wait: one round trip, if all is    anything received -> trusted;
+               well                               nothing for a moment (`_PATIENCE`) -> silent
+    silent     use another connection             anything received -> trusted; the end, as above
+
+What is open already (WebSockets, other calls) is left alone, until `ping_timeout`.
+
+All of this is done by timers of the connection (`timers.py`), so it costs no task. Nothing is done for a byte that is
+received: that one came is seen from the engine's count, when it matters.
 """
 
 from __future__ import annotations
@@ -21,12 +34,16 @@ from typing import Protocol
 import trio
 
 from .._config import Timeouts
+from .._errors import ConnectionTimedOut, H2WSError
 from .._protocols.engine import Engine
 from .timers import Timer, Timers
 
 _MARGIN = 1.0  # seconds before the server's end; less if its timeout is under two seconds
 _LEAST = 0.001  # so that rounding never makes a timer due at the time at which it was made
 _IDLE_CHECK = 0.5  # seconds: a new connection gets this long to be used, and no connection is checked more often
+# Of the two below, a slow link gets some round trips at least.
+_SILENCE = 0.1  # seconds without any byte, after which a call that is given up casts doubt on its connection
+_PATIENCE = 0.5  # seconds that new calls wait for a sign of life, before they use another connection
 
 
 class KeepaliveOwner(Protocol):
@@ -46,20 +63,24 @@ class KeepaliveOwner(Protocol):
     def is_closed(self) -> bool: ...
     def flush(self) -> None: ...
     def retire(self) -> None: ...
+    def abort(self, error: H2WSError) -> None: ...
 
 
 class Keepalive:
-    """Of one connection. `dead(message)` is called when the peer does not answer."""
+    """Of one connection. `changed()` is called when it may take new streams again, or has become silent."""
 
-    def __init__(self, connection: KeepaliveOwner, dead: Callable[[str], None]) -> None:
+    def __init__(self, connection: KeepaliveOwner, changed: Callable[[], None]) -> None:
         self._connection = connection
-        self._dead = dead
+        self._changed = changed
         self.last_received = trio.current_time()  # the reader updates it
         self.idle_since: float | None = trio.current_time()  # None while there are streams
         self._idle_timer: Timer | None = None
         self._sent: float | None = None  # when the unanswered PING was sent
         self._payload = b""
         self._count = itertools.count(1)
+        self.doubted = False  # there was doubt; whether there still is: `in_doubt`
+        self._silent = False
+        self._received_before_doubt = 0
 
     def start(self) -> None:
         connection = self._connection
@@ -75,6 +96,36 @@ class Keepalive:
         if self._sent is not None and payload == self._payload:
             self._connection.engine.round_trip = trio.current_time() - self._sent
             self._sent = None
+        if self.doubted and not self.in_doubt():
+            self._changed()
+
+    def doubt(self) -> None:
+        """A call is given up before it had its answer: see the top of this module."""
+        connection = self._connection
+        engine = connection.engine
+        quiet = trio.current_time() - self.last_received
+        if not (engine.can_ping and connection.is_open) or quiet < max(_SILENCE, 2 * engine.round_trip):
+            return
+        if not (self.doubted and self.in_doubt()):
+            self.doubted, self._silent = True, False
+            self._received_before_doubt = engine.bytes_received
+            self._ping()
+            connection.timers.add(max(_PATIENCE, 4 * engine.round_trip), self._lose_patience)
+
+    def in_doubt(self) -> bool:
+        """No new stream now: nothing was received since a call was given up."""
+        if self.doubted and self._connection.engine.bytes_received != self._received_before_doubt:
+            self.doubted = self._silent = False
+        return self.doubted
+
+    @property
+    def is_silent(self) -> bool:
+        """It is in doubt, and a PING was not answered: new calls need another connection."""
+        return self._silent and self.in_doubt()
+
+    def _lose_patience(self) -> None:
+        self._silent = self.in_doubt()
+        self._changed()
 
     def _ping(self) -> None:
         if self._sent is None and not self._connection.is_closed:
@@ -93,7 +144,8 @@ class Keepalive:
         if self._sent is not None and timeout is not None:
             silent_since = max(self._sent, self.last_received)
             if now >= silent_since + timeout:
-                self._dead(f"the server sent nothing for {quiet:.1f} s and did not answer a PING")
+                message = f"the server sent nothing for {quiet:.1f} s and did not answer a PING"
+                connection.abort(ConnectionTimedOut(message))
                 return
             again = silent_since + timeout - now
         elif quiet >= interval and connection.engine.streams:

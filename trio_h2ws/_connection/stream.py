@@ -25,6 +25,7 @@ from .._protocols.guard import end_with_bug
 from .._protocols.stream_state import StreamState
 from .draining import Draining
 from .info import ConnectionInfo
+from .keepalive import Keepalive
 from .timers import Timer, Timers
 from .wakeups import ParkedTask, Wakeups
 
@@ -38,6 +39,7 @@ class Owner(Protocol):
     timeouts: Timeouts
     timers: Timers
     wakeups: Wakeups
+    keepalive: Keepalive
     draining: Draining
     websockets: int
     flush: Callable[[], None]
@@ -212,18 +214,18 @@ class Stream(StreamState):
         return self.response
 
     @property
-    def _has_ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Nothing more will come, but for what is in the inbox."""
         return self.remote_ended or self.error is not None or self.stopped
 
     async def wait_data(self) -> None:
         """Until `peek` would give something, or nothing will come."""
-        while not (self._inbox or self._has_ended):
+        while not (self._inbox or self.has_ended):
             await self._wait()
 
     async def receive(self) -> bytes:
         """The next bytes of the body, b"" at its end. Taking them gives their credit back to the peer."""
-        if self._inbox or self._has_ended:
+        if self._inbox or self.has_ended:
             await trio.lowlevel.checkpoint()
         while not self._inbox:
             if self.remote_ended and not self.stopped:
@@ -307,6 +309,12 @@ class Stream(StreamState):
             self.connection.engine.reset(self, code)
             self.connection.flush()
         self._ended()
+
+    def give_up(self) -> None:
+        """`close`, for a call that was cancelled before it had its answer: the connection may be dead."""
+        if not (self.closed or self.remote_ended):
+            self.connection.keepalive.doubt()
+        self.close()
 
     def ends_soon(self) -> None:
         """A WebSocket has begun to close: its slot will come free by itself, so callers may wait for it."""

@@ -41,6 +41,7 @@ async def find_shared(origin: Origin, connections: Iterable[Connection]) -> Conn
         connection
         for connection in connections
         if connection.state is State.OPEN
+        and not connection.keepalive.is_silent
         and connection.engine.protocol == "HTTP/2"
         and connection.certificate is not None
         and connection.peer is not None

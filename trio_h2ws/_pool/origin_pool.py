@@ -5,6 +5,9 @@ waiting for one could take for ever, and the origin gets another connection. And
 time: there, concurrent calls need concurrent connections. Both are bounded by `Limits.max_connections_per_origin`,
 for each choice of protocol.
 
+A connection that has become silent (`keepalive.py`) is not counted on: calls wait for another one, and return to it
+when something is received on it again.
+
 Callers wait in the order in which they came. `advance` is called whenever something may have changed (a stream ended,
 SETTINGS came, a dial ended, a caller began to wait). It decides synchronously what the first of them gets, by the
 pure function `choose`, and repeats that until the answer is to wait. A slot that is given out is reserved until its
@@ -71,13 +74,21 @@ def choose(
     for connection in connections:
         if connection.free_slots > 0:
             return Decision.GIVE, connection
-    usable = [connection for connection in connections if connection.state is State.OPEN]
+    open_now = [connection for connection in connections if connection.state is State.OPEN]
+    usable = [connection for connection in open_now if not connection.keepalive.is_silent]
     if protocol is ProtocolChoice.HTTP1 or any(connection.engine.protocol == "HTTP/1.1" for connection in usable):
         more = dialling < waiting and len(usable) + dialling < max_connections
         return (Decision.DIAL if more else Decision.WAIT), None
     if dialling or any(not connection.full_of_websockets for connection in usable):
         return Decision.WAIT, None
-    return (Decision.DIAL if len(usable) < max_connections else Decision.REFUSE), None
+    if len(usable) >= max_connections:
+        return Decision.REFUSE, None
+    return (Decision.DIAL if len(open_now) < max_connections or can_end(open_now) else Decision.WAIT), None
+
+
+def can_end(connections: list[Connection]) -> Connection | None:
+    """One that makes room for another connection: it is silent, and nothing is open on it."""
+    return next((one for one in connections if one.keepalive.is_silent and not one.engine.streams), None)
 
 
 class OriginPool:
@@ -134,12 +145,18 @@ class OriginPool:
             elif decision is Decision.DIAL:
                 # Counted now, not when its task runs: else this loop would begin one dial after another.
                 self.dialling += 1
+                self._make_room()
                 self._dial(self)
             elif decision is Decision.REFUSE:
                 message = f"WebSockets hold every stream of the {self._max_connections} connections to {self.origin}"
                 self.fail(LimitExceeded("max_connections_per_origin", self._max_connections, message))
             else:
                 return
+
+    def _make_room(self) -> None:
+        open_now = [connection for connection in self.connections if connection.state is State.OPEN]
+        if len(open_now) >= self._max_connections and (silent := can_end(open_now)) is not None:
+            silent.retire()
 
     def fail(self, error: BaseException) -> None:
         """Every call that waits raises a copy of `error`."""

@@ -49,6 +49,10 @@ class Pool:
         self._nursery = nursery
 
     @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    @property
     def connections(self) -> list[Connection]:
         return list(self._serves)
 
@@ -170,6 +174,15 @@ class Pool:
                 origin_pool.connections.remove(connection)
                 unshared = True
         return unshared
+
+    def retire_idle(self, origin: Origin) -> None:
+        """A request was lost on a connection that had been idle: what the server did to that one, it may have done to
+        the others. Over HTTP/1.1 there can be many of them, and a retry must not meet the next one."""
+        for connection in list(self._serves):
+            engine = connection.engine
+            unused = not (engine.streams or connection.reserved) and engine.bytes_received
+            if unused and engine.protocol == "HTTP/1.1" and connection.origin == str(origin):
+                connection.retire()
 
     # WebSockets over HTTP/1.1: each has a connection to itself.
 

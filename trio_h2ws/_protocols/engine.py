@@ -14,9 +14,6 @@ from .._errors import H2WSError
 from .._http.headers import RawFields
 from .stream_state import StreamState
 
-IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
-"""Methods that may be sent again when it is not known whether they were processed (RFC 9110, section 9.2.2)."""
-
 
 class RequestHead(NamedTuple):
     """What a request begins with. `protocol` is b"websocket" for a WebSocket's handshake."""

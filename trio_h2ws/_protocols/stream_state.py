@@ -54,6 +54,7 @@ _NOTHING: deque[bytes | memoryview] = deque()
 
 class StreamState:
     __slots__ = (
+        "answered",
         "closed",
         "content_left",
         "end_queued",
@@ -69,16 +70,20 @@ class StreamState:
         "receive_window",
         "remote_ended",
         "responded",
+        "reused",
         "send_window",
         "trailers",
     )
 
-    receive_window: ReceiveWindow  # set by Engine.open, with the id
+    # Set by Engine.open, with the id.
+    receive_window: ReceiveWindow
+    reused: bool  # the connection had answered another request before this one was sent
 
     def __init__(self, *, is_head: bool = False, is_connect: bool = False) -> None:
         self.id = 0
         self.is_head = is_head
         self.is_connect = is_connect
+        self.answered = False  # something of a response has come, if only a byte
         self.responded = False  # the final (not 1xx) response has come
         self.local_ended = False
         self.remote_ended = False

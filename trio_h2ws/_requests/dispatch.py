@@ -1,14 +1,12 @@
 """Dispatch of a request: a connection with a free slot, a stream on it, and the wait for what comes back.
 
-If the server says that it did nothing with the request (REFUSED_STREAM, GOAWAY), it is sent again, a bounded number
-of times and with pauses, and the user sees nothing of it. A body that can't be sent again ends that with
-RequestNotProcessed. If the server wants HTTP/1.1 for it (HTTP_1_1_REQUIRED, RFC 9113, section 7), it is sent over
-HTTP/1.1, and so are all requests to that origin for a while (`Timeouts.remember`).
+A try that failed may be followed by another one, unseen by the user: whether, how soon and over which HTTP is decided
+in `retries.py`. What is learned on the way is remembered for the origin: that it wants HTTP/1.1 (HTTP_1_1_REQUIRED,
+RFC 9113, section 7), for `Timeouts.remember` seconds; that it may not share another origin's connection (421).
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -17,24 +15,18 @@ import trio
 from .._config import Limits
 from .._connection.connection import Connection
 from .._connection.stream import Stream
-from .._errors import (
-    ConnectionTerminated,
-    ErrorCode,
-    H2WSError,
-    HTTP1Required,
-    HTTP2NotAvailable,
-    LimitExceeded,
-    RequestNotProcessed,
-)
+from .._errors import H2WSError, HTTP2NotAvailable, LimitExceeded, WebSocketRejected
 from .._pool.dial import ProtocolChoice
 from .._pool.pool import Pool
-from .._protocols.engine import IDEMPOTENT, RequestHead
+from .._protocols.engine import RequestHead
 from .collector import Collector
 from .prepare import HTTP2, PreparedRequest
 from .redirects import redirected
 from .response import Response
+from .retries import DEFAULT, Action, Budget, Decision, Failure, Wish, failure_of
 
 T = TypeVar("T")
+_HTTP2_ALONE = Wish(http1=False)
 
 
 def protocol_for(request: PreparedRequest, http2: HTTP2) -> ProtocolChoice:
@@ -61,29 +53,27 @@ class Dispatcher:
         async def collect(stream: Stream) -> bytes:
             return await Collector(stream, limit).wait()
 
+        budget = self.new_budget()
         history: list[Response] = []
         while True:
-            stream, raw = await self.send(request, collect, http2)
+            stream, raw = await self.send(request, collect, http2, budget)
             stream.close()  # does nothing if both sides have ended; else the rest of the upload is not wanted
             response = make_response(stream, request, limit)
-            if self._misdirected(request, stream, response):
-                continue
             await response._decode(raw)
             following = self._follow(request, response, history) if follow else None
             if following is None:
                 return response
             request = following
+            budget.next_request()
 
     async def start(self, request: PreparedRequest, http2: HTTP2, follow: bool) -> tuple[Stream, Response]:
         """The response as soon as its headers are here, after any redirects. The caller must close the stream."""
+        budget = self.new_budget()
         history: list[Response] = []
         while True:
-            stream, _ = await self.send(request, Stream.wait_response, http2)
+            stream, _ = await self.send(request, Stream.wait_response, http2, budget)
             try:
                 response = make_response(stream, request, self.limits.max_body_size)
-                if self._misdirected(request, stream, response):
-                    stream.close()
-                    continue
                 following = self._follow(request, response, history) if follow else None
             except BaseException:
                 stream.close()
@@ -92,14 +82,11 @@ class Dispatcher:
                 return stream, response
             stream.close()
             request = following
+            budget.next_request()
 
-    def _misdirected(self, request: PreparedRequest, stream: Stream, response: Response) -> bool:
-        """Whether to send it again: 421 (RFC 9110, section 15.5.20) on a connection of another origin."""
-        origin = request.url.origin
-        if response.status != 421 or not request.body.replayable or stream.connection.origin == str(origin):
-            return False
-        self.pool.unshare(origin)
-        return True
+    def new_budget(self) -> Budget:
+        """For the retries of one call."""
+        return Budget(self.limits.max_retries)
 
     def _follow(
         self, request: PreparedRequest, response: Response, history: list[Response]
@@ -113,7 +100,7 @@ class Dispatcher:
         return following
 
     async def send(
-        self, request: PreparedRequest, receive: Callable[[Stream], Awaitable[T]], http2: HTTP2
+        self, request: PreparedRequest, receive: Callable[[Stream], Awaitable[T]], http2: HTTP2, budget: Budget
     ) -> tuple[Stream, T]:
         """Send the request over the HTTP version that `http2` and the origin allow, and `receive` the answer."""
         origin = request.url.origin
@@ -121,62 +108,95 @@ class Dispatcher:
         protocol = protocol_for(request, http2)
         if protocol is ProtocolChoice.BEST and http2 == "auto" and known.requests_over_http1.get(origin) is not None:
             protocol = ProtocolChoice.HTTP1
+        moved = False
 
-        async def connect() -> Connection:
-            connection = await self.pool.acquire(origin, protocol)
+        async def connect(over_http1: bool) -> Connection:
+            nonlocal moved
+            moved = over_http1
+            connection = await self.pool.acquire(origin, ProtocolChoice.HTTP1 if over_http1 else protocol)
             if http2 == "require":
                 check_http2_spoken(connection, request)
             return connection
 
+        wish = _HTTP2_ALONE if http2 == "require" else DEFAULT
         try:
-            return await self.send_with_retries(request, connect, receive)
+            result = await self.send_with_retries(request, connect, receive, budget, wish)
         except H2WSError as error:
             if not wants_http1(error, request):
                 raise
-            if http2 == "require":
-                if isinstance(error, HTTP2NotAvailable):
-                    raise
-                raise HTTP2NotAvailable("refused", f"{origin} requires HTTP/1.1 for this request") from error
-            if not request.body.replayable:
-                known.requests_over_http1.put(origin, "refused")
+            if http2 != "require":
+                known.requests_over_http1.put(origin, "refused")  # this one could not be sent again, the next are
                 raise
-        protocol = ProtocolChoice.HTTP1  # `connect` uses it
-        result = await self.send_with_retries(request, connect, receive)
-        known.requests_over_http1.put(origin, "refused")
+            if isinstance(error, HTTP2NotAvailable):
+                raise
+            raise http1_required(f"{origin} requires HTTP/1.1 for this request", error) from error
+        if moved:
+            known.requests_over_http1.put(origin, "refused")
         return result
 
     async def send_with_retries(
         self,
         request: PreparedRequest,
-        connect: Callable[[], Awaitable[Connection]],
+        connect: Callable[[bool], Awaitable[Connection]],
         receive: Callable[[Stream], Awaitable[T]],
-        *,
-        max_refusals: int | None = None,
+        budget: Budget,
+        wish: Wish = DEFAULT,
     ) -> tuple[Stream, T]:
-        """Send it up to `Limits.max_retries` times more while the server says that it did not process it.
-
-        `max_refusals`: give up sooner, after that many refused streams on connections that stay open.
-        """
-        tries = refusals = 0
+        """Send it, and again as `retries.py` decides. `connect(over_http1)` gives the connection for one try."""
+        over_http1 = False
         while True:
             stream: Stream | None = None
             try:
-                connection = await connect()
+                connection = await connect(over_http1)
                 stream = self._begin(connection, request)
-                return stream, await receive(stream)
-            except HTTP1Required:
-                raise
-            except RequestNotProcessed:
-                tries += 1
-                refusals += stream is not None and stream.connection.is_open
-                if not request.body.replayable or tries > self.limits.max_retries or refusals == max_refusals:
+                result = await receive(stream)
+                if stream.response is None or stream.response[0] != 421 or not self._is_shared(stream, request):
+                    return stream, result
+                decision = budget.decide(Failure.MISDIRECTED, replayable=request.body.replayable)
+                if decision.action is Action.NO:
+                    return stream, result
+                stream.close()
+                self.pool.unshare(request.url.origin)
+            except H2WSError as error:
+                decision = self._after(error, stream, request, budget, wish)
+                if stream is not None:
+                    stream.close()
+                if decision.action is Action.NO:
                     raise
             except BaseException:
                 if stream is not None:
-                    stream.close()
+                    stream.give_up()
                 raise
-            # The first retry does not wait: after a GOAWAY it uses another connection.
-            await trio.sleep(min(0.05 * 2**tries, 2.0) * random.uniform(0.5, 1.0) if tries > 1 else 0)
+            over_http1 = over_http1 or decision.action is Action.OVER_HTTP1
+            await trio.sleep(decision.seconds)
+
+    def _after(
+        self, error: H2WSError, stream: Stream | None, request: PreparedRequest, budget: Budget, wish: Wish
+    ) -> Decision:
+        """What follows a try that failed."""
+        failure = failure_of(error) if not self.pool.is_closed else Failure.FINAL
+        if isinstance(error, WebSocketRejected) and error.status == 421 and self._is_shared(stream, request):
+            failure = Failure.MISDIRECTED
+        budget.note(error)
+        decision = budget.decide(
+            failure,
+            repeatable=request.repeatable,
+            replayable=request.body.replayable,
+            reused=stream is not None and stream.reused,
+            answered=stream is not None and stream.answered,
+            refused_while_open=stream is not None and stream.connection.is_open,
+            wish=wish,
+        )
+        if decision.action is not Action.NO:
+            if failure is Failure.MISDIRECTED:
+                self.pool.unshare(request.url.origin)
+            elif failure is Failure.LOST:
+                self.pool.retire_idle(request.url.origin)
+        return decision
+
+    def _is_shared(self, stream: Stream | None, request: PreparedRequest) -> bool:
+        """Whether it was sent on a connection of another origin."""
+        return stream is not None and stream.connection.origin != str(request.url.origin)
 
     def _begin(self, connection: Connection, request: PreparedRequest) -> Stream:
         """Open a stream with the request. Synchronous, so the reserved slot is used or given back."""
@@ -225,12 +245,16 @@ def check_http2_spoken(connection: Connection, request: PreparedRequest) -> None
 
 
 def wants_http1(error: H2WSError, request: PreparedRequest) -> bool:
-    """Whether to send the request again over HTTP/1.1: the server asks for that and says that it has not processed
-    the request; or it ended the connection for that reason, and sending the request twice does no harm."""
-    if isinstance(error, ConnectionTerminated):
-        harmless = request.protocol is not None or request.method.encode() in IDEMPOTENT
-        return error.error_code == ErrorCode.HTTP_1_1_REQUIRED and harmless
-    return isinstance(error, HTTP1Required) or (isinstance(error, HTTP2NotAvailable) and error.reason == "refused")
+    """Whether the server wants the request over HTTP/1.1, where sending it again does no harm."""
+    failure = failure_of(error)
+    return failure is Failure.HTTP1_REQUIRED or (failure is Failure.TERMINATED_FOR_HTTP1 and request.repeatable)
+
+
+def http1_required(message: str, error: H2WSError) -> HTTP2NotAvailable:
+    """The error of a call that requires HTTP/2."""
+    result = HTTP2NotAvailable("refused", message)
+    result.may_have_been_processed = error.may_have_been_processed
+    return result
 
 
 def make_response(stream: Stream, request: PreparedRequest, limit: int | None) -> Response:

@@ -24,6 +24,7 @@ _OWN: RawFields = [
     (b"accept", b"*/*"),
     (b"accept-encoding", ACCEPT),
 ]
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))  # RFC 9110, section 9.2.2
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 9.1: any token
 _REMEMBERED = 16  # kinds of handshakes
 # What a handshake sets itself, and what a request without a body must not have (RFC 9113, section 8.1.1).
@@ -62,6 +63,11 @@ class PreparedRequest:
         self.body = body
         self.trailers = trailers
         self.protocol = protocol
+
+    @property
+    def repeatable(self) -> bool:
+        """Processing it twice does no harm: its method is idempotent, or it is the handshake of a WebSocket."""
+        return self.protocol is not None or self.method in _IDEMPOTENT
 
     @asynccontextmanager
     async def using_file(self) -> AsyncIterator[None]:

@@ -27,13 +27,15 @@ from .._errors import (
 )
 from .._pool.dial import ProtocolChoice
 from .._protocols.ws.handshake import new_key
-from .._requests.dispatch import Dispatcher, check_http2_spoken, too_many_redirects, wants_http1
+from .._requests.dispatch import Dispatcher, check_http2_spoken, http1_required, too_many_redirects, wants_http1
 from .._requests.prepare import HTTP2
 from .._requests.redirects import redirected
+from .._requests.retries import Action, Budget, Failure, Wish
 from .opening import NOT_IMPLEMENTED, PAGE_SECONDS, Offer, Opening, with_key
 from .websocket import WebSocket
 
 _MAX_REFUSALS = 2  # REFUSED_STREAMs, after which HTTP/1.1 is tried
+_NOT_SENT = frozenset(("alpn", "setting-absent"))  # reasons that are known before a handshake is sent
 
 
 def why_fall_back(error: H2WSError, proven: bool) -> str | None:
@@ -67,9 +69,10 @@ class Fallback:
     async def open_following(self, offer: Offer, http2: HTTP2, follow: bool) -> WebSocket:
         """`open`, after any redirects if the caller wants them followed."""
         redirects = 0
+        budget = self._dispatcher.new_budget()
         while True:
             try:
-                return await self.open(offer, http2)
+                return await self.open(offer, http2, budget)
             except WebSocketRejected as error:
                 following = redirected(offer.request, error.status, error.headers) if follow else None
                 if following is None:
@@ -78,27 +81,31 @@ class Fallback:
             if redirects > self._limits.max_redirects:
                 raise too_many_redirects(self._limits)
             offer = offer._replace(request=following)
+            budget.next_request()
 
-    async def open(self, offer: Offer, http2: HTTP2) -> WebSocket:
+    async def open(self, offer: Offer, http2: HTTP2, budget: Budget) -> WebSocket:
         """Over HTTP/2 or over HTTP/1.1, by the rules at the top of this module."""
         origin, known = offer.request.url.origin, self._known
         if http2 == "require":
             choice = ProtocolChoice.BEST if origin.scheme == "https" else ProtocolChoice.HTTP2
-            return await self._over_http2(offer, choice)
+            return await self._over_http2(offer, choice, budget, Wish(http1=False))
         if origin.scheme == "https" and self._pool.chose_http1(origin):
             known.websockets_over_http1.put(origin, "alpn")
         if http2 == "never" or origin.scheme == "http" or known.why_http1(origin) is not None:
-            return await self._over_http1(offer)
+            return await self._over_http1(offer, budget)
         # Both are read before the try: of several concurrent handshakes that fail together, all count as one failure.
         proven = known.websockets_over_http2.get(origin) is not None
         failed_once = known.websockets_failed_once.get(origin) is not None
+        # A connection that ends before the answer is tried again, once: most often that is due to the network.
+        wish = Wish(even_if_new=True, http1=False, max_refusals=None if proven else _MAX_REFUSALS)
         try:
-            ws = await self._over_http2_again_if_lost(offer, None if proven else _MAX_REFUSALS)
+            ws = await self._over_http2(offer, ProtocolChoice.BEST, budget, wish, PAGE_SECONDS)
         except H2WSError as error:
-            if isinstance(error, WebSocketRejected) and error.status == 421 and self._pool.unshare(origin):
-                return await self.open(offer, http2)
             reason = why_fall_back(error, proven)
             if reason is None:
+                raise
+            # Where nothing was sent over HTTP/2, HTTP/1.1 is not a second try.
+            if reason not in _NOT_SENT and budget.decide(Failure.NO_WEBSOCKET).action is Action.NO:
                 raise
             first = error
         else:
@@ -108,16 +115,16 @@ class Fallback:
         if reason == "alpn":
             # Not a guess: the server chose HTTP/1.1, so this is known before the WebSocket is open.
             known.websockets_over_http1.put(origin, reason)
-            return await self._over_http1(offer)
-        ws = await self._second_try(offer, first)
+            return await self._over_http1(offer, budget)
+        ws = await self._second_try(offer, first, budget)
         facts = known.websockets_failed_once if proven and not failed_once else known.websockets_over_http1
         facts.put(origin, reason)
         return ws
 
-    async def _second_try(self, offer: Offer, first: H2WSError) -> WebSocket:
+    async def _second_try(self, offer: Offer, first: H2WSError, budget: Budget) -> WebSocket:
         """Over HTTP/1.1, after HTTP/2 failed. If this fails as well, raise the error that explains more."""
         try:
-            return await self._over_http1(offer)
+            return await self._over_http1(offer, budget)
         except H2WSError as second:
             is_answer = isinstance(second, WebSocketRejected) and second.status not in NOT_IMPLEMENTED
             # After HTTP2NotAvailable only HTTP/1.1 was possible: what failed there is the error.
@@ -125,26 +132,13 @@ class Fallback:
                 raise
             raise first from second
 
-    async def _over_http2_again_if_lost(self, offer: Offer, max_refusals: int | None) -> WebSocket:
-        """A connection that ends before the answer is tried again, once: most often that is due to the network."""
-        try:
-            return await self._over_http2(offer, ProtocolChoice.BEST, max_refusals, PAGE_SECONDS)
-        except ConnectionLost as error:
-            if wants_http1(error, offer.request):
-                raise
-            return await self._over_http2(offer, ProtocolChoice.BEST, max_refusals, PAGE_SECONDS)
-
     async def _over_http2(
-        self,
-        offer: Offer,
-        choice: ProtocolChoice,
-        max_refusals: int | None = None,
-        page_seconds: float | None = None,
+        self, offer: Offer, choice: ProtocolChoice, budget: Budget, wish: Wish, page_seconds: float | None = None
     ) -> WebSocket:
         request = offer.request
         origin = request.url.origin
 
-        async def connect() -> Connection:
+        async def connect(over_http1: bool) -> Connection:  # which `wish` rules out
             connection = await self._pool.acquire(origin, choice)
             check_http2_spoken(connection, request)
             if not connection.engine.can_connect:
@@ -156,22 +150,22 @@ class Fallback:
             return await self._opening.answer(stream, offer, None, page_seconds)
 
         try:
-            _, ws = await self._dispatcher.send_with_retries(request, connect, answer, max_refusals=max_refusals)
+            _, ws = await self._dispatcher.send_with_retries(request, connect, answer, budget, wish)
         except H2WSError as error:
             if wants_http1(error, request):
-                raise HTTP2NotAvailable("refused", f"{origin} requires HTTP/1.1 for this WebSocket") from error
+                raise http1_required(f"{origin} requires HTTP/1.1 for this WebSocket", error) from error
             raise
         return ws
 
-    async def _over_http1(self, offer: Offer) -> WebSocket:
+    async def _over_http1(self, offer: Offer, budget: Budget) -> WebSocket:
         key = new_key()
         request = with_key(offer.request, key)
 
-        async def connect() -> Connection:
+        async def connect(over_http1: bool) -> Connection:
             return await self._pool.dial_for_websocket(request.url.origin)
 
         async def answer(stream: Stream) -> WebSocket:
             return await self._opening.answer(stream, offer, key)
 
-        _, ws = await self._dispatcher.send_with_retries(request, connect, answer)
+        _, ws = await self._dispatcher.send_with_retries(request, connect, answer, budget)
         return ws

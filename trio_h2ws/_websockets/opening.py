@@ -14,7 +14,7 @@ import trio
 from .._config import Limits, Timeouts
 from .._connection.stream import Stream
 from .._connection.timers import Timer
-from .._errors import H2WSError, WebSocketError, WebSocketRejected
+from .._errors import H2WSError, StreamReset, WebSocketError, WebSocketRejected
 from .._protocols.ws.deflate import DeflateOptions
 from .._protocols.ws.handshake import check_answer, check_upgrade
 from .._protocols.ws.receiver import FrameReceiver
@@ -29,6 +29,7 @@ PAGE_SECONDS = 0.25
 """For the first bytes of a page that was served instead of a WebSocket."""
 NOT_IMPLEMENTED = frozenset((400, 405, 421, 426, 501))
 """Statuses that mean "not over HTTP/2", from servers that advertise WebSockets over it."""
+_WITHOUT_CONTENT = frozenset((204, 205))  # RFC 9110, sections 15.3.5 and 15.3.6: no byte may follow, so no message
 
 
 class Offer(NamedTuple):
@@ -73,7 +74,9 @@ class Opening:
             seconds = self._timeouts.handshake
             if page_seconds is not None and (status in NOT_IMPLEMENTED or status < 300):
                 seconds = page_seconds
-            raise WebSocketRejected(status, response.headers, await self._rejection(stream, seconds))
+            body = b"" if status in _WITHOUT_CONTENT else await self._rejection(stream, seconds)
+            message = "it answered as if to an ordinary request" if status < 300 else ""
+            raise WebSocketRejected(status, response.headers, body, message) from stream.error
         if key is not None:
             check_upgrade(response.headers, key)
         agreement = check_answer(response.headers, offer.subprotocols, offer.compression)
@@ -91,6 +94,7 @@ class Opening:
             return None
 
         def too_late() -> None:
+            stream.connection.keepalive.doubt()
             bound = f"{seconds} s (Timeouts.handshake)"
             stream.fail(WebSocketError(f"{request.url.origin} did not answer the WebSocket handshake within {bound}"))
 
@@ -110,27 +114,38 @@ class Opening:
 
 
 async def _is_accepted(stream: Stream, response: Response, *, is_upgrade: bool) -> bool:
+    """Raises what ended the connection, if that came in one read with the answer."""
     if is_upgrade:
         return response.status == 101
-    return 200 <= response.status < 300 and not await _is_page(stream, response)
+    if not 200 <= response.status < 300 or response.status in _WITHOUT_CONTENT:
+        return False
+    if await _is_page(stream, response):
+        return False
+    # A 2xx whose stream is over already opens nothing, unless a message or a Close came before the end.
+    if stream.has_ended and not stream.peek():
+        if not isinstance(stream.error, StreamReset):
+            stream.raise_error()
+        return False
+    return True
 
 
 async def _is_page(stream: Stream, response: Response) -> bool:
-    """Whether 200 came with a page, from an HTTP handler that does not know WebSockets.
+    """Whether a 2xx came with a page, from an HTTP handler that does not know WebSockets.
 
     Content-Length alone proves nothing: it is to be ignored in a 2xx to CONNECT (RFC 9110, section 9.3.6), and some
     servers send it. A server that agrees on extensions or a subprotocol knows WebSockets.
     """
     headers = response.headers
     content_type = headers.get("content-type")
-    if content_type is None and not stream.remote_ended:
+    is_200 = response.status == 200  # what servers of WebSockets answer; any other 2xx is suspicious
+    if content_type is None and not stream.remote_ended and is_200:
         return False
     if "sec-websocket-extensions" in headers or "sec-websocket-protocol" in headers:
         return False
     if content_type is not None and headers.get("content-length", "0").strip("0"):
         return True
-    if content_type is not None and content_type.lower().startswith("text/html"):
-        with trio.move_on_after(PAGE_SECONDS):  # some servers send this type with a WebSocket: its first bytes decide
+    if not is_200 or (content_type is not None and content_type.lower().startswith("text/html")):
+        with trio.move_on_after(PAGE_SECONDS):  # some servers send these with a WebSocket: its first bytes decide
             await stream.wait_data()
     elif not stream.remote_ended:
         return False

@@ -17,6 +17,7 @@ from .._errors import (
     LocalProtocolError,
     WebSocketRejected,
 )
+from .._http.backoff import backoff
 from .._util import PrivateConstructor
 from .websocket import Connect, WebSocket
 
@@ -102,6 +103,5 @@ class ReconnectingWebSocket(metaclass=PrivateConstructor):
     async def _pause(self) -> None:
         first, maximum = self._backoff
         if self._failures:
-            seconds = min(first * 2 ** (self._failures - 1), maximum)
-            await trio.sleep(seconds * random.uniform(0.5, 1.0))
-        self._failures = min(self._failures + 1, 32)
+            await trio.sleep(backoff(self._failures, first, maximum, random.random()))
+        self._failures += 1

@@ -191,7 +191,7 @@ def is_closed(connection: Any) -> bool:
 
 def last_received_on(connection: Any) -> float:
     """When bytes last arrived, as its keepalive knows it."""
-    when: float = connection._keepalive.last_received
+    when: float = connection.keepalive.last_received
     return when
 
 

@@ -12,9 +12,8 @@ but many servers omit it. Such a body is delivered if the last TLS record is who
 
 Upgrade (RFC 9110, section 7.8). After 101 the bytes are the WebSocket's: they pass to and from the stream unchanged.
 
-A server may close an idle connection just as we send on it. If the connection was used before, and not a byte of the
-response has come, an idempotent request is reported as not processed, so that it is sent again (RFC 9110, section
-9.2.2).
+A server may close an idle connection just as we send on it. Whether the request is then sent again is not decided
+here: the stream knows that the connection was used before (`reused`), and that no byte has come (`answered`).
 """
 
 from __future__ import annotations
@@ -28,11 +27,10 @@ from ..._errors import (
     LimitExceeded,
     LocalProtocolError,
     RemoteProtocolError,
-    RequestNotProcessed,
 )
 from ..._http.headers import RawFields
 from ..._http.response_heads import HeadTooLarge, MalformedHead, ResponseHeads
-from ..engine import IDEMPOTENT, Observer, RequestHead, TransportEnd
+from ..engine import Observer, RequestHead, TransportEnd
 from ..guard import end_with_bug, guarded, observed
 from ..stream_state import StreamState
 from .keep_alive import KeepAlive
@@ -59,8 +57,7 @@ class H1Engine:
         self._keep_alive = KeepAlive()
         self.streams: dict[int, StreamState] = {}
         self._stream: StreamState | None = None
-        self._method = b""
-        self._exchanges = 0
+        self._answered = False  # a response has come on this connection
         self._out = bytearray()
         self._switched = False
         self._switching = False
@@ -101,14 +98,13 @@ class H1Engine:
     # What the stream sends.
 
     def open(self, stream: StreamState, head: RequestHead, end_stream: bool) -> None:
-        self._exchanges += 1
         self._heads.start()
         self._keep_alive.on_request()
         self._trailers = []
-        self._method = head.method
         self._stream = stream
         self._switching = head.protocol is not None
         stream.id = 0
+        stream.reused = self._answered
         stream.local_ended = end_stream
         self.streams[0] = stream
         names = {name for name, _ in head.fields}
@@ -215,7 +211,9 @@ class H1Engine:
             hint = 'give http2="require" to use it with prior knowledge'
             self.fault = RemoteProtocolError(f"the server speaks HTTP/2, not HTTP/1.1: {hint}")
             return
-        self._pass(stream, self._heads.feed(data))
+        data = self._heads.feed(data)
+        stream.answered = self._heads.begun
+        self._pass(stream, data)
         if self._heads.error is not None and self.fault is None:
             self._broken(self._heads.error)
 
@@ -273,7 +271,7 @@ class H1Engine:
                     return
                 guarded(self, stream, stream.on_informational, event.status_code, list(event.headers))
             elif isinstance(event, h11.Response):
-                stream.responded = True
+                stream.responded = self._answered = True
                 self._keep_alive.on_response(event.headers)
                 guarded(self, stream, stream.on_response, event.status_code, list(event.headers))
             elif isinstance(event, h11.Data):
@@ -345,9 +343,5 @@ class H1Engine:
         if stream.remote_ended:
             # The response is complete and remains valid: only the rest of the request is lost.
             guarded(self, stream, stream.on_drained)
-            return
-        if not self._heads.begun and self._exchanges > 1 and self._method in IDEMPOTENT:
-            unused = RequestNotProcessed("the server closed the idle connection as it was used again")
-            unused.__cause__ = error
-            error = unused
-        guarded(self, stream, stream.on_error, error)
+        else:
+            guarded(self, stream, stream.on_error, error)

@@ -149,6 +149,8 @@ class H2Receiver:
         block = self._blocks.headers(flags, stream_id, payload)
         if block is not None:
             self._header_list(stream_id, *block)
+        elif (stream := self._streams.get(stream_id)) is not None:
+            stream.answered = True
 
     def _continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
         block = self._blocks.continuation(flags, payload)
@@ -162,6 +164,7 @@ class H2Receiver:
             return
         if stream.remote_ended:
             raise StreamError(ErrorCode.STREAM_CLOSED, "HEADERS after the end of the response")
+        stream.answered = True
         ends = bool(flags & frames.END_STREAM)
         try:
             if stream.responded:
@@ -187,7 +190,7 @@ class H2Receiver:
         except Exception as bug:
             end_with_bug(self._table, stream, bug)
             return
-        stream.responded = True
+        stream.responded = self._table.answered = True
         self._earn(2)
         if stream.is_head or status in _STATUS_WITHOUT_BODY:
             stream.content_left = 0

@@ -41,6 +41,7 @@ class StreamTable:
         "_closed",
         "_limits",
         "_observer",
+        "answered",
         "guard",
         "initial_send_window",
         "next_id",
@@ -62,6 +63,7 @@ class StreamTable:
         self.next_id = 1
         self.initial_send_window = 65535  # the peer's INITIAL_WINDOW_SIZE
         self.round_trip = 0.0  # seconds, 0 when unknown
+        self.answered = False  # a response has come on this connection
 
     def add(self, stream: StreamState, local_ended: bool) -> None:
         """Give a new stream its id and its windows."""
@@ -70,6 +72,7 @@ class StreamTable:
         stream.send_window = self.initial_send_window
         stream.receive_window = ReceiveWindow(self._limits.stream_window, 0.0)
         stream.local_ended = local_ended
+        stream.reused = self.answered
         self.streams[stream.id] = stream
 
     # Credit.

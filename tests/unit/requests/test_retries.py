@@ -1,0 +1,135 @@
+"""Which try is followed by another one: the table of `retries.py`, row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import trio_h2ws
+from trio_h2ws._errors import HTTP1Required
+from trio_h2ws._requests.retries import Action, Attempt, Budget, Failure, Wish, decide, failure_of
+
+NO, AGAIN, OVER_HTTP1 = Action.NO, Action.AGAIN, Action.OVER_HTTP1
+EAGER = Wish(even_if_new=True)
+HTTP2_ALONE = Wish(http1=False)
+FEW = Wish(max_refusals=2)
+MOVES = [Failure.HTTP1_REQUIRED, Failure.NO_WEBSOCKET, Failure.TERMINATED_FOR_HTTP1]
+
+
+def attempt(failure: Failure, **facts: Any) -> Attempt:
+    """A GET of which nothing came back, on a connection that was used before."""
+    return Attempt(failure, **({"repeatable": True, "replayable": True, "reused": True} | facts))
+
+
+@pytest.mark.parametrize(
+    ("failure", "facts", "wish", "action"),
+    [
+        (Failure.NOT_PROCESSED, {}, Wish(), AGAIN),
+        (Failure.NOT_PROCESSED, {"repeatable": False}, Wish(), AGAIN),
+        (Failure.NOT_PROCESSED, {"reused": False}, Wish(), AGAIN),
+        (Failure.NOT_PROCESSED, {"refusals": 1}, FEW, AGAIN),
+        (Failure.NOT_PROCESSED, {"refusals": 2}, FEW, NO),
+        (Failure.NOT_PROCESSED, {"refusals": 2}, Wish(), AGAIN),
+        (Failure.MISDIRECTED, {}, Wish(), AGAIN),
+        (Failure.MISDIRECTED, {"repeatable": False, "answered": True}, Wish(), AGAIN),
+        (Failure.HTTP1_REQUIRED, {}, Wish(), OVER_HTTP1),
+        (Failure.HTTP1_REQUIRED, {"repeatable": False}, Wish(), OVER_HTTP1),
+        (Failure.HTTP1_REQUIRED, {}, HTTP2_ALONE, NO),
+        (Failure.NO_WEBSOCKET, {}, Wish(), OVER_HTTP1),
+        (Failure.TERMINATED_FOR_HTTP1, {}, Wish(), OVER_HTTP1),
+        (Failure.TERMINATED_FOR_HTTP1, {}, HTTP2_ALONE, NO),
+        (Failure.TERMINATED_FOR_HTTP1, {"repeatable": False}, Wish(), NO),
+        (Failure.TERMINATED_FOR_HTTP1, {"answered": True}, Wish(), NO),
+        (Failure.LOST, {}, Wish(), AGAIN),
+        (Failure.LOST, {"repeatable": False}, Wish(), NO),
+        (Failure.LOST, {"repeatable": False}, EAGER, NO),
+        (Failure.LOST, {"answered": True}, Wish(), NO),
+        (Failure.LOST, {"answered": True}, EAGER, NO),
+        (Failure.LOST, {"reused": False}, Wish(), NO),
+        (Failure.LOST, {"reused": False}, EAGER, AGAIN),
+        (Failure.LOST, {"losses": 1}, Wish(), NO),
+        (Failure.LOST, {"losses": 1}, EAGER, NO),
+        (Failure.LOST, {"retries": 3}, Wish(), AGAIN),
+        (Failure.FINAL, {}, EAGER, NO),
+    ],
+)
+def test_each_failure_has_its_answer(failure: Failure, facts: dict[str, Any], wish: Wish, action: Action) -> None:
+    assert decide(attempt(failure, **facts), 6, wish).action is action
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_no_reason_exceeds_the_budget(failure: Failure) -> None:
+    assert decide(attempt(failure, retries=6), 6, EAGER).action is NO
+    assert decide(attempt(failure), 0, EAGER).action is NO
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_no_reason_sends_half_a_body(failure: Failure) -> None:
+    assert decide(attempt(failure, replayable=False), 6, EAGER).action is NO
+
+
+def test_only_unprocessed_requests_wait() -> None:
+    pauses = [decide(attempt(Failure.NOT_PROCESSED, retries=n), 10, jitter=1.0).seconds for n in range(7)]
+    assert pauses == [0, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    for failure in (Failure.MISDIRECTED, Failure.LOST, *MOVES):
+        assert decide(attempt(failure, retries=3), 6, jitter=1.0).seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (trio_h2ws.RequestNotProcessed("refused"), Failure.NOT_PROCESSED),
+        (HTTP1Required("HTTP/1.1"), Failure.HTTP1_REQUIRED),
+        (trio_h2ws.HTTP2NotAvailable("refused"), Failure.HTTP1_REQUIRED),
+        (trio_h2ws.HTTP2NotAvailable("alpn"), Failure.FINAL),
+        (trio_h2ws.ConnectionLost("closed"), Failure.LOST),
+        (trio_h2ws.ConnectionTerminated("GOAWAY", 2), Failure.LOST),
+        (trio_h2ws.ConnectionTerminated("GOAWAY", 13), Failure.TERMINATED_FOR_HTTP1),
+        (trio_h2ws.ConnectionTimedOut("silent"), Failure.FINAL),
+        (trio_h2ws.ConnectFailed("no route"), Failure.FINAL),
+        (trio_h2ws.StreamReset(2), Failure.FINAL),
+        (trio_h2ws.RemoteProtocolError("broken"), Failure.FINAL),
+    ],
+)
+def test_errors_are_failures(error: trio_h2ws.H2WSError, failure: Failure) -> None:
+    assert failure_of(error) is failure
+
+
+# The budget of a call.
+
+
+def test_one_budget_counts_every_reason() -> None:
+    budget = Budget(4)
+    for failure in (Failure.LOST, Failure.NOT_PROCESSED, Failure.MISDIRECTED, Failure.HTTP1_REQUIRED):
+        assert budget.decide(failure, repeatable=True, reused=True).action is not NO
+    for failure in Failure:
+        assert budget.decide(failure, repeatable=True, reused=True).action is NO
+
+
+def test_a_redirect_shares_the_budget() -> None:
+    budget = Budget(2)
+    assert budget.decide(Failure.LOST, repeatable=True, reused=True).action is AGAIN
+    assert budget.decide(Failure.LOST, repeatable=True, reused=True).action is NO
+    budget.next_request()  # which may meet an idle connection as well
+    assert budget.decide(Failure.LOST, repeatable=True, reused=True).action is AGAIN
+    assert budget.decide(Failure.NOT_PROCESSED).action is NO
+
+
+def test_the_last_error_speaks_for_all_tries() -> None:
+    budget = Budget(6)
+    first, last = trio_h2ws.RequestNotProcessed("refused"), trio_h2ws.RequestNotProcessed("refused")
+    budget.note(first)
+    assert not first.may_have_been_processed
+    budget.note(trio_h2ws.ConnectionLost("closed"))
+    budget.note(last)
+    assert last.may_have_been_processed
+    assert not trio_h2ws.RequestNotProcessed("another").may_have_been_processed
+
+
+def test_a_redirected_call_was_processed() -> None:
+    budget = Budget(6)
+    budget.next_request()
+    error = trio_h2ws.ConnectFailed("no route")
+    budget.note(error)
+    assert error.may_have_been_processed

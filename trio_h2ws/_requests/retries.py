@@ -1,0 +1,188 @@
+"""Whether a request is sent again after one try of it failed: one decision for all reasons, and one budget (pure).
+
+    what became of the try                        sent again, if the body can be
+    NOT_PROCESSED: REFUSED_STREAM, a GOAWAY       after a pause that grows; the first retry at once
+    below it, or it could not be sent
+    MISDIRECTED: 421 on another origin's          at once, on a connection of its origin
+    connection
+    HTTP1_REQUIRED, and it was not processed      at once, over HTTP/1.1
+    NO_WEBSOCKET: a handshake that HTTP/2         at once, over HTTP/1.1
+    failed to carry (`_websockets/fallback.py`)
+    TERMINATED_FOR_HTTP1: the connection ended    at once, over HTTP/1.1, if it is repeatable and unanswered
+    with GOAWAY(HTTP_1_1_REQUIRED)
+    LOST: the connection ended, and the server    once, at once, on a new connection, if it is repeatable and
+    did not say what it has processed             unanswered, and the connection had answered others before
+    FINAL: anything else                          never
+
+Repeatable: processing it twice does no harm (an idempotent method, RFC 9110, section 9.2.2; the handshake of a
+WebSocket). Unanswered: not a byte of its response has come. A connection that was new, and ended, is not worth
+another try: most likely the next one ends as well. One that was used before may have been closed while it was idle,
+or just before the request arrived.
+
+The budget (`Limits.max_retries`) counts every retry of one call, whatever its reason, the redirects that it follows
+included. So a call sends at most `1 + max_redirects + max_retries` requests.
+"""
+
+from __future__ import annotations
+
+import random
+from enum import Enum
+from typing import NamedTuple
+
+from .._errors import (
+    ConnectionLost,
+    ConnectionTerminated,
+    ConnectionTimedOut,
+    ErrorCode,
+    H2WSError,
+    HTTP1Required,
+    HTTP2NotAvailable,
+    RequestNotProcessed,
+)
+from .._http.backoff import backoff
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0  # seconds
+
+
+class Failure(Enum):
+    """What became of one try."""
+
+    NOT_PROCESSED = "not processed"
+    MISDIRECTED = "misdirected"
+    HTTP1_REQUIRED = "HTTP/1.1 required"
+    NO_WEBSOCKET = "no WebSocket over HTTP/2"
+    TERMINATED_FOR_HTTP1 = "terminated for HTTP/1.1"
+    LOST = "connection lost"
+    FINAL = "final"
+
+
+class Attempt(NamedTuple):
+    """One try that failed, and what was tried before it."""
+
+    failure: Failure
+    repeatable: bool
+    """Processing the request twice does no harm."""
+    replayable: bool
+    """Its body can be sent again from the beginning."""
+    reused: bool = False
+    """The connection had answered another request before."""
+    answered: bool = False
+    """A byte of the response has come."""
+    retries: int = 0
+    """How often the call was sent again before, for any reason."""
+    losses: int = 0
+    """How many connections have ended under this request before."""
+    refusals: int = 0
+    """How often it was refused on a connection that stayed open, this try included."""
+
+
+class Wish(NamedTuple):
+    """What a caller wants otherwise than the table says."""
+
+    even_if_new: bool = False
+    """One more try after LOST, even if the connection was new."""
+    http1: bool = True
+    """It may be sent over HTTP/1.1."""
+    max_refusals: int | None = None
+    """No further try after that many refusals on connections that stay open."""
+
+
+class Action(Enum):
+    NO = "no"
+    AGAIN = "again"
+    OVER_HTTP1 = "again, over HTTP/1.1"
+
+
+class Decision(NamedTuple):
+    action: Action
+    seconds: float = 0.0
+    """To wait before."""
+
+
+_NO = Decision(Action.NO)
+_AT_ONCE = Decision(Action.AGAIN)
+_OVER_HTTP1 = Decision(Action.OVER_HTTP1)
+DEFAULT = Wish()
+
+
+def decide(attempt: Attempt, max_retries: int, wish: Wish = DEFAULT, jitter: float = 0.0) -> Decision:
+    """The table at the top of this module. `jitter` is a random number from 0 to 1."""
+    failure = attempt.failure
+    if failure is Failure.FINAL or not attempt.replayable or attempt.retries >= max_retries:
+        return _NO
+    if failure is Failure.NOT_PROCESSED:
+        if wish.max_refusals is not None and attempt.refusals >= wish.max_refusals:
+            return _NO
+        return Decision(Action.AGAIN, backoff(attempt.retries, _FIRST_PAUSE, _LONGEST_PAUSE, jitter))
+    if failure is Failure.MISDIRECTED:
+        return _AT_ONCE
+    if failure in (Failure.HTTP1_REQUIRED, Failure.NO_WEBSOCKET):
+        return _OVER_HTTP1 if wish.http1 else _NO
+    if attempt.answered or not attempt.repeatable:
+        return _NO
+    if failure is Failure.TERMINATED_FOR_HTTP1:
+        return _OVER_HTTP1 if wish.http1 else _NO
+    return _AT_ONCE if attempt.losses == 0 and (attempt.reused or wish.even_if_new) else _NO
+
+
+def failure_of(error: H2WSError) -> Failure:
+    """What an error of one try says about it."""
+    if isinstance(error, HTTP1Required):
+        return Failure.HTTP1_REQUIRED
+    if isinstance(error, RequestNotProcessed):
+        return Failure.NOT_PROCESSED
+    if isinstance(error, HTTP2NotAvailable):  # "refused": HTTP/2 with prior knowledge, answered in HTTP/1.1
+        return Failure.HTTP1_REQUIRED if error.reason == "refused" else Failure.FINAL
+    if isinstance(error, ConnectionTerminated) and error.error_code == ErrorCode.HTTP_1_1_REQUIRED:
+        return Failure.TERMINATED_FOR_HTTP1
+    # After ConnectionTimedOut the caller has waited for long already; the next call finds a new connection.
+    if isinstance(error, ConnectionLost) and not isinstance(error, ConnectionTimedOut):
+        return Failure.LOST
+    return Failure.FINAL
+
+
+class Budget:
+    """The retries of one call: how many are left, and what has happened so far."""
+
+    __slots__ = ("_losses", "_max_retries", "_refusals", "_retries", "may_have_been_processed")
+
+    def __init__(self, max_retries: int) -> None:
+        self._max_retries = max_retries
+        self._retries = 0
+        self._losses = 0
+        self._refusals = 0
+        self.may_have_been_processed = False
+        """The server may have acted on an earlier try, or has answered an earlier request of the call."""
+
+    def decide(
+        self,
+        failure: Failure,
+        *,
+        repeatable: bool = False,
+        replayable: bool = True,
+        reused: bool = False,
+        answered: bool = False,
+        refused_while_open: bool = False,
+        wish: Wish = DEFAULT,
+    ) -> Decision:
+        """`decide` for the call's latest try, which is counted."""
+        self._refusals += refused_while_open and failure is Failure.NOT_PROCESSED
+        attempt = Attempt(
+            failure, repeatable, replayable, reused, answered, self._retries, self._losses, self._refusals
+        )
+        decision = decide(attempt, self._max_retries, wish, random.random())
+        self._losses += failure is Failure.LOST
+        self._retries += decision.action is not Action.NO
+        return decision
+
+    def note(self, error: H2WSError) -> None:
+        """The latest try failed with `error`, which the caller sees if it is the last one: then it speaks for all."""
+        if self.may_have_been_processed:
+            error.may_have_been_processed = True
+        elif error.may_have_been_processed:
+            self.may_have_been_processed = True
+
+    def next_request(self) -> None:
+        """A redirect is followed: another request, of the same call."""
+        self._losses = self._refusals = 0
+        self.may_have_been_processed = True
