@@ -69,7 +69,7 @@ from .timers import Timers
 from .wakeups import Wakeups
 from .writer import Writer
 
-_LAST_BYTES_SECONDS = 1.0  # to read what the peer sent before our writes began to fail
+_LAST_BYTES_SECONDS = 1.0  # of silence, when our writes fail and the peer may still explain why
 _GOAWAY_SECONDS = 1.0  # to send our GOAWAY when the peer has broken HTTP/2
 _ids = itertools.count(1)
 
@@ -291,7 +291,7 @@ class Connection:
             self.end_with_bug(error)
             return
         self.retire()
-        self.timers.add(_LAST_BYTES_SECONDS, lambda: self.lost(error))
+        self._reader.when_silent(_LAST_BYTES_SECONDS, lambda: self.lost(error))
 
     def end_with_bug(self, bug: Exception) -> None:
         """The handling of the connection itself has raised. Every stream gets that as its error. Never raises."""

@@ -9,9 +9,11 @@ It sleeps in a cancel scope whose deadline is that of the next timer, so timers 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
-from .._network.transport import Transport
+from .._network.transport import BROKEN, Transport
 from .._protocols.engine import Engine, TransportEnd
 from .keepalive import Keepalive
 from .timers import Timers
@@ -51,9 +53,14 @@ class Reader:
                 while True:
                     while engine.paused:
                         await self._paused.park()
-                    data = await transport.receive()
+                    try:
+                        data = await transport.receive()
+                    except BROKEN:
+                        if not transport.inside_record:
+                            engine.receive_end(TransportEnd.BROKEN)
+                        raise
                     if not data:
-                        engine.receive_end(_end_of(transport))
+                        engine.receive_end(_end_of(transport, broken=writer.broken))
                         return
                     keepalive.last_received = trio.current_time()
                     wakeups.count = 0
@@ -68,12 +75,26 @@ class Reader:
         """The application has taken enough: read on."""
         self._paused.wake()
 
+    def when_silent(self, seconds: float, call: Callable[[], None]) -> None:
+        """`call()` once nothing has come for this long, while the application holds up nothing that has come."""
+
+        def look() -> None:
+            quiet = trio.current_time() - self._keepalive.last_received
+            if self._engine.paused or quiet < seconds:
+                self._timers.add(seconds, look)
+            else:
+                call()
+
+        self._timers.add(seconds, look)
+
     def stop(self) -> None:
         """The connection is closed: end when the next timer is due. Until then what arrives is read and dropped."""
         self._stopped = True
 
 
-def _end_of(transport: Transport) -> TransportEnd:
+def _end_of(transport: Transport, *, broken: bool) -> TransportEnd:
     if transport.inside_record:
         return TransportEnd.INSIDE_RECORD
+    if broken:  # the write has got the error, so reading shows a plain end
+        return TransportEnd.BROKEN
     return TransportEnd.WITHOUT_CLOSE_NOTIFY if transport.truncated else TransportEnd.CLEAN

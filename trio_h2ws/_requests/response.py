@@ -110,8 +110,9 @@ class Response(metaclass=PrivateConstructor):
 
         That is so for a body without Content-Length over HTTP/1.1 (RFC 9112, section 8) that ends with the
         connection, if TLS's close_notify is missing. Many servers omit it, but a connection that an attacker cuts
-        looks the same: do not save such a body as if it were whole. It is also so for a body whose gzip or deflate
-        encoding has no end, although HTTP says that the body is whole.
+        looks the same: do not save such a body as if it were whole. It is also so for an answer in the middle of an
+        upload that was ended by a reset, and for a body whose gzip or deflate encoding has no end, although HTTP says
+        that the body is whole.
         """
         return self._stream.may_be_truncated or self._cut_short
 

@@ -85,23 +85,23 @@ class _Tapped(trio.abc.Stream):
     """A stream that keeps its first bytes: the ClientHello, which Python's ssl module does not show to a server."""
 
     def __init__(self, inner: trio.abc.Stream) -> None:
-        self._inner = inner
+        self.inner = inner
         self.first = b""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await self._inner.receive_some(max_bytes)
+        data = await self.inner.receive_some(max_bytes)
         if len(self.first) < 4096:
             self.first += data
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._inner.send_all(data)
+        await self.inner.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
-        await self._inner.wait_send_all_might_not_block()
+        await self.inner.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
-        await self._inner.aclose()
+        await self.inner.aclose()
 
 
 def _offer(hello: bytes) -> list[str]:

@@ -29,10 +29,11 @@ from ..._errors import (
     RemoteProtocolError,
 )
 from ..._http.headers import RawFields
-from ..._http.response_heads import HeadTooLarge, MalformedHead, ResponseHeads
+from ..._http.response_heads import ResponseHeads
 from ..engine import Observer, RequestHead, TransportEnd
 from ..guard import end_with_bug, guarded, observed
 from ..stream_state import StreamState
+from .faults import fault_of
 from .keep_alive import KeepAlive
 from .request_head import Forward, request_event
 
@@ -61,6 +62,7 @@ class H1Engine:
         self._out = bytearray()
         self._switched = False
         self._switching = False
+        self._has_body = False
         self._chunked = False
         self._trailers: RawFields = []
         self._unread = 0  # of the exchange in progress, while its response is not complete
@@ -108,7 +110,8 @@ class H1Engine:
         stream.local_ended = end_stream
         self.streams[0] = stream
         names = {name for name, _ in head.fields}
-        self._chunked = head.protocol is None and not end_stream and b"content-length" not in names
+        self._has_body = head.protocol is None and not end_stream
+        self._chunked = self._has_body and b"content-length" not in names
         try:
             self._emit(request_event(head, self._forward, chunked=self._chunked))
             if end_stream or head.protocol is not None:
@@ -215,7 +218,7 @@ class H1Engine:
         stream.answered = self._heads.begun
         self._pass(stream, data)
         if self._heads.error is not None and self.fault is None:
-            self._broken(self._heads.error)
+            self.fault = fault_of(self._heads.error, self._limits)
 
     def _pass(self, stream: StreamState, data: bytes) -> None:
         if not data:
@@ -224,12 +227,12 @@ class H1Engine:
             self._h11.receive_data(data)
             self._events(stream)
         except h11.RemoteProtocolError as error:
-            self._broken(error)
+            self.fault = fault_of(error, self._limits)
 
     def receive_end(self, end: TransportEnd) -> None:
         stream = self._stream
         self.exhausted = True
-        if stream is None or stream.remote_ended:
+        if stream is None or stream.remote_ended or (end is TransportEnd.BROKEN and not self._has_body):
             return
         if self._switched:
             self._close(stream)
@@ -238,7 +241,9 @@ class H1Engine:
             return
         if end is not TransportEnd.CLEAN and stream.responded:
             self.end_hint = f" {end.value}, in the middle of a body: it may be incomplete"
-        may_end = end is TransportEnd.CLEAN or (end is TransportEnd.WITHOUT_CLOSE_NOTIFY and stream.responded)
+        # After an answer in the middle of an upload, a server closes the connection with bytes unread, and the client
+        # gets a reset instead of an end.
+        may_end = end is TransportEnd.CLEAN or (stream.responded and end is not TransportEnd.INSIDE_RECORD)
         if not self._heads.begun or not may_end:
             return  # the connection reports the error
         stream.may_be_truncated = end is not TransportEnd.CLEAN
@@ -250,13 +255,7 @@ class H1Engine:
         except h11.RemoteProtocolError as error:
             stream.may_be_truncated = False
             if end is TransportEnd.CLEAN:
-                self._broken(error)
-
-    def _broken(self, error: h11.RemoteProtocolError | MalformedHead | HeadTooLarge) -> None:
-        if isinstance(error, HeadTooLarge) or getattr(error, "error_status_hint", 0) == 431:
-            self.fault = LimitExceeded("max_header_list_size", self._limits.max_header_list_size)
-        else:
-            self.fault = RemoteProtocolError(f"the server broke HTTP/1.1: {error}")
+                self.fault = fault_of(error, self._limits)
 
     def _events(self, stream: StreamState) -> None:
         while True:
