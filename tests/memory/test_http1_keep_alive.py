@@ -132,6 +132,7 @@ async def test_many_requests_make_no_heap_of_timers(autojump_clock: MockClock) -
         assert server.client.connections == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", [True, False])
 async def test_posts_around_the_servers_end_all_succeed(tls: bool) -> None:
     """On real sockets, with a server that closes a connection after a second."""

@@ -251,6 +251,7 @@ async def test_a_download_that_a_reset_ends_stays_an_error(tls: bool) -> None:
             await client.get("/")
 
 
+@pytest.mark.slow
 async def test_a_long_answer_may_be_read_slowly_after_the_upload_broke() -> None:
     """What came before the write failed is kept for as long as the application needs."""
     body = b"x" * 1_000_000

@@ -324,6 +324,7 @@ async def test_leaving_a_stream_early_leaves_the_client_usable() -> None:
         assert server.accepted == 2
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_holds_back_only_its_server() -> None:
     sent = 0
 

@@ -376,6 +376,7 @@ async def test_pings_are_answered_while_the_application_is_busy() -> None:
         assert bytes(pongs[0].payload) == b"there?"
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_holds_its_server_back() -> None:
     sent = 0
 
