@@ -32,7 +32,7 @@ class TransportEnd(Enum):
     CLEAN = "clean"
     WITHOUT_CLOSE_NOTIFY = "without TLS's close_notify"
     INSIDE_RECORD = "in the middle of a TLS record"
-    BROKEN = "broken"
+    BROKEN = "with a reset"
 
 
 class Observer(Protocol):
