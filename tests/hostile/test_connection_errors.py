@@ -86,6 +86,7 @@ ERRORS: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("split", [False, True], ids=["whole", "split"])
 @pytest.mark.parametrize(("bad", "code"), ERRORS.values(), ids=ERRORS)
+@pytest.mark.slow
 async def test_a_connection_error_ends_the_connection(bad: bytes, code: int, split: bool) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         call = peer.call(client.get, "/")

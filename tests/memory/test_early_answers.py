@@ -84,6 +84,7 @@ class Upload:
 @pytest.mark.parametrize("length", [True, False])
 @pytest.mark.parametrize("kind", ["bytes", "iterable", "async", "sleeping"])
 @pytest.mark.parametrize("then", [read_on, stop_reading, no_error, cancel, go_away, close])
+@pytest.mark.slow
 async def test_an_early_answer_arrives_over_http2(then: Then, kind: str, length: bool) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         for turn in range(TIMES):

@@ -308,6 +308,7 @@ AGAIN = {**{name: make for name, make in SIZED.items() if name != "a list"}, **U
 @pytest.mark.parametrize("make", AGAIN.values(), ids=AGAIN)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("why", ["redirect", "refusal"])
+@pytest.mark.slow
 async def test_it_is_sent_again_from_where_it_began(why: str, make: Callable[[Path], Any], path: Path) -> None:
     content = make(path)
     expected = LINES

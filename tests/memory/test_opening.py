@@ -208,6 +208,7 @@ async def test_a_page_instead_of_a_websocket_is_a_refusal() -> None:
 @pytest.mark.parametrize("headers", [{}, {"content-length": "0"}, {"sec-websocket-extensions": DEFLATE}])
 @pytest.mark.parametrize("end", ["HEADERS", "DATA", "RST_STREAM", "END_STREAM and RST_STREAM"])
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 205, 206, 299])
+@pytest.mark.slow
 async def test_a_2xx_with_its_end_is_a_refusal(status: int, end: str, headers: dict[str, str]) -> None:
     """Never an open WebSocket that then fails with 1006."""
     async with scripted_peer() as peer, peer.open_client() as client:

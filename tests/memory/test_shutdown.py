@@ -240,6 +240,7 @@ async def block(peer: Peer, client: trio_h2ws.Client) -> None:
 
 @pytest.mark.parametrize("close", [100, None])
 @pytest.mark.parametrize("transport", ["lockstep", "socket", "tls"])
+@pytest.mark.slow
 async def test_a_deadline_is_heeded_during_the_goodbye(transport: str, close: float | None) -> None:
     """A wait in our clean-up that no cancellation reaches."""
     timeouts = trio_h2ws.Timeouts(close=close)

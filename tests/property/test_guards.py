@@ -138,6 +138,7 @@ def name_of(hook: tuple[type, str]) -> str:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("http2", ["require", "never"])
 @pytest.mark.parametrize("hook", hooks_of_a_stream(), ids=name_of)
+@pytest.mark.slow
 async def test_a_bug_in_a_hook_ends_its_stream_alone(
     hook: tuple[type, str], http2: str, moment: str, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
@@ -152,6 +153,7 @@ async def test_a_bug_in_a_hook_ends_its_stream_alone(
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("http2", ["require", "never"])
 @pytest.mark.parametrize("hook", hooks_of_a_connection(), ids=name_of)
+@pytest.mark.slow
 async def test_a_bug_in_a_connection_ends_its_calls(
     hook: tuple[type, str], http2: str, moment: str, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
