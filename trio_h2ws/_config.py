@@ -100,9 +100,14 @@ class Limits:
     max_streams: int | None = None
     """Streams that the client opens on one connection. The server's MAX_CONCURRENT_STREAMS applies as well."""
     max_connections_per_origin: int = 6
-    """Connections to one origin: several are needed over HTTP/1.1, or when WebSockets occupy every stream."""
-    max_http1_websockets: int | None = 256
-    """WebSockets to one origin over HTTP/1.1, where each of them needs a connection."""
+    """HTTP/2 connections to one origin: more than one is opened only when WebSockets occupy every stream."""
+    max_http1_connections: int = 100
+    """HTTP/1.1 connections to one origin, each of which carries one request at a time."""
+    max_http1_websockets: int | None = 1000
+    """WebSockets to one origin over HTTP/1.1, where each of them needs another connection."""
+    max_connections: int | None = 1010
+    """Connections of the client, of all origins, protocols and WebSockets together. The default leaves a few of the
+    1,024 files that most systems let a process open."""
     max_redirects: int = 20
     """Redirects that one request may follow."""
     max_retries: int = 6
@@ -128,5 +133,7 @@ _POSITIVE = frozenset(
         "stream_window",
         "max_streams",
         "max_connections_per_origin",
+        "max_http1_connections",
+        "max_connections",
     )
 )

@@ -146,7 +146,7 @@ async def run(
 ) -> Run:
     """Play every case that the suite at `url` offers: all on one connection over HTTP/2, one each over HTTP/1.1."""
     timeouts = Timeouts(handshake=120, ping_timeout=120)  # the suite is one busy process
-    limits = Limits(max_connections_per_origin=1 if protocol == "HTTP/2" else 4 * wide)
+    limits = Limits(max_connections_per_origin=1, max_http1_connections=4 * wide)
     http2: Literal["require", "never"] = "require" if protocol == "HTTP/2" else "never"
     async with trio_h2ws.open_client(ssl_context=context, http2=http2, timeouts=timeouts, limits=limits) as client:
         player = Player(client, url, protocol, progress)

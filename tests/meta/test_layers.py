@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__.py",),
     ("_cli/",),
     ("httpx.py", "testing/"),
-    ("_httpx.py",),
+    ("_httpx.py", "_httpx_client.py"),
     ("__init__.py",),
     ("_client/",),
     ("_websockets/",),
@@ -40,8 +40,9 @@ MOST_LEVELS = 11
 ON_PUBLIC_NAMES: dict[str, tuple[str, ...]] = {
     "__main__.py": ("_cli/",),
     "_cli/": ("_cli/", "testing/"),
-    "httpx.py": ("_httpx.py",),
+    "httpx.py": ("_httpx.py", "_httpx_client.py"),
     "_httpx.py": (),
+    "_httpx_client.py": (),
     "testing/": ("testing/",),
 }
 

@@ -97,6 +97,8 @@ def pool(client: trio_h2ws.Client) -> Iterator[str]:
             yield f"the pool holds connection {connection.id}, which is closed: {connection.error!r}"
     if dials := inside.dials_of(client):
         yield f"{dials} dials"
+    if inside.places_of(client) != (len(connections), len(connections)):
+        yield f"{inside.places_of(client)} places for {len(connections)} connections"
     # Two for each connection. One that has just closed may still be ending its tasks, so the audit asks again.
     tasks = sum(1 for _ in tasks_in(inside.nursery_of(client)))
     if tasks != 2 * len(connections):

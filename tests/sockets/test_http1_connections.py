@@ -45,7 +45,7 @@ async def test_parallel_calls_use_connections_up_to_the_bound() -> None:
             await peer.respond(200, b"slow")
 
     done = []
-    limits = trio_h2ws.Limits(max_connections_per_origin=3)
+    limits = trio_h2ws.Limits(max_http1_connections=3)
     async with open_http1(slow) as server, server.open_client(limits=limits) as client:
 
         async def get(i: int) -> None:

@@ -108,7 +108,7 @@ async def test_a_websocket_does_not_wait_for_requests() -> None:
             await peer.send(b"HTTP/1.1 200 OK\r\n\r\nand so on")
             await peer.gone()
 
-    limits = trio_h2ws.Limits(max_connections_per_origin=1)
+    limits = trio_h2ws.Limits(max_http1_connections=1)
     async with open_http1(serve) as server, server.open_client(limits=limits) as client:
         async with client.stream("GET", "/"):
             async with client.websocket("/") as ws:

@@ -17,6 +17,7 @@ from .._connection.info import ConnectionInfo
 from .._http.headers import HeaderTypes
 from .._pool.dial import DialConfig, Dialer
 from .._pool.pool import Pool
+from .._pool.waiters import OnPhase
 from .._protocols.ws.deflate import DeflateOptions
 from .._protocols.ws.handshake import offer
 from .._requests.dispatch import Dispatcher
@@ -40,7 +41,7 @@ class Client(metaclass=PrivateConstructor):
     def __init__(self, nursery: trio.Nursery, defaults: Defaults, dial: DialConfig, coalesce: bool) -> None:
         self._defaults = defaults
         self._pool = Pool(dial.limits, dial.timeouts, coalesce=coalesce)
-        self._pool.start(Dialer(dial, nursery, self._pool.changed), nursery)
+        self._pool.start(Dialer(dial, nursery, self._pool.changed, self._pool.capacity.wait_for_file), nursery)
         self._dispatcher = Dispatcher(self._pool, nursery, dial.limits)
         self._fallback = Fallback(self._dispatcher, dial.limits, dial.timeouts)
 
@@ -126,6 +127,7 @@ class Client(metaclass=PrivateConstructor):
         *,
         http2: HTTP2 | None = None,
         follow_redirects: bool = True,
+        on_phase: OnPhase | None = None,
         **options: Unpack[ContentOptions],
     ) -> AsyncIterator[Response]:
         """Send a request and give the response as soon as its headers are here: `async for chunk in response`.
@@ -133,11 +135,16 @@ class Client(metaclass=PrivateConstructor):
         The request's body is sent at the same time, so a streaming echo can't deadlock. Leaving the block before the
         end, in whatever way, resets the stream (RST_STREAM, CANCEL) and frees its slot. Arguments and errors are
         those of `request`; the size of the body is bounded only in `Response.read`.
+
+        `on_phase(phase)` is called each time the call begins to wait for something else, so that a deadline can
+        differ by phase: "queue" (for a stream or a connection to come free), "connect" (for a new connection), "head"
+        (the request is being sent, and its response has not begun). Without a wait, there is no such phase. It must
+        not block or await. What it raises, the call raises.
         """
         request = self._defaults.prepare_request(method, url, **options)
         mode = self._http2(http2)
         async with nullcontext() if request.body.file is None else request.using_file():
-            stream, response = await self._dispatcher.start(request, mode, follow_redirects)
+            stream, response = await self._dispatcher.start(request, mode, follow_redirects, on_phase)
             try:
                 yield response
             except trio.Cancelled:

@@ -98,10 +98,10 @@ class Connection:
         self.timeouts = timeouts
         self.state = State.OPEN
         self.engine: Engine = make_engine(self)
-        # For coalescing: the address and port at the other end, and the server's certificate if it was verified.
-        self.peer: tuple[str, int] | None = None
-        self.certificate: dict[str, Any] | None = None
+        self.peer: tuple[str, int] | None = None  # address and port, for coalescing
+        self.certificate: dict[str, Any] | None = None  # the server's, if it was verified, for coalescing
         self.upgraded = False  # it carries one WebSocket over HTTP/1.1, and nothing else any more
+        self.gone = False  # its socket is closed
         self.timers = Timers()
         self.wakeups = Wakeups()
         self.websockets = 0  # streams that are, or are to become, WebSockets: they may stay for ever
@@ -257,6 +257,10 @@ class Connection:
         nursery.start_soon(serve, self, self._read, self._write, self._scope, self._transport)
         if self.engine.settings_received:
             observed(self, self.on_settings)
+
+    def on_gone(self) -> None:
+        self.gone = True
+        self._report_change()
 
     async def _read(self) -> None:
         await self._reader.run()

@@ -96,8 +96,7 @@ class Keepalive:
         if self._sent is not None and payload == self._payload:
             self._connection.engine.round_trip = trio.current_time() - self._sent
             self._sent = None
-        if self.doubted and not self.in_doubt():
-            self._changed()
+        self._changed()  # there is no doubt any more
 
     def doubt(self) -> None:
         """A call is given up before it had its answer: see the top of this module."""

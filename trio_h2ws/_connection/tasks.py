@@ -25,6 +25,10 @@ class Served(Protocol):
         """Must not raise."""
         ...
 
+    def on_gone(self) -> None:
+        """The transport is closed. Must not raise."""
+        ...
+
 
 async def serve(
     connection: Served,
@@ -45,6 +49,7 @@ async def serve(
                 await transport.aclose()
             except Exception as error:  # it may be what the user's `open_stream` returned
                 connection.end_with_bug(error)
+        connection.on_gone()
 
 
 async def _run(connection: Served, loop: Callable[[], Awaitable[None]]) -> None:

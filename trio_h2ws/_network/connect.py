@@ -15,17 +15,24 @@ from contextlib import contextmanager
 import trio
 
 from .._errors import ConnectFailed
+from .open_files import find_refused_file, open_tcp_stream
 from .tls import TLSTransport
 from .transport import BROKEN, Transport, transport_for
 
 
 class DialProgress:
-    """What a dial is waiting for now, for the message of a timeout."""
+    """What a dial is waiting for now, for the message of a timeout; and a lock that all dials share."""
 
-    __slots__ = ("waiting_for",)
+    __slots__ = ("one_at_a_time", "waiting_for")
 
-    def __init__(self) -> None:
+    def __init__(self, one_at_a_time: trio.Lock) -> None:
         self.waiting_for = "the first step of the dial"
+        self.one_at_a_time = one_at_a_time
+
+
+class TooManyFiles(ConnectFailed):
+    """The operating system refused a socket, because the process (EMFILE) or the system (ENFILE) has too many open
+    files. Private: to the caller it is a ConnectFailed."""
 
 
 @contextmanager
@@ -34,8 +41,20 @@ def connecting(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, trio.BrokenResourceError, UnicodeError) as error:  # UnicodeError: not a valid host name
-        cause = root_cause(error)
-        raise ConnectFailed(f"{name}: could not connect: {cause}") from cause
+        raise could_not_connect(name, error) from root_cause(error)
+
+
+def could_not_connect(name: str, error: BaseException) -> ConnectFailed:
+    """A ConnectFailed that says why."""
+    cause = root_cause(error)
+    message = f"{name}: could not connect: {cause}"
+    refused = find_refused_file(error)
+    if refused is None:
+        return ConnectFailed(message)
+    if refused is not cause:
+        message += f", because of {refused}"
+    advice = "allow the process more (ulimit -n), or the client fewer connections (Limits.max_connections)"
+    return TooManyFiles(f"{message}: {advice}")
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -51,7 +70,7 @@ async def connect_tcp(name: str, host: str, port: int, progress: DialProgress) -
     lookup = "" if _is_address(host) else ", or the lookup of its name"
     progress.waiting_for = f"a TCP connection to {name}{lookup}"
     with connecting(name):
-        return transport_for(await trio.open_tcp_stream(host, port))
+        return transport_for(await open_tcp_stream(host, port, progress.one_at_a_time))
 
 
 def _is_address(host: str) -> bool:

@@ -47,6 +47,9 @@ def default_context() -> ssl.SSLContext:
         import certifi
 
         context.load_verify_locations(cafile=certifi.where())
+    elif (cafile := ssl.get_default_verify_paths().cafile) and not context.cert_store_stats()["x509"]:
+        with open(cafile, "rb"):
+            pass  # OpenSSL does not report that it could not open this file (too many files): this does
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 

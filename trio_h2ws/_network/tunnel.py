@@ -22,7 +22,7 @@ from .._errors import ConnectFailed
 from .._http.host import in_authority
 from .._http.response_heads import HeadTooLarge, ResponseHeads
 from .._http.url import Origin
-from .connect import DialProgress, close, connect_tcp, root_cause, start_tls
+from .connect import DialProgress, close, connect_tcp, could_not_connect, start_tls
 from .proxies import Proxy
 from .transport import BROKEN, EarlyBytes, Transport, transport_for
 
@@ -117,9 +117,7 @@ class Tunnel:
         try:
             sock = await socks.connect(origin.host, origin.port, timeout=float("inf"))  # Timeouts.connect covers it
         except ProxyConnectionError as error:
-            raise ConnectFailed(
-                f"proxy {proxy}: could not connect: {root_cause(error.__cause__ or error)}"
-            ) from error
+            raise could_not_connect(f"proxy {proxy}", error.__cause__ or error) from error
         except (ProxyError, OSError, ValueError) as error:
             raise ConnectFailed(f"proxy {proxy} could not connect to {origin}: {error}") from error
         return transport_for(trio.SocketStream(sock))

@@ -24,7 +24,7 @@ from .._connection.connection import Connection
 from .._errors import ConnectFailed, HTTP2NotAvailable
 from .._http.host import normalize_host
 from .._http.url import Origin
-from .._network.connect import DialProgress, close, connect_tcp, connecting, start_tls
+from .._network.connect import DialProgress, TooManyFiles, close, connect_tcp, connecting, start_tls
 from .._network.proxies import Proxy, ProxyChoice
 from .._network.tls import default_context
 from .._network.transport import SocketTransport, Transport, transport_for
@@ -35,6 +35,7 @@ from .._protocols.h1.request_head import Forward
 from .._protocols.h2.engine import H2Engine
 
 OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]
+IsWanted: TypeAlias = Callable[[], bool]
 
 
 class ProtocolChoice(Enum):
@@ -81,23 +82,50 @@ class DialConfig:
 class Dialer:
     """Opens connections for the pool. The default SSL context is made once, when it is first needed."""
 
-    def __init__(self, config: DialConfig, nursery: trio.Nursery, changed: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        config: DialConfig,
+        nursery: trio.Nursery,
+        changed: Callable[[Connection], None],
+        wait_for_file: Callable[[IsWanted], Awaitable[bool]],
+    ) -> None:
         self._config = config
         self._nursery = nursery
         self._changed = changed
+        self._wait_for_file = wait_for_file
         self._context = config.ssl_context
+        self._one_at_a_time = trio.Lock()
 
-    async def dial(self, origin: Origin, protocol: ProtocolChoice, *, tunnel_only: bool = False) -> Connection:
+    async def dial(
+        self,
+        origin: Origin,
+        protocol: ProtocolChoice,
+        is_wanted: IsWanted = lambda: True,
+        *,
+        tunnel_only: bool = False,
+    ) -> Connection:
         """A ready connection. `tunnel_only`: a proxy must not forward requests, but tunnel, as a WebSocket needs it.
 
-        Raises ConnectFailed. Cancelled, it leaves nothing open.
+        While the operating system allows no further file it waits, as long as `is_wanted()`. Raises ConnectFailed.
+        Cancelled, it leaves nothing open.
         """
         seconds = self._config.timeouts.connect
-        progress = DialProgress()
+        progress = DialProgress(self._one_at_a_time)
+        no_file: TooManyFiles | None = None
         try:
             with trio.fail_after(seconds if seconds is not None else float("inf")):
-                return await self._dial(origin, protocol, tunnel_only, progress)
+                while True:
+                    try:
+                        return await self._dial(origin, protocol, tunnel_only, progress)
+                    except TooManyFiles as error:
+                        no_file = error
+                        if not await self._wait_for_file(is_wanted):
+                            raise
+                        no_file = None
         except trio.TooSlowError:
+            if no_file is not None:
+                waited = f"{no_file}; no other connection of the client ended within {seconds} s (Timeouts.connect)"
+                raise TooManyFiles(waited) from no_file.__cause__
             message = (
                 f"{origin}: no connection within {seconds} s (Timeouts.connect); it waited for {progress.waiting_for}"
             )
@@ -188,7 +216,8 @@ class Dialer:
 
     def _default_context(self) -> ssl.SSLContext:
         if self._context is None:
-            self._context = default_context()
+            with connecting("the certificates that the system trusts"):
+                self._context = default_context()
         return self._context
 
 

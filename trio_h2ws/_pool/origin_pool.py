@@ -1,61 +1,35 @@
 """The connections to one origin: which of them carries the next call, and which calls wait.
 
 One connection, and no more, except in two cases. WebSockets may stay open for ever: when they hold every slot,
-waiting for one could take for ever, and the origin gets another connection. And HTTP/1.1 carries one exchange at a
-time: there, concurrent calls need concurrent connections. Both are bounded by `Limits.max_connections_per_origin`,
-for each choice of protocol.
+waiting for one could take for ever, and the origin gets another connection, up to
+`Limits.max_connections_per_origin`. And HTTP/1.1 carries one exchange at a time: there, concurrent calls need
+concurrent connections, up to `Limits.max_http1_connections`. Both bounds are for each choice of protocol. While it is
+not known which HTTP the origin will choose, one dial at a time decides that for all calls.
 
-A connection that has become silent (`keepalive.py`) is not counted on: calls wait for another one, and return to it
-when something is received on it again.
+Of several free connections the next call gets the oldest over HTTP/2, and over HTTP/1.1 the one that was used last:
+so those that are not needed become idle, and end (`Timeouts.idle`). A connection that has become silent
+(`keepalive.py`) is not counted on: calls wait for another one, and return to it when something is received on it
+again.
 
-Callers wait in the order in which they came. `advance` is called whenever something may have changed (a stream ended,
-SETTINGS came, a dial ended, a caller began to wait). It decides synchronously what the first of them gets, by the
-pure function `choose`, and repeats that until the answer is to wait. A slot that is given out is reserved until its
-task opens the stream, so no newcomer can take it.
+Callers wait in the order in which they came, for whatever comes first: a slot that comes free, or a dial. `advance`
+is called whenever something may have changed (a stream ended, SETTINGS came, a dial ended, a caller began to wait).
+It decides synchronously what the first of them gets, by the pure function `choose`, and repeats that until the answer
+is to wait. A slot that is given out is reserved until its task opens the stream, so no newcomer can take it. Nothing
+here searches all connections.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict
 from enum import Enum
+from typing import NamedTuple, Protocol
 
+from .._config import Limits
 from .._connection.connection import Connection, State
-from .._connection.wakeups import ParkedTask
-from .._errors import LimitExceeded, fresh
+from .._errors import HTTP2NotAvailable, LimitExceeded
 from .._http.url import Origin
 from .dial import ProtocolChoice
-
-
-class _Waiter(ParkedTask):
-    """A call that waits for a slot. `advance` may answer it before its task parks."""
-
-    __slots__ = ("connection", "error", "waiting")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting = True
-        self.connection: Connection | None = None
-        self.error: BaseException | None = None
-
-    def give(self, connection: Connection | None, error: BaseException | None = None) -> None:
-        self.waiting = False
-        self.connection, self.error = connection, error
-        self.wake()
-
-    async def wait(self) -> Connection:
-        """The connection that was given. Raises the error that was given instead."""
-        if self.waiting:
-            await self.park()
-        if self.error is not None:
-            raise self.error
-        assert self.connection is not None
-        return self.connection
-
-    def on_cancelled(self) -> None:
-        # Already now: a slot that is given to it before its task runs again would be lost. It stays in the queue, and
-        # `advance` passes over it.
-        self.waiting = False
+from .waiters import OnPhase, Waiters
 
 
 class Decision(Enum):
@@ -67,100 +41,245 @@ class Decision(Enum):
     REFUSE = "refuse"
 
 
-def choose(
-    connections: list[Connection], dialling: int, waiting: int, protocol: ProtocolChoice, max_connections: int
-) -> tuple[Decision, Connection | None]:
-    """Pure: what the first of `waiting` calls gets, by the rules at the top of this module."""
-    for connection in connections:
-        if connection.free_slots > 0:
-            return Decision.GIVE, connection
-    open_now = [connection for connection in connections if connection.state is State.OPEN]
-    usable = [connection for connection in open_now if not connection.keepalive.is_silent]
-    if protocol is ProtocolChoice.HTTP1 or any(connection.engine.protocol == "HTTP/1.1" for connection in usable):
-        more = dialling < waiting and len(usable) + dialling < max_connections
-        return (Decision.DIAL if more else Decision.WAIT), None
-    if dialling or any(not connection.full_of_websockets for connection in usable):
-        return Decision.WAIT, None
-    if len(usable) >= max_connections:
-        return Decision.REFUSE, None
-    return (Decision.DIAL if len(open_now) < max_connections or can_end(open_now) else Decision.WAIT), None
+class Situation(NamedTuple):
+    """What `choose` looks at."""
+
+    free: bool
+    """A connection has a free slot."""
+    http1: bool
+    """The origin speaks HTTP/1.1."""
+    stuck: bool
+    """Over HTTP/2: WebSockets hold every slot of every connection (or there is none)."""
+    usable: int
+    """Connections that take new streams, and are not silent."""
+    silent: int
+    """Connections that are silent, and can't be closed in favour of another, because streams are open on them."""
+    dialling: int
+    waiting: int
+    most: int
+    """Connections that there may be."""
 
 
-def can_end(connections: list[Connection]) -> Connection | None:
-    """One that makes room for another connection: it is silent, and nothing is open on it."""
-    return next((one for one in connections if one.keepalive.is_silent and not one.engine.streams), None)
+def choose(now: Situation) -> Decision:
+    """Pure: what the first call that waits gets, by the rules at the top of this module."""
+    if now.free:
+        return Decision.GIVE
+    if now.http1:
+        more = now.dialling < now.waiting and now.usable + now.dialling < now.most
+        return Decision.DIAL if more else Decision.WAIT
+    if now.dialling or not now.stuck:
+        return Decision.WAIT
+    if now.usable >= now.most:
+        return Decision.REFUSE
+    return Decision.DIAL if now.usable + now.silent < now.most else Decision.WAIT
+
+
+class Owner(Protocol):
+    """What an origin's pool needs of the client's."""
+
+    def begin_dial(self, origin_pool: OriginPool) -> bool:
+        """Begin a dial. False: not now, `advance` is called when that may have changed."""
+        ...
+
+    def wants_no_dial(self, origin_pool: OriginPool) -> None:
+        """Undo a `begin_dial` that returned False."""
+        ...
+
+    def forget_if_unused(self, origin_pool: OriginPool) -> None: ...
 
 
 class OriginPool:
-    """One origin, with one choice of protocol. `dial(self)` begins a dial; at its end `dialling` is one less, its
-    connection is in `connections` or `fail` is called, and then `advance`."""
+    """One origin, with one choice of protocol. At the end of a dial `add` or `fail` is called, and then
+    `dial_ended`."""
 
-    __slots__ = ("_dial", "_max_connections", "_waiters", "connections", "dialling", "origin", "protocol")
+    __slots__ = (
+        "_free",
+        "_limits",
+        "_open",
+        "_owner",
+        "_silent",
+        "_waiters",
+        "connections",
+        "dialling",
+        "http1",
+        "origin",
+        "protocol",
+        "served",
+    )
 
-    def __init__(
-        self, origin: Origin, protocol: ProtocolChoice, max_connections: int, dial: Callable[[OriginPool], None]
-    ) -> None:
+    def __init__(self, origin: Origin, protocol: ProtocolChoice, limits: Limits, owner: Owner) -> None:
         self.origin = origin
         self.protocol = protocol
-        self.connections: list[Connection] = []
+        self.http1 = protocol is ProtocolChoice.HTTP1  # else the last connection shows it
+        self.connections: dict[Connection, None] = {}
         self.dialling = 0
-        self._waiters: deque[_Waiter] = deque()
-        self._max_connections = max_connections
-        self._dial = dial
+        self.served = 0
+        """Calls that waited and got a connection, so far."""
+        self._open: dict[Connection, None] = {}  # those that take new streams, and are not silent
+        self._silent: dict[Connection, None] = {}  # those that would take new streams
+        self._free: OrderedDict[Connection, None] = (
+            OrderedDict()
+        )  # those with a free slot, the next to be used at the end
+        self._waiters = Waiters(self._on_cancelled)
+        self._limits = limits
+        self._owner = owner
 
     @property
     def is_unused(self) -> bool:
         return not (self.connections or self.dialling or self._waiters)
 
+    def is_wanted(self) -> bool:
+        """Calls wait for a connection."""
+        return len(self._waiters) > 0
+
+    @property
+    def is_open(self) -> bool:
+        """There is a connection that takes new streams."""
+        return bool(self._open)
+
+    @property
+    def is_starved(self) -> bool:
+        """No connection will come free here."""
+        return not (self._open or self.dialling)
+
+    # Connections.
+
+    def add(self, connection: Connection) -> None:
+        """A connection that serves this origin from now on. `advance` gives its slots to the calls that wait."""
+        self.connections[connection] = None
+        self.http1 = connection.engine.protocol == "HTTP/1.1"
+        if self.http1:
+            self._waiters.fail_http2_only(self._not_http2())  # connections are dialled for calls that can use them
+        self.update(connection)
+
+    def remove(self, connection: Connection) -> None:
+        del self.connections[connection]
+        self._open.pop(connection, None)
+        self._silent.pop(connection, None)
+        self._free.pop(connection, None)
+
+    def update(self, connection: Connection) -> None:
+        """Its slots or its state may have changed."""
+        if connection.state is not State.OPEN:
+            self._open.pop(connection, None)
+            self._silent.pop(connection, None)
+            self._free.pop(connection, None)
+            return
+        if connection.keepalive.is_silent:
+            self._open.pop(connection, None)
+            self._silent[connection] = None
+        elif connection not in self._open:
+            self._silent.pop(connection, None)
+            self._open[connection] = None
+        if connection.free_slots <= 0:
+            self._free.pop(connection, None)
+        elif connection not in self._free:
+            self._add_free(connection)
+
+    def _add_free(self, connection: Connection) -> None:
+        self._free[connection] = None
+        if not self.http1:
+            for older in [other for other in self._free if other.id < connection.id]:
+                self._free.move_to_end(older)
+
+    def next_free(self) -> Connection | None:
+        """The connection that the next call gets, if one is free."""
+        return next(reversed(self._free), None)
+
+    # Calls.
+
     def take(self) -> Connection | None:
         """A connection with one slot reserved, if there is a free one and no call waits for it."""
-        if not self._waiters:
-            for connection in self.connections:
-                if connection.free_slots > 0:
-                    connection.reserved += 1
-                    return connection
+        return None if self._waiters else self._reserve()
+
+    def _reserve(self) -> Connection | None:
+        for silent in tuple(self._silent):
+            self.update(silent)
+        free = self._free
+        while free:
+            connection = next(reversed(free))
+            slots = connection.free_slots
+            if slots < 2:
+                del free[connection]
+            if slots > 0:
+                connection.reserved += 1
+                return connection
         return None
 
-    async def wait(self) -> Connection:
-        """The same, when it is this call's turn. Raises what `fail` was called with, or LimitExceeded."""
-        waiter = _Waiter()
-        self._waiters.append(waiter)
+    async def wait(self, http2_only: bool, on_phase: OnPhase | None) -> Connection:
+        """The same, when it is this call's turn. Raises what `fail` was called with, or LimitExceeded.
+
+        `http2_only`: HTTP2NotAvailable as soon as the origin has chosen HTTP/1.1.
+        """
+        if http2_only and self.http1 and self._open:
+            raise self._not_http2()
+        waiter = self._waiters.join(http2_only, on_phase)
         self.advance()
+        self._waiters.listen(waiter)
         return await waiter.wait()
+
+    def _not_http2(self) -> HTTP2NotAvailable:
+        return HTTP2NotAvailable("alpn", f"{self.origin} chose HTTP/1.1 in the TLS handshake")
+
+    def _on_cancelled(self) -> None:
+        if not self._waiters:
+            self._owner.wants_no_dial(self)
+            self._owner.forget_if_unused(self)
 
     def advance(self) -> None:
         """Serve the calls that wait, in their order, as far as it goes."""
         waiters = self._waiters
+        if not waiters:
+            return
         while waiters:
-            if not waiters[0].waiting:
-                waiters.popleft()
-                continue
-            decision, connection = choose(
-                self.connections, self.dialling, len(waiters), self.protocol, self._max_connections
-            )
+            decision = self._decide()
             if decision is Decision.GIVE:
-                assert connection is not None
-                connection.reserved += 1
-                waiters.popleft().give(connection)
+                connection = self._reserve()
+                if connection is not None:
+                    self.served += 1
+                    waiters.first().give(connection)
             elif decision is Decision.DIAL:
-                # Counted now, not when its task runs: else this loop would begin one dial after another.
-                self.dialling += 1
+                if not self._owner.begin_dial(self):
+                    break
+                self.dialling += 1  # now, not when its task runs: else this loop would begin one dial after another
                 self._make_room()
-                self._dial(self)
             elif decision is Decision.REFUSE:
-                message = f"WebSockets hold every stream of the {self._max_connections} connections to {self.origin}"
-                self.fail(LimitExceeded("max_connections_per_origin", self._max_connections, message))
+                most = self._limits.max_connections_per_origin
+                message = f"WebSockets hold every stream of the {most} connections to {self.origin}"
+                waiters.fail(LimitExceeded("max_connections_per_origin", most, message))
             else:
-                return
+                self._owner.wants_no_dial(self)
+                break
+        else:
+            self._owner.wants_no_dial(self)
+        waiters.announce("connect" if self.dialling else "queue")
+
+    def _decide(self) -> Decision:
+        limits, http1 = self._limits, self.http1
+        most = limits.max_http1_connections if http1 else limits.max_connections_per_origin
+        # Over HTTP/2 the connections are few.
+        stuck = not http1 and all(connection.full_of_websockets for connection in self._open)
+        silent = sum(bool(connection.engine.streams) for connection in self._silent)
+        usable, waiting = len(self._open), len(self._waiters)
+        return choose(Situation(bool(self._free), http1, stuck, usable, silent, self.dialling, waiting, most))
 
     def _make_room(self) -> None:
-        open_now = [connection for connection in self.connections if connection.state is State.OPEN]
-        if len(open_now) >= self._max_connections and (silent := can_end(open_now)) is not None:
-            silent.retire()
+        """For the dial that has begun, within the bound that `choose` has kept."""
+        if len(self._open) + len(self._silent) >= self._limits.max_connections_per_origin:
+            unused = next((connection for connection in self._silent if not connection.engine.streams), None)
+            if unused is not None:
+                unused.retire()
 
     def fail(self, error: BaseException) -> None:
         """Every call that waits raises a copy of `error`."""
-        waiters = [waiter for waiter in self._waiters if waiter.waiting]
-        self._waiters.clear()
-        for waiter in waiters:
-            waiter.give(None, fresh(error))
+        self._waiters.fail(error)
+
+    def fail_first(self, error: BaseException) -> None:
+        """The call that has waited longest raises `error`."""
+        if self._waiters:
+            self._waiters.first().give(None, error)
+
+    def dial_ended(self) -> None:
+        self.dialling -= 1
+        self.advance()
+        self._owner.forget_if_unused(self)

@@ -2,7 +2,8 @@
 
 A dial belongs to the pool, not to the call that caused it. It runs in the client's nursery, so cancelling that call
 does not fail the others that wait for the same connection. If the dial fails, every call that waits at that time gets
-its own copy of the error; the next call begins a new dial.
+its own copy of the error; the next call begins a new dial. Over HTTP/1.1 other connections, or other dials, may still
+serve those calls: then one dial that fails fails one call, and none if the others were served meanwhile.
 
 A connection normally serves one origin. It serves several if origins share it (`coalescing.py`), and none if it
 carries one WebSocket over HTTP/1.1: such a connection has a single caller, which dials it in its own task.
@@ -10,6 +11,7 @@ carries one WebSocket over HTTP/1.1: such a connection has a single caller, whic
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import trio
@@ -20,10 +22,14 @@ from .._connection.info import ConnectionInfo
 from .._errors import ConnectFailed, ErrorCode, H2WSError, LimitExceeded, RequestNotProcessed
 from .._http.url import Origin
 from .._protocols.guard import describe
+from .capacity import Capacity, is_idle
 from .coalescing import find_shared
 from .dial import Dialer, ProtocolChoice
 from .known_origins import KnownOrigins
 from .origin_pool import OriginPool
+from .waiters import OnPhase
+
+_PAUSE = 0.5  # seconds after a dial that failed while other connections of the origin work
 
 
 class Pool:
@@ -31,6 +37,7 @@ class Pool:
 
     def __init__(self, limits: Limits, timeouts: Timeouts, *, coalesce: bool) -> None:
         self.known = KnownOrigins(timeouts.remember)
+        self.capacity = Capacity(limits.max_connections)
         self._coalesce = coalesce
         self._misdirected: set[Origin] = set()  # origins that answered 421 on another origin's connection
         self._limits = limits
@@ -40,7 +47,7 @@ class Pool:
         self._dialer: Dialer | None = None
         self._nursery: trio.Nursery | None = None
         self._dials: set[trio.CancelScope] = set()
-        self._dialling_websockets: list[Origin] = []  # over HTTP/1.1
+        self._http1_websockets: Counter[str] = Counter()  # by origin: open ones, and those that are being dialled
         self._closed = False
         self._gracefully = True
 
@@ -69,39 +76,74 @@ class Pool:
 
     # Slots.
 
-    async def acquire(self, origin: Origin, protocol: ProtocolChoice) -> Connection:
+    async def acquire(
+        self,
+        origin: Origin,
+        protocol: ProtocolChoice,
+        *,
+        http2_only: bool = False,
+        on_phase: OnPhase | None = None,
+    ) -> Connection:
         """A connection to the origin, with one slot reserved: call its `open` next, without any await between.
 
-        Raises ConnectFailed, LimitExceeded (see `choose`), or trio.ClosedResourceError when the client is closed.
+        Raises ConnectFailed, LimitExceeded (see `choose` and `Capacity`), or trio.ClosedResourceError when the client
+        is closed. `http2_only`: a call that has to wait gets HTTP2NotAvailable if the origin chooses HTTP/1.1.
+        `on_phase(phase)` is called when the call has to wait: "queue" for a slot, "connect" for a dial.
         """
         self._check_open()
         origin_pool = self._origin_pools.get((origin, protocol))
         if origin_pool is None:
-            most = self._limits.max_connections_per_origin
-            origin_pool = OriginPool(origin, protocol, most, self._start_dial)
+            origin_pool = OriginPool(origin, protocol, self._limits, self)
             self._origin_pools[origin, protocol] = origin_pool
-        return origin_pool.take() or await origin_pool.wait()
+        return origin_pool.take() or await origin_pool.wait(http2_only, on_phase)
 
     def changed(self, connection: Connection) -> None:
         """A slot, the settings or the state of a connection may have changed."""
-        origin_pools = self._serves.get(connection, [])
         if connection.state is State.CLOSED:
-            self._serves.pop(connection, None)
-            for origin_pool in origin_pools:
-                origin_pool.connections.remove(connection)
-                self._forget_if_unused(origin_pool)
+            self._on_closed(connection)
+            if connection.gone:
+                self.capacity.on_gone(connection)
+            return
+        if self.capacity.ends(connection):
+            return
+        for origin_pool in self._serves.get(connection, ()):
+            origin_pool.update(connection)
+            origin_pool.advance()
+        self._look_if_idle(connection)
+
+    def _on_closed(self, connection: Connection) -> None:
+        origin_pools = self._serves.pop(connection, None)
+        if origin_pools is None:
+            return  # it was closed already, or it belongs to a dial that is under way
+        self.capacity.on_closed(connection)
+        if connection.upgraded:
+            self._forget_http1_websocket(connection.origin)
         for origin_pool in origin_pools:
+            origin_pool.remove(connection)
+            self.forget_if_unused(origin_pool)
             origin_pool.advance()
 
-    def _forget_if_unused(self, origin_pool: OriginPool) -> None:
+    def _look_if_idle(self, connection: Connection) -> None:
+        if is_idle(connection) and connection in self._serves:
+            self.capacity.on_idle(connection)
+        else:
+            self.capacity.on_changed()
+
+    def forget_if_unused(self, origin_pool: OriginPool) -> None:
         if origin_pool.is_unused:
             self._origin_pools.pop((origin_pool.origin, origin_pool.protocol), None)
 
     # Dials.
 
-    def _start_dial(self, origin_pool: OriginPool) -> None:
+    def begin_dial(self, origin_pool: OriginPool) -> bool:
+        if not self.capacity.take(origin_pool):
+            return False
         assert self._nursery is not None
         self._nursery.start_soon(self._dial, origin_pool)
+        return True
+
+    def wants_no_dial(self, origin_pool: OriginPool) -> None:
+        self.capacity.withdraw(origin_pool)
 
     async def _dial(self, origin_pool: OriginPool) -> None:
         """One dial, in the client's nursery: it raises nothing, since that would end the user's own tasks."""
@@ -111,44 +153,71 @@ class Pool:
             origin_pool.fail(dial_bug(bug))
 
     async def _dial_once(self, origin_pool: OriginPool) -> None:
-        failure: BaseException | None = None
+        connection: Connection | None = None
         # Shielded like the connections: the scope around the client does not end it, `close` does.
         with trio.CancelScope(shield=True) as scope:
             self._dials.add(scope)
             if self._closed:
                 scope.cancel()  # the client was closed before this task first ran
+            served = origin_pool.served
             try:
                 connection = await self._connect(origin_pool)
-                if self._closed:
-                    self._end(connection)  # it became ready after `close` had ended the others
-                if connection.state is not State.CLOSED:
-                    origin_pool.connections.append(connection)
-                    self._serves.setdefault(connection, []).append(origin_pool)
-                if connection.state is not State.OPEN:
-                    # A failure, and not a reason to dial again at once: each waiting call retries a bounded number
-                    # of times, with pauses.
-                    failure = RequestNotProcessed(
-                        f"{origin_pool.origin}: the server ended the connection before anything was sent"
-                    )
-                    failure.__cause__ = connection.error
             except H2WSError as error:
-                failure = error
+                await self._fail(origin_pool, error, served)
             except Exception as bug:
-                failure = dial_bug(bug)
+                await self._fail(origin_pool, dial_bug(bug), served)
             finally:
                 self._dials.discard(scope)
-                origin_pool.dialling -= 1
-        if failure is not None:
-            origin_pool.fail(failure)
-        origin_pool.advance()
-        self._forget_if_unused(origin_pool)
+        origin_pool.dial_ended()
+        if connection is not None:
+            self._look_if_idle(connection)
 
     async def _connect(self, origin_pool: OriginPool) -> Connection:
-        shared = await self._find_shared(origin_pool)
-        if shared is not None:
-            return shared
+        """Dial, and add the connection to the pool."""
+        connection = await self._find_or_dial(origin_pool)
+        if self._closed:
+            self._end(connection)  # it became ready after `close` had ended the others
+        if connection.state is not State.CLOSED:
+            self._serves.setdefault(connection, []).append(origin_pool)
+            origin_pool.add(connection)
+        if connection.state is not State.OPEN:
+            # A failure, and not a reason to dial again at once: each waiting call retries a bounded number of times,
+            # with pauses.
+            raise RequestNotProcessed(
+                f"{origin_pool.origin}: the server ended the connection before anything was sent"
+            ) from connection.error
+        return connection
+
+    async def _find_or_dial(self, origin_pool: OriginPool) -> Connection:
+        """Whatever happens, the place of the dial is passed on."""
         assert self._dialer is not None
-        return await self._dialer.dial(origin_pool.origin, origin_pool.protocol)
+        dialled: Connection | None = None
+        try:
+            shared = await self._find_shared(origin_pool)
+            if shared is not None:
+                return shared
+            dialled = await self._dialer.dial(origin_pool.origin, origin_pool.protocol, origin_pool.is_wanted)
+            return dialled
+        finally:
+            self._pass_on_place(dialled)
+
+    def _pass_on_place(self, connection: Connection | None) -> None:
+        """A dial has ended, with this connection, or without one of its own."""
+        if connection is None:
+            self.capacity.give_back()
+        else:
+            self.capacity.hold(connection)
+
+    async def _fail(self, origin_pool: OriginPool, error: H2WSError, served: int) -> None:
+        """A dial has failed, which is no reason to fail calls that others will serve."""
+        if origin_pool.http1 and origin_pool.is_open:
+            await trio.sleep(_PAUSE)  # it counts as a dial until then: no other is begun in its place
+            if origin_pool.served == served:
+                origin_pool.fail_first(error)
+        elif origin_pool.http1 and origin_pool.dialling > 1:
+            origin_pool.fail_first(error)
+        else:
+            origin_pool.fail(error)
 
     async def _find_shared(self, origin_pool: OriginPool) -> Connection | None:
         origin = origin_pool.origin
@@ -171,7 +240,7 @@ class Pool:
                 continue
             for origin_pool in [one for one in origin_pools if one.origin == origin]:
                 origin_pools.remove(origin_pool)
-                origin_pool.connections.remove(connection)
+                origin_pool.remove(connection)
                 unshared = True
         return unshared
 
@@ -189,46 +258,58 @@ class Pool:
     async def dial_for_websocket(self, origin: Origin) -> Connection:
         """An HTTP/1.1 connection that carries one WebSocket. Raises ConnectFailed or LimitExceeded."""
         self._check_open()
-        assert self._dialer is not None
-        most = self._limits.max_http1_websockets
-        open_now = sum(connection.upgraded and connection.origin == str(origin) for connection in self._serves)
-        open_now += self._dialling_websockets.count(origin)
-        if most is not None and open_now >= most:
+        name, most = str(origin), self._limits.max_http1_websockets
+        if most is not None and self._http1_websockets[name] >= most:
             raise LimitExceeded("max_http1_websockets", most, f"WebSockets over HTTP/1.1 to {origin}")
-        self._dialling_websockets.append(origin)
+        self._http1_websockets[name] += 1
         try:
-            connection = self._take_unused(origin)
-            if connection is None:
-                connection = await self._dialer.dial(origin, ProtocolChoice.HTTP1, tunnel_only=True)
-        finally:
-            self._dialling_websockets.remove(origin)
-        if self._closed:
-            self._end(connection)
-            self._check_open()
+            connection = self._take_unused(origin) or await self._dial_to_upgrade(origin)
+            if self._closed:
+                self._end(connection)
+                self._check_open()
+            if connection.state is State.CLOSED:
+                raise RequestNotProcessed(
+                    f"{origin}: the server ended the connection before anything was sent"
+                ) from connection.error
+        except BaseException:
+            self._forget_http1_websocket(name)
+            raise
         connection.reserved += 1
         connection.upgraded = True
         self._serves[connection] = []
         return connection
 
+    async def _dial_to_upgrade(self, origin: Origin) -> Connection:
+        assert self._dialer is not None
+        await self.capacity.wait_for_place()
+        dialled: Connection | None = None
+        try:
+            dialled = await self._dialer.dial(origin, ProtocolChoice.HTTP1, tunnel_only=True)
+            return dialled
+        finally:
+            self._pass_on_place(dialled)
+
+    def _forget_http1_websocket(self, origin: str) -> None:
+        self._http1_websockets[origin] -= 1
+        if not self._http1_websockets[origin]:
+            del self._http1_websockets[origin]
+
     def _take_unused(self, origin: Origin) -> Connection | None:
         """A connection that was dialled in the hope of HTTP/2 and got HTTP/1.1, and was not used yet."""
         origin_pool = self._origin_pools.get((origin, ProtocolChoice.BEST))
-        for connection in origin_pool.connections if origin_pool is not None and origin.scheme == "https" else ():
-            engine = connection.engine
-            if engine.protocol == "HTTP/1.1" and not engine.bytes_sent and connection.free_slots > 0:
-                assert origin_pool is not None
-                origin_pool.connections.remove(connection)
-                self._forget_if_unused(origin_pool)
-                return connection
-        return None
+        if origin_pool is None or origin.scheme != "https":
+            return None
+        connection = origin_pool.next_free()
+        if connection is None or connection.engine.protocol != "HTTP/1.1" or connection.engine.bytes_sent:
+            return None
+        origin_pool.remove(connection)
+        self.forget_if_unused(origin_pool)
+        return connection
 
     def chose_http1(self, origin: Origin) -> bool:
         """Whether the origin chose HTTP/1.1 in the TLS handshake, as far as an open connection shows."""
         origin_pool = self._origin_pools.get((origin, ProtocolChoice.BEST))
-        return origin_pool is not None and any(
-            connection.engine.protocol == "HTTP/1.1" and connection.state is State.OPEN
-            for connection in origin_pool.connections
-        )
+        return origin_pool is not None and origin_pool.http1 and origin_pool.is_open
 
     # The end.
 
@@ -240,8 +321,10 @@ class Pool:
         """End everything: calls that wait get trio.ClosedResourceError; the connections are shut down, or aborted."""
         self._closed = True
         self._gracefully = gracefully
+        closed = trio.ClosedResourceError("the client is closed")
+        self.capacity.close(closed)
         for origin_pool in list(self._origin_pools.values()):
-            origin_pool.fail(trio.ClosedResourceError("the client is closed"))
+            origin_pool.fail(closed)
         for scope in self._dials:
             scope.cancel()
         for connection in self.connections:

@@ -18,6 +18,7 @@ from .._connection.stream import Stream
 from .._errors import H2WSError, HTTP2NotAvailable, LimitExceeded, WebSocketRejected
 from .._pool.dial import ProtocolChoice
 from .._pool.pool import Pool
+from .._pool.waiters import OnPhase
 from .._protocols.engine import RequestHead
 from .collector import Collector
 from .prepare import HTTP2, PreparedRequest
@@ -66,12 +67,14 @@ class Dispatcher:
             request = following
             budget.next_request()
 
-    async def start(self, request: PreparedRequest, http2: HTTP2, follow: bool) -> tuple[Stream, Response]:
+    async def start(
+        self, request: PreparedRequest, http2: HTTP2, follow: bool, on_phase: OnPhase | None = None
+    ) -> tuple[Stream, Response]:
         """The response as soon as its headers are here, after any redirects. The caller must close the stream."""
         budget = self.new_budget()
         history: list[Response] = []
         while True:
-            stream, _ = await self.send(request, Stream.wait_response, http2, budget)
+            stream, _ = await self.send(request, Stream.wait_response, http2, budget, on_phase)
             try:
                 response = make_response(stream, request, self.limits.max_body_size)
                 following = self._follow(request, response, history) if follow else None
@@ -100,7 +103,12 @@ class Dispatcher:
         return following
 
     async def send(
-        self, request: PreparedRequest, receive: Callable[[Stream], Awaitable[T]], http2: HTTP2, budget: Budget
+        self,
+        request: PreparedRequest,
+        receive: Callable[[Stream], Awaitable[T]],
+        http2: HTTP2,
+        budget: Budget,
+        on_phase: OnPhase | None = None,
     ) -> tuple[Stream, T]:
         """Send the request over the HTTP version that `http2` and the origin allow, and `receive` the answer."""
         origin = request.url.origin
@@ -108,19 +116,21 @@ class Dispatcher:
         protocol = protocol_for(request, http2)
         if protocol is ProtocolChoice.BEST and http2 == "auto" and known.requests_over_http1.get(origin) is not None:
             protocol = ProtocolChoice.HTTP1
+        http2_only = http2 == "require"
         moved = False
 
         async def connect(over_http1: bool) -> Connection:
             nonlocal moved
             moved = over_http1
-            connection = await self.pool.acquire(origin, ProtocolChoice.HTTP1 if over_http1 else protocol)
-            if http2 == "require":
+            choice = ProtocolChoice.HTTP1 if over_http1 else protocol
+            connection = await self.pool.acquire(origin, choice, http2_only=http2_only, on_phase=on_phase)
+            if http2_only:
                 check_http2_spoken(connection, request)
             return connection
 
-        wish = _HTTP2_ALONE if http2 == "require" else DEFAULT
+        wish = _HTTP2_ALONE if http2_only else DEFAULT
         try:
-            result = await self.send_with_retries(request, connect, receive, budget, wish)
+            result = await self.send_with_retries(request, connect, receive, budget, wish, on_phase)
         except H2WSError as error:
             if not wants_http1(error, request):
                 raise
@@ -141,6 +151,7 @@ class Dispatcher:
         receive: Callable[[Stream], Awaitable[T]],
         budget: Budget,
         wish: Wish = DEFAULT,
+        on_phase: OnPhase | None = None,
     ) -> tuple[Stream, T]:
         """Send it, and again as `retries.py` decides. `connect(over_http1)` gives the connection for one try."""
         over_http1 = False
@@ -149,6 +160,8 @@ class Dispatcher:
             try:
                 connection = await connect(over_http1)
                 stream = self._begin(connection, request)
+                if on_phase is not None:
+                    on_phase("head")
                 result = await receive(stream)
                 if stream.response is None or stream.response[0] != 421 or not self._is_shared(stream, request):
                     return stream, result

@@ -139,7 +139,7 @@ class Fallback:
         origin = request.url.origin
 
         async def connect(over_http1: bool) -> Connection:  # which `wish` rules out
-            connection = await self._pool.acquire(origin, choice)
+            connection = await self._pool.acquire(origin, choice, http2_only=True)
             check_http2_spoken(connection, request)
             if not connection.engine.can_connect:
                 connection.release()

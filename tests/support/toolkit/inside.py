@@ -85,7 +85,7 @@ def origin_pools_of(client: trio_h2ws.Client) -> list[Any]:
 
 def waiters_of(origin_pool: Any) -> int:
     """How many calls wait for a stream slot."""
-    return sum(waiter.waiting for waiter in origin_pool._waiters)
+    return len(origin_pool._waiters)
 
 
 def dialling_of(origin_pool: Any) -> int:
@@ -96,6 +96,12 @@ def dialling_of(origin_pool: Any) -> int:
 
 def is_in_pool(client: trio_h2ws.Client, connection: Any) -> bool:
     return connection in client._pool._serves
+
+
+def places_of(client: trio_h2ws.Client) -> tuple[int, int]:
+    """How many places for connections are taken, and how many of them belong to connections."""
+    capacity = client._pool.capacity
+    return capacity._taken, len(capacity._held)
 
 
 def dials_of(client: trio_h2ws.Client) -> int:
@@ -211,6 +217,10 @@ def assert_clean(client: trio_h2ws.Client, peer: Any = None) -> None:
     for connection in connections_of(client):
         assert streams_of(connection) == {}
         assert slots_of(connection) == (0, 0)
+    if not dials_of(client):
+        taken, held = places_of(client)
+        assert taken == held >= len(connections_of(client))
+    assert not any(waiters_of(origin_pool) for origin_pool in origin_pools_of(client))
     if peer is not None:
         connection = connection_of(client)
         assert receive_window_of(connection).left == peer.may_send
