@@ -2,9 +2,8 @@
 
 Deadlines. The libraries have four timeouts, each for one step. Here a single call waits for the head of a response,
 so it runs in a cancel scope whose deadline moves (`HeadDeadline`): the step in progress sets the deadline and names
-the exception. A body that is sent in parts moves the deadline with each part. Only polling `client.connections` shows
-whether a connection has been made. Nothing shows whether a stream has become free, so when all are in use, the
-timeouts `pool` and `read` are added up.
+the exception. The client reports the steps (`on_phase`), and a body that is sent in parts moves the deadline with
+each part.
 
 Bodies. A short body is passed on as bytes, and the client itself sends it again if the server did not process it. A
 long one takes time to send, and `read` must not run in that time: it is sent in parts, and this transport sends it
@@ -14,7 +13,6 @@ again in that case.
 from __future__ import annotations
 
 import math
-import re
 import zlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -29,20 +27,22 @@ if TYPE_CHECKING:
     from typing import Self
 
 _PART = 64 * 1024
-_POLL_INTERVAL = 0.01  # seconds between two checks whether the connection has been made
 
 _TIMEOUTS = {
     "connect": ("ConnectTimeout", "no connection to {}"),
-    "pool": ("PoolTimeout", "no stream to {} became free"),
+    "pool": ("PoolTimeout", "no stream or connection to {} became free"),
     "write": ("WriteTimeout", "{} accepted no more of the request"),
     "read": ("ReadTimeout", "{} sent nothing"),
 }
+_OF_PHASE = {"queue": "pool", "connect": "connect", "head": "read"}
+_BOUNDS_OF_THE_POOL = ("max_connections_per_origin", "max_connections")
 # The first match counts.
 _ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (trio_h2ws.ConnectFailed, "ConnectError"),
     (trio_h2ws.ConnectionTerminated, "RemoteProtocolError"),
     (trio_h2ws.ConnectionLost, "ReadError"),
     (trio_h2ws.LocalProtocolError, "LocalProtocolError"),
+    (trio.ClosedResourceError, "ConnectError"),  # the client was closed while the request waited for a connection
     (trio_h2ws.H2WSError, "RemoteProtocolError"),  # resets, refusals, protocol errors, exceeded limits
     (Exception, "LocalProtocolError"),  # ValueError and TypeError: the request can't be sent
 )
@@ -75,13 +75,13 @@ class OutgoingRequest:
                 yield self.data[start : start + _PART]
             deadline.expect("read")
             return
-        deadline.expect()
+        deadline.expect(None)
         parts = aiter(self.request.stream)
         try:
             async for part in parts:
                 deadline.expect("write")
                 yield part
-                deadline.expect()
+                deadline.expect(None)
         except Exception as error:
             self._body_error = error
             raise
@@ -95,11 +95,11 @@ class OutgoingRequest:
         """Raise errors of trio_h2ws as errors of the library, with the original as the cause."""
         try:
             yield
-        except (trio_h2ws.H2WSError, ValueError, TypeError) as error:
+        except (trio_h2ws.H2WSError, trio.ClosedResourceError, ValueError, TypeError) as error:
             if error is self._body_error:
                 raise
             name = next(name for kind, name in _ERRORS if isinstance(error, kind))
-            if isinstance(error, trio_h2ws.LimitExceeded) and error.bound == "max_connections_per_origin":
+            if isinstance(error, trio_h2ws.LimitExceeded) and error.bound in _BOUNDS_OF_THE_POOL:
                 name = "PoolTimeout"
             elif isinstance(error.__cause__, zlib.error):
                 name = "DecodingError"
@@ -116,55 +116,40 @@ class OutgoingRequest:
 class HeadDeadline:
     """The moving deadline for the head of one response."""
 
-    def __init__(self, outgoing: OutgoingRequest, client: trio_h2ws.Client) -> None:
+    def __init__(self, outgoing: OutgoingRequest) -> None:
         self._outgoing = outgoing
-        self._client = client
-        # In the form of `ConnectionInfo.origin`: without a dot at the end of the host name.
-        self._origin = re.sub(r"\.(?=$|:[0-9]+$)", "", outgoing.origin)
-        self._kind = "read"
-        self._seconds = math.inf
+        self._kind: str | None = None
+        self._since = 0.0
+        self._waited = {"pool": 0.0, "connect": 0.0}
         self._scope = trio.CancelScope()
-        self._polling = trio.CancelScope()
 
-    def expect(self, *kinds: str) -> None:
-        """The next step must come within the sum of these timeouts. Without any, it may take as long as it likes."""
-        limits = [self._outgoing.timeouts.get(kind) for kind in kinds] or [None]
-        self._kind = kinds[0] if kinds else "read"
-        self._seconds = sum(math.inf if limit is None else limit for limit in limits)
-        self._scope.deadline = trio.current_time() + self._seconds
+    def enter(self, phase: str) -> None:
+        """The call waits for something else now: `on_phase` of `Client.stream`. A wait for a connection that is
+        interrupted by one in the queue, or the reverse, is not given its time again."""
+        if phase == "head":
+            self._waited = dict.fromkeys(self._waited, 0.0)
+        self.expect(_OF_PHASE[phase])
+
+    def expect(self, kind: str | None) -> None:
+        """The next step must come within this timeout. Without any, it may take as long as it likes."""
+        now = trio.current_time()
+        if self._kind in self._waited:
+            self._waited[self._kind] += now - self._since
+        self._kind, self._since = kind, now
+        seconds = self._seconds()
+        self._scope.deadline = math.inf if seconds is None else now + seconds - self._waited.get(str(kind), 0.0)
+
+    def _seconds(self) -> float | None:
+        return None if self._kind is None else self._outgoing.timeouts.get(self._kind)
 
     async def wait_for_head(self, call: AbstractAsyncContextManager[trio_h2ws.Response]) -> trio_h2ws.Response:
         """The response, as soon as its head has arrived. Raises the library's exception for a timeout."""
-        if all(limit is None for limit in self._outgoing.timeouts.values()):
+        with self._scope:
             return await call.__aenter__()
-        connections = self._connections()
-        if not connections:
-            self.expect("connect")
-            # Not a nursery: it would wrap the caller's Cancelled, or our error, in a group.
-            trio.lowlevel.spawn_system_task(self._until_connected)
-        elif all(connection.streams_in_use >= connection.streams_allowed for connection in connections):
-            self.expect("pool", "read")
-            if not self._outgoing.in_parts:
-                # It is not known which of the two steps is slow, and PoolTimeout would mean that nothing was sent.
-                self._kind = "read"
-        else:
-            self.expect("read")
-        try:
-            with self._scope:
-                return await call.__aenter__()
-        finally:
-            self._polling.cancel()
-        raise self._outgoing.timeout(self._kind, self._seconds)
-
-    def _connections(self) -> list[trio_h2ws.ConnectionInfo]:
-        return [info for info in self._client.connections if info.origin == self._origin and not info.draining]
-
-    async def _until_connected(self) -> None:
-        with self._polling:
-            while not self._connections():  # noqa: ASYNC110  # no event announces it
-                await trio.sleep(_POLL_INTERVAL)
-            if self._kind == "connect":  # else a body in parts has moved the deadline already
-                self.expect("read")
+        seconds = self._seconds()
+        assert self._kind is not None
+        assert seconds is not None
+        raise self._outgoing.timeout(self._kind, seconds)
 
 
 class ResponseBody:

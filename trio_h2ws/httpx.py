@@ -4,6 +4,8 @@
         async with httpx.AsyncClient(transport=AsyncTransport(client)) as http:
             response = await http.get("https://example.org/")
 
+Without a client, the transport opens one (`_httpx_client.py`): when it is entered, or with the first request.
+
 One class serves both libraries. The class of a request shows which of them made it, and the response and exceptions
 come from that library. So neither is imported here, and neither is a dependency.
 
@@ -27,6 +29,7 @@ import trio
 import trio_h2ws
 
 from ._httpx import HeadDeadline, OutgoingRequest, response_body_class
+from ._httpx_client import BackgroundClient
 
 if TYPE_CHECKING:
     from typing import Self
@@ -58,8 +61,10 @@ class AsyncTransport(_Base):
 
     - `client`: the `trio_h2ws.Client` to use. The transport does not close it. Requests and WebSockets of the client
       itself use the same connections.
-    - `options`: without a client, the options of `trio_h2ws.open_client`. The transport then opens a client when it
-      is entered and closes it when it is left: use `async with` on the transport or on the `AsyncClient`.
+    - `options`: without a client, the options of `trio_h2ws.open_client`. The transport then opens a client itself:
+      when it is entered (`async with` on it or on the `AsyncClient`), or with the first request. It closes it when it
+      is left, or by `aclose()`, in whatever task; a later request opens another one. If it is never closed, the
+      client ends with `trio.run`, and there is a ResourceWarning.
 
     Raises ImportError if neither library is installed, and TypeError if both a client and options are given.
 
@@ -75,14 +80,12 @@ class AsyncTransport(_Base):
             raise TypeError("pass either a client or the options of a new one, not both")
         self._client = client
         self._options = options
-        self._owned: AbstractAsyncContextManager[trio_h2ws.Client] | None = None
+        self._owned: BackgroundClient | None = None
         self._entered = 0
 
     async def __aenter__(self) -> Self:
         # An AsyncClient enters the transport once more for each mount that uses it.
-        if self._client is None:
-            self._owned = trio_h2ws.open_client(**self._options)
-            self._client = await self._owned.__aenter__()
+        await self._open_client()
         self._entered += 1
         return self
 
@@ -93,14 +96,29 @@ class AsyncTransport(_Base):
         traceback: TracebackType | None = None,
     ) -> None:
         self._entered -= 1
-        if self._entered <= 0 and self._owned is not None:
-            owned, self._owned, self._client = self._owned, None, None
-            await owned.__aexit__(exc_type, exc_value, traceback)
+        if self._entered <= 0:
+            await self._close(gracefully=exc_value is None or isinstance(exc_value, Exception))
 
     async def aclose(self) -> None:
-        """Close the client if the transport opened it. A client that was passed in stays open."""
+        """Close the client if the transport opened it, and wait for its end; requests that are under way fail. A
+        client that was passed in stays open.
+
+        Cancelled, it does not wait for what is queued to be sent.
+        """
+        await self._close(gracefully=True)
+
+    async def _close(self, *, gracefully: bool) -> None:
         self._entered = 0
-        await self.__aexit__()
+        if self._owned is not None:
+            await self._owned.aclose(gracefully=gracefully)
+
+    async def _open_client(self) -> trio_h2ws.Client:
+        """The client to use; if the transport owns it, it is opened now unless it is open."""
+        if self._client is not None:
+            return self._client
+        if self._owned is None or not self._owned.is_usable:
+            self._owned = BackgroundClient(trio_h2ws.open_client(**self._options))
+        return await self._owned.client()
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send a request of httpx or httpx2. Returns the response as soon as its head has arrived.
@@ -109,12 +127,11 @@ class AsyncTransport(_Base):
         `ConnectTimeout`, `ReadError` and so on. Cancelled, it resets the stream of the request.
         """
         library = _library(request)
-        if self._client is None:
-            raise RuntimeError("the transport is not open: use `async with` on it or on the AsyncClient")
         headers = _request_headers(library, request)
         outgoing = OutgoingRequest(library, request)
+        client = await self._open_client()
         with outgoing.translated_errors():
-            call, response = await _send(self._client, outgoing, headers)
+            call, response = await _send(client, outgoing, headers)
         trailers = library.Headers()
         extensions: dict[str, Any] = {"http_version": response.http_version.encode(), "trailers": trailers}
         if response.stream_id is not None:
@@ -133,10 +150,12 @@ async def _send(
     url = outgoing.origin + request.url.raw_path.decode()
     tries = 1
     while True:
-        deadline = HeadDeadline(outgoing, client)
+        deadline = HeadDeadline(outgoing)
         content = outgoing.content(deadline)
         # httpx follows redirects itself.
-        call = client.stream(request.method, url, headers=headers, content=content, follow_redirects=False)
+        call = client.stream(
+            request.method, url, headers=headers, content=content, follow_redirects=False, on_phase=deadline.enter
+        )
         try:
             return call, await deadline.wait_for_head(call)
         except trio_h2ws.RequestNotProcessed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -90,18 +91,81 @@ async def test_a_slow_upload_is_not_a_read_timeout(lib: Any, server: Server, htt
     assert [*answers, response.json()["bytes"]] == [20_000_000, 2]
 
 
-@pytest.mark.slow
 async def test_waiting_for_a_stream_raises_pool_timeout(lib: Any) -> None:
     async with open_server(settings={MAX_CONCURRENT_STREAMS: 1}) as server:
         async with lib.AsyncClient(transport=own(server), base_url=server.url) as http:
-            timeout = lib.Timeout(0.1)
+            timeout = lib.Timeout(30, pool=0.1)
             async with http.stream("GET", "/stream/2/1?delay=60"):
-                with pytest.raises(lib.PoolTimeout, match=r"no stream to .* became free within 0.2 s"):
-                    await http.post("/", content=parts(b"x"), timeout=timeout)
-                with pytest.raises(lib.ReadTimeout, match=r"within 0.2 s"):
-                    await http.post("/", timeout=timeout)
+                for content in (None, b"x", parts(b"x")):
+                    with pytest.raises(lib.PoolTimeout, match=r"no stream or connection to .* free within 0.1 s"):
+                        await http.post("/", content=content, timeout=timeout)
             assert (await http.get("/", timeout=timeout)).status_code == 200
+        assert server.stats.streams_opened == 2
         assert server.stats.tcp_connections == 1
+
+
+async def test_waiting_for_a_connection_raises_pool_timeout(lib: Any) -> None:
+    limits = trio_h2ws.Limits(max_http1_connections=1)
+    async with open_server(alpn=("http/1.1",)) as server:
+        async with lib.AsyncClient(transport=own(server, limits=limits), base_url=server.url) as http:
+            async with http.stream("GET", "/stream/2/1?delay=60"):
+                with pytest.raises(lib.PoolTimeout):
+                    await http.get("/", timeout=lib.Timeout(30, pool=0.1))
+            assert (await http.get("/")).status_code == 200
+
+
+@pytest.mark.slow
+async def test_waiting_in_the_pool_does_not_count_as_reading(lib: Any) -> None:
+    async with open_server(settings={MAX_CONCURRENT_STREAMS: 1}) as server:
+        async with lib.AsyncClient(transport=own(server), base_url=server.url) as http:
+            statuses = []
+
+            async def get(path: str, read: float) -> None:
+                timeout = lib.Timeout(5, read=read)
+                statuses.append((await http.get(path, timeout=timeout)).status_code)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(get, "/slow/0.6", 5.0)
+                await until(lambda: server.stats.streams_open == 1)
+                nursery.start_soon(get, "/slow/0.1", 0.4)
+            assert statuses == [200, 200]
+
+
+@pytest.mark.slow
+async def test_a_dial_of_another_request_counts_as_connecting(lib: Any) -> None:
+    async with open_server(settings_delay=60) as server, lib.AsyncClient(transport=own(server)) as http:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(http.get, server.url, timeout=None))
+            await until(lambda: server.stats.tcp_connections == 1)
+            with pytest.raises(lib.ConnectTimeout):
+                await http.get(server.url, timeout=lib.Timeout(0.1, pool=30))
+            nursery.cancel_scope.cancel()
+
+
+class Steps(trio.abc.Instrument):
+    """Counts how often any task runs."""
+
+    count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += 1
+
+
+@pytest.mark.slow
+async def test_waiting_for_a_dial_takes_no_steps(lib: Any) -> None:
+    """The kind: polling, where an event could be waited for."""
+    async with open_server(settings_delay=60) as server, lib.AsyncClient(transport=own(server)) as http:
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(http.get, server.url)
+            await until(lambda: server.stats.tcp_connections == 1)
+            await trio.sleep(0.2)
+            steps = Steps()
+            trio.lowlevel.add_instrument(steps)
+            await trio.sleep(0.5)
+            trio.lowlevel.remove_instrument(steps)
+            nursery.cancel_scope.cancel()
+    assert steps.count < 10
 
 
 # Errors.
