@@ -39,6 +39,19 @@ async def requests(kit: Kit, site: Site, *, n: int, at_once: int, distinct: bool
     return meter.each(n // at_once * at_once)
 
 
+async def pages(kit: Kit, site: Site, *, n: int, at_once: int) -> Numbers:
+    """`n` GETs by `at_once` tasks, from the first dial to the last page."""
+    async with kit.client(site) as client:
+
+        async def some() -> None:
+            for _ in range(n // at_once):
+                assert len(await client.get(site.small)) == 1024
+
+        with Meter() as meter:
+            await kit.gather([some] * at_once)
+    return {"cpu": meter.cpu / n, "wall": meter.wall}
+
+
 async def _open(kit: Kit, client: Any, site: Site, n: int, at_once: int) -> list[Socket]:
     sockets: list[Socket] = []
     left = n
@@ -208,5 +221,5 @@ async def mixed(kit: Kit, site: Site, *, sockets: int, size: int, seconds: float
 
 
 LOADS: dict[str, Load] = {
-    load.__name__: load for load in (requests, opening, allocated, growth, echo, pipelined, download, mixed)
+    load.__name__: load for load in (requests, pages, opening, allocated, growth, echo, pipelined, download, mixed)
 }

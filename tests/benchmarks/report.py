@@ -31,6 +31,7 @@ _NAMES = {
     "websockets_trio": "websockets, trio",
     "websockets_asyncio": "websockets, asyncio",
     "separate": "trio-ws + httpx2",
+    "httpx_http1": "httpx, HTTP/1.1",
 }
 
 

@@ -68,6 +68,17 @@ ROWS: tuple[Row, ...] = (
         "request",
     ),
     Row(
+        "http1-pages",
+        "HTTP/1.1: 500 pages that take 0.1 s each, with 50 tasks, dials included",
+        "pages",
+        (OURS, "httpx_http1", "aiohttp"),
+        "pages",
+        {"n": 500, "at_once": 50},
+        {"n": 200},
+        (level("aiohttp", "wall"), cheaper("httpx_http1", 2)),
+        "page; wall: all of them",
+    ),
+    Row(
         "opening",
         "opening 1,000 WebSockets over TLS, 50 at a time; the memory of each while idle",
         "opening",

@@ -1,4 +1,4 @@
-"""aiohttp's WebSockets, with its Cython extensions."""
+"""aiohttp, with its Cython extensions, over HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ class _Client:
     def __init__(self, session: aiohttp.ClientSession, context: ssl.SSLContext) -> None:
         self._session = session
         self._context = context
+
+    async def get(self, url: str) -> bytes:
+        async with self._session.get(url, ssl=self._context) as response:
+            return await response.read()
 
     async def websocket(self, url: str) -> Socket:
         ws = await self._session.ws_connect(url, ssl=self._context)

@@ -11,7 +11,7 @@ from ..servers.site import Site
 from .kit import TrioKit, trust
 
 
-class _Client:
+class Client:
     def __init__(self, client: Any) -> None:
         self._client = client
 
@@ -29,11 +29,11 @@ class Kit(TrioKit):
     library = "httpx"
 
     @asynccontextmanager
-    async def client(self, site: Site) -> AsyncIterator[_Client]:
+    async def client(self, site: Site) -> AsyncIterator[Client]:
         httpx = importlib.import_module(self.library)
         limits = httpx.Limits(max_connections=1)
         timeout = httpx.Timeout(60)
         async with httpx.AsyncClient(
             http1=False, http2=True, verify=trust(site), limits=limits, timeout=timeout, trust_env=False
         ) as client:
-            yield _Client(client)
+            yield Client(client)

@@ -3,6 +3,7 @@
     files     client ── TLS, h2 ──► nghttpd
     sockets   client ── TLS, h2 or HTTP/1.1 ──► HAProxy ─┬─► uWebSockets echo
                                                          └─ h2c ─► nghttpd
+    pages     client ── HTTP/1.1 in clear ──► pages (0.1 s each)
     link      client ──► link (100 ms, 100 Mbit/s) ──► nghttpd
 
 Each is a separate process, so none of their CPU time is counted as the client's.
@@ -28,6 +29,7 @@ from ...support.servers.process import free_port, running
 from .site import Site
 
 LARGE = 100_000_000
+PAGE_SECONDS = 0.1
 ROUND_TRIP = 0.1  # seconds
 RATE = 100e6 / 8  # bytes a second
 
@@ -96,13 +98,19 @@ def serving() -> Iterator[Sites]:
             large.truncate(LARGE)
         files = _files(stack, sites, directory, pem)
         sockets = _sockets(stack, sites, directory, pem, files)
-        link = free_port()
-        command = [sys.executable, "-m", "tests.benchmarks.servers.link"]
-        options = [str(link), str(files), str(ROUND_TRIP), str(RATE)]
-        stack.enter_context(running([*command, *options], link))
+        link, pages = free_port(), free_port()
+        _start(stack, "link", link, str(files), str(ROUND_TRIP), str(RATE))
+        _start(stack, "pages", pages, str(PAGE_SECONDS))
         ports = {"files": files, "sockets": sockets, "link": link}
         sites.sites = {name: _site(cafile, port) for name, port in ports.items()}
+        sites.sites["pages"] = Site(cafile, f"http://127.0.0.1:{pages}/", "", "")
         yield sites
+
+
+def _start(stack: contextlib.ExitStack, module: str, port: int, *options: str) -> None:
+    """A server of this package."""
+    command = [sys.executable, "-m", f"tests.benchmarks.servers.{module}", str(port), *options]
+    stack.enter_context(running(command, port))
 
 
 def _files(stack: contextlib.ExitStack, sites: Sites, directory: pathlib.Path, pem: str) -> int:
@@ -126,7 +134,7 @@ def _sockets(stack: contextlib.ExitStack, sites: Sites, directory: pathlib.Path,
         stack.enter_context(running(_hypercorn(port, pem), port))
         return port
     echo, files = free_port(), free_port()
-    stack.enter_context(running([sys.executable, "-m", "tests.benchmarks.servers.echo", str(echo)], echo))
+    _start(stack, "echo", echo)
     stack.enter_context(running(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", str(directory), str(files)], files))
     config = directory / "haproxy.cfg"
     config.write_text(_HAPROXY.format(port=port, pem=pem, echo=echo, files=files))
