@@ -266,6 +266,22 @@ async def test_the_users_exception_survives_a_cancelled_goodbye() -> None:
         assert not scope.cancelled_caught
 
 
+async def test_a_value_is_returned_out_of_a_cancelled_block() -> None:
+    """The end of a block that is cancelled already waits for nothing, so it does not raise Cancelled."""
+
+    async def fetch(peer: Peer) -> int:
+        with trio.CancelScope() as scope:
+            async with peer.open_client() as client:
+                response = await client.get("/")
+                scope.cancel()
+                return response.status
+        raise AssertionError("Cancelled was raised")
+
+    async with scripted_peer() as peer:
+        peer.serve()
+        assert await fetch(peer) == 200
+
+
 @pytest.mark.parametrize("transport", ["socket", "tls"])
 async def test_a_cancelled_client_says_goodbye_if_it_can(transport: str) -> None:
     async with scripted_peer(transport=transport) as peer:  # type: ignore[arg-type]

@@ -50,8 +50,8 @@ class _OpenClient:
             await self._manager.__aexit__(None, None, None)
         except BaseException as raised:
             inner = _most_important(raised)
-            if error is not None and isinstance(inner, trio.Cancelled):
-                return  # the user's own exception goes on
+            if isinstance(inner, trio.Cancelled) and (error is not None or is_cancelled):
+                return  # with the user's exception, or the value that the block returns: nothing was waited for
             raise inner from None
 
 
