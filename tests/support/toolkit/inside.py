@@ -22,6 +22,7 @@ from trio_h2ws._connection.connection import Connection
 from trio_h2ws._connection.stream import Consumer, Stream
 from trio_h2ws._http.url import URL, Origin, _parse_cached, parse_url
 from trio_h2ws._network.proxies import ProxyChoice
+from trio_h2ws._pool.capacity import Capacity
 from trio_h2ws._pool.dial import DialConfig, Dialer
 from trio_h2ws._pool.known_origins import Facts, KnownOrigins
 from trio_h2ws._pool.pool import Pool
@@ -49,7 +50,19 @@ if TYPE_CHECKING:
 
 CLASSES_OF_A_CLIENT: frozenset[type] = frozenset(
     (
-        *(Client, _OpenClient, Pool, KnownOrigins, Facts, Dialer, DialConfig, ProxyChoice, Dispatcher, Fallback),
+        *(
+            Client,
+            _OpenClient,
+            Pool,
+            Capacity,
+            KnownOrigins,
+            Facts,
+            Dialer,
+            DialConfig,
+            ProxyChoice,
+            Dispatcher,
+            Fallback,
+        ),
         *(Opening, Defaults, Limits, Timeouts, URL, Origin, DeflateOptions),
     )
 )
