@@ -67,7 +67,8 @@ class Limits:
     max_queued_messages: int = 64
     """Received messages that one WebSocket queues; further bytes wait unparsed, within the stream's window."""
     max_queued_bytes: int = 256 * KIB
-    """Received bytes of messages that one WebSocket queues; the last message may exceed it."""
+    """Received bytes of messages that one WebSocket queues, and 64 for each message; the last message may exceed
+    it."""
     max_send_buffer: int = 64 * KIB
     """Bytes queued for sending on one stream at which the next `send` waits; one message or chunk may exceed it."""
     max_rejection_body: int = 64 * KIB
@@ -84,7 +85,8 @@ class Limits:
     application does not read them."""
 
     max_header_list_size: int = 128 * KIB
-    """Bytes of one received header list as RFC 9113, section 6.5.2, counts them, and also of its compressed form."""
+    """Bytes of one received header list as RFC 9113, section 6.5.2, counts them, and also of its compressed form.
+    Over HTTP/1.1: bytes of a head, and also 32 for each of its lines."""
     max_continuation_frames: int = 64
     """CONTINUATION frames in one header block."""
     max_informational: int = 64

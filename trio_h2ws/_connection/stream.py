@@ -22,6 +22,7 @@ from .._errors import ErrorCode, H2WSError, fresh
 from .._http.headers import RawFields
 from .._protocols.engine import Engine
 from .._protocols.guard import end_with_bug
+from .._protocols.pieces import SMALL, add_piece
 from .._protocols.stream_state import StreamState
 from .draining import Draining
 from .info import ConnectionInfo
@@ -77,7 +78,6 @@ class _Senders:
 
 # Shared by all streams with an empty inbox, and never changed: an empty deque takes 0.7 KB (see stream_state.py).
 _NOTHING: deque[bytes] = deque()
-_TINY, _SMALL = 256, 2048
 
 
 class Stream(StreamState):
@@ -134,8 +134,8 @@ class Stream(StreamState):
             if inbox is _NOTHING:
                 self._inbox = inbox = deque()
             inbox.append(data)
-        elif len(data) < _TINY and len(inbox[-1]) < _SMALL:
-            inbox[-1] += data  # a peer that sends byte by byte must not cost an object for each
+        elif len(data) < SMALL:
+            add_piece(inbox, data)
         else:
             inbox.append(data)
         self.unread += len(data)

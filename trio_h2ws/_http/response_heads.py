@@ -11,7 +11,9 @@ line. After a bad line the connection should carry no further exchange (`left_ou
 
 Which bytes are a head: all before the body of the final (not 1xx) response. The trailers of a chunked body are
 treated like a head, and the sizes of its chunks are read to find them. A head is held until it is whole, and its
-bound applies to the whole of it, so the result does not depend on how the bytes were cut on their way.
+bound applies to the whole of it, so the result does not depend on how the bytes were cut on their way. The bound is
+also one for the number of lines, 32 bytes each as RFC 9113, section 6.5.2, counts them: a field of four bytes
+becomes Python objects of 150.
 
 Cost. A good head that arrives in one piece costs one match of a regular expression.
 """
@@ -34,6 +36,7 @@ _BLANK_LINE = re.compile(_LINE_END)
 _BLANK_LINES = re.compile(rb"(?:\r?\n)*+")
 _FIELD_NAME = re.compile(rb"(" + _NAME + rb"):")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;.*)?[ \t]*")
+_LINE = 32  # what a line counts for, at least
 _MAX_SIZE_LINE = 1024  # a longer one is left to h11, with all that follows it
 _FRAMING = (b"content-length", b"transfer-encoding")
 _BLANKS = bytes.maketrans(b"\v\f", b"  ")
@@ -156,7 +159,7 @@ class ResponseHeads:
             self.begun = True
             match = _GOOD_HEAD.match(buffer, at)
             if match:
-                self._check_size(match.end() - at)
+                self._check_head(buffer, at, match.end())
                 self._after_head(match)
                 out.append(match[0])
                 return match.end()
@@ -231,8 +234,14 @@ class ResponseHeads:
             self._check_size(self._searched)
             return 0
         self._searched = 0
-        self._check_size(match.end() - at)
+        self._check_head(buffer, at, match.end())
         return match.end()
+
+    def _check_head(self, buffer: bytes | bytearray, at: int, end: int) -> None:
+        size, bound = end - at, self._bound
+        # A line has three bytes or more, so in most heads there is nothing to count.
+        if size > bound or (size * 11 > bound and (buffer.count(b"\n", at, end) - 2) * _LINE > bound):
+            raise HeadTooLarge
 
     def _check_size(self, size: int) -> None:
         if size > self._bound:

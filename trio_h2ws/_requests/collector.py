@@ -8,6 +8,7 @@ from __future__ import annotations
 from .._connection.stream import Stream
 from .._connection.wakeups import ParkedTask
 from .._errors import LimitExceeded
+from .._protocols.pieces import SMALL, add_piece
 
 
 class Collector:
@@ -30,6 +31,8 @@ class Collector:
             self._chunks.clear()
             self._stream.close()
             self.on_end()
+        elif len(data) < SMALL:
+            add_piece(self._chunks, data)
         else:
             self._chunks.append(data)
         return True

@@ -20,6 +20,7 @@ from .._errors import HTTPStatusError, LimitExceeded
 from .._http.charset import charset
 from .._http.headers import Headers, RawFields
 from .._http.retry_after import retry_after
+from .._protocols.pieces import add_piece
 from .._util import PrivateConstructor
 from .content_encoding import Decoder
 from .detached import DetachedStream, detached
@@ -172,7 +173,7 @@ class Response(metaclass=PrivateConstructor):
                 if self._limit is not None and size > self._limit:
                     self._stream.close()
                     raise LimitExceeded("max_body_size", self._limit, "the body is too large: iterate over it")
-                chunks.append(chunk)
+                add_piece(chunks, chunk)
             self._content = b"".join(chunks)
         else:
             await trio.lowlevel.checkpoint()
@@ -222,7 +223,7 @@ class Response(metaclass=PrivateConstructor):
             size += len(piece)
             if self._limit is not None and size > self._limit:
                 raise LimitExceeded("max_body_size", self._limit, "the inflated body is too large: use Client.stream")
-            chunks.append(piece)
+            add_piece(chunks, piece)
             since += len(piece) + _WORK
             if since > _WORK_WITHOUT_CHECKPOINT:
                 since = 0

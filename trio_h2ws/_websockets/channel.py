@@ -72,7 +72,7 @@ class Channel:
         self.successor_due = False  # the connection is draining, and that counts as an end: see end_when_draining
         self.notify: Callable[[], None] | None = None  # called for new messages, if no task waits here: see group.py
         self._answer_close_at_once = answer_close_at_once
-        self._rest: list[bytes] = []  # bytes of a stream that has ended, for which the queue had no room
+        self._rest: list[bytes] = []  # bytes of a stream that has ended, for which there was no room, last ones first
         # Made when first needed.
         self._closing: Closing | None = None
         self._pings: Pings | None = None
@@ -117,7 +117,7 @@ class Channel:
             if receiver.stalled:
                 data = b""
             elif self._rest:
-                data = self._rest.pop(0)
+                data = self._rest.pop()
             else:
                 data = self.stream.take()
                 if not data:
@@ -129,8 +129,10 @@ class Channel:
 
     def on_end(self) -> None:
         # The stream will be gone: what came before its end is parsed now, or when there is room for it.
+        rest = []
         while data := self.stream.take():
-            self._rest.append(data)
+            rest.append(data)
+        self._rest[:0] = reversed(rest)
         self.error = self.stream.error
         try:
             self.refill()

@@ -185,6 +185,17 @@ def test_the_bound_is_exact_and_counts_what_is_left_out(line: bytes) -> None:
         passed(fits.replace(b"y", b"yy", 1))
 
 
+@pytest.mark.parametrize("line", [b"a:\r\n", b"a:\n"])
+@pytest.mark.parametrize("trailers", [False, True])
+def test_a_line_counts_for_32_bytes(line: bytes, trailers: bool) -> None:
+    """Four bytes of a field become Python objects of 150."""
+    before = OK + (b"transfer-encoding: chunked\r\n\r\n0\r\nfirst: x\r\n" if trailers else b"")
+    most = BOUND // 32  # beside the first line
+    passed(before + line * most + b"\r\n")
+    with pytest.raises(HeadTooLarge):
+        passed(before + line * (most + 1) + b"\r\n")
+
+
 @pytest.mark.parametrize(
     "endless",
     [

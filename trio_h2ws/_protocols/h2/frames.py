@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from ..._errors import ErrorCode
+from ..pieces import add_piece
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 
@@ -72,7 +73,7 @@ class FrameSplitter:
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that `data` completes. Raises FrameError at a frame that is too long, after those before it."""
         if self._chunks:
-            self._chunks.append(data)
+            add_piece(self._chunks, data)
             self._held += len(data)
             if self._held < self._needed:
                 return

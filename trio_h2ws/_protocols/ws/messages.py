@@ -24,10 +24,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..._config import Limits
+from ..pieces import BLOCK, SMALL
 from .deflate import Deflate
 
 # Shared by all queues without parts, and never changed: most WebSockets never have one.
 _NONE: list[Any] = []
+_OVERHEAD = 64  # bytes that Python needs for a short message, beside its content
 
 
 class MessageQueue:
@@ -68,7 +70,7 @@ class MessageQueue:
         if self.undecided and self.want_parts is None:
             return False
         limits = self._limits
-        held = self.queued_bytes
+        held = self.queued_bytes + _OVERHEAD * len(self.messages)
         if self.want_parts:
             held += self._parts_size
         return (
@@ -80,9 +82,13 @@ class MessageQueue:
     def add_part(self, part: str | bytes) -> None:
         """A piece of the current message came."""
         if (part or not self._parts) and not self.skipping:
-            if self._parts is _NONE:
-                self._parts = []
-            self._parts.append(part)
+            parts = self._parts
+            if parts is _NONE:
+                self._parts = parts = []
+            if parts and len(part) < SMALL and len(parts[-1]) < BLOCK:
+                parts[-1] += part
+            else:
+                parts.append(part)
             self._parts_size += len(part)
 
     def end_message(self, text: bool) -> None:

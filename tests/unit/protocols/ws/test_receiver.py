@@ -56,7 +56,7 @@ def test_bytes_beyond_a_full_queue_stay_raw() -> None:
         taken.append(session.queue.pop())
         session.receive(b"")
     assert taken == ["x"] * 10
-    session = make_session(Limits(max_queued_bytes=100))
+    session = make_session(Limits(max_queued_bytes=200))
     session.receive(frames.ws(frames.BINARY, bytes(60)) * 10)
     assert len(session.queue.messages) == 2
 
