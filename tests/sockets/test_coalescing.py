@@ -145,6 +145,21 @@ async def test_421_moves_a_name_to_its_own_connection() -> None:
             assert response.status == 200
 
 
+async def test_421_with_an_endless_body_moves_a_name() -> None:
+    def not_here(h2: Any, stream: int) -> None:
+        number, authority = server.asked[-1]
+        if number == 1 and authority.startswith("b.test"):
+            h2.send_headers(stream, [(":status", "421")])
+            h2.send_data(stream, b"x" * 10_000)
+        else:
+            status(200, b"here")(h2, stream)
+
+    async with open_both_names(request=not_here) as server, server.listener.open_client(coalesce=True) as client:
+        await client.get(url(server, "a.test"))
+        assert (await client.get(url(server, "b.test"))).content == b"here"
+        assert [number for number, _ in server.asked] == [1, 1, 2]
+
+
 async def test_421_in_a_stream_moves_it_to_another_connection() -> None:
     def not_here(h2: Any, stream: int) -> None:
         number, authority = server.asked[-1]
@@ -168,6 +183,18 @@ async def test_421_moves_a_websocket_to_its_own_connection() -> None:
             assert (ws.http_version, await ws.receive()) == ("HTTP/2", "hi")
         assert [number for number, _ in server.asked] == [1, 1, 2, 2]
         assert server.upgrades == 0
+
+
+async def test_421_that_can_not_be_moved_is_the_whole_answer() -> None:
+    def not_here(h2: Any, stream: int) -> None:
+        status(421 if server.asked[-1][1].startswith("b.test") else 200, b"x" * 10_000)(h2, stream)
+
+    limits = trio_h2ws.Limits(max_retries=0)
+    async with open_both_names(request=not_here) as server:
+        async with server.listener.open_client(coalesce=True, limits=limits) as client:
+            await client.get(url(server, "a.test"))
+            response = await client.get(url(server, "b.test"))
+            assert (response.status, response.content) == (421, b"x" * 10_000)
 
 
 async def test_421_on_an_unshared_connection_is_the_answer() -> None:

@@ -74,7 +74,8 @@ class Client(metaclass=PrivateConstructor):
         - `json`: instead of `content`, any value that JSON has.
         - `trailers`: fields that follow the body, given like `headers`.
         - `http2`: "auto", "require" or "never", for this call. Default: the client's.
-        - `follow_redirects`: true by default (RFC 9110, section 15.4); `response.history` are the redirects followed.
+        - `follow_redirects`: true by default (RFC 9110, section 15.4); `response.history` are the redirects followed,
+          each with the first 8 KiB of its body.
 
         Raises `ConnectFailed`, `ConnectionLost`, `RequestNotProcessed`, `StreamReset`, `RemoteProtocolError`,
         `LocalProtocolError` (more headers than the server allows), `LimitExceeded` (the body is larger than

@@ -16,13 +16,14 @@ from .._config import Limits
 from .._connection.connection import Connection
 from .._connection.stream import Stream
 from .._errors import H2WSError, HTTP2NotAvailable, LimitExceeded, WebSocketRejected
+from .._http.headers import Headers
 from .._pool.dial import ProtocolChoice
 from .._pool.pool import Pool
 from .._pool.waiters import OnPhase
 from .._protocols.engine import RequestHead
-from .collector import Collector
+from .collector import BEGINNING, Collector
 from .prepare import HTTP2, PreparedRequest
-from .redirects import redirected
+from .redirects import leads_on, redirected
 from .response import Response
 from .retries import DEFAULT, Action, Budget, Decision, Failure, Wish, failure_of
 
@@ -51,19 +52,24 @@ class Dispatcher:
         """The whole response, after any redirects."""
         limit = self.limits.max_body_size
 
-        async def collect(stream: Stream) -> bytes:
-            return await Collector(stream, limit).wait()
-
         budget = self.new_budget()
+
+        def is_discarded(stream: Stream) -> bool:
+            return self._is_discarded(stream, request, follow, budget)
+
+        async def collect(stream: Stream) -> bytes:
+            return await Collector(stream, limit, is_discarded).wait()
+
         history: list[Response] = []
         while True:
             stream, raw = await self.send(request, collect, http2, budget)
             stream.close()  # does nothing if both sides have ended; else the rest of the upload is not wanted
             response = make_response(stream, request, limit)
-            await response._decode(raw)
             following = self._follow(request, response, history) if follow else None
             if following is None:
+                await response._decode(raw)
                 return response
+            response._keep(raw, BEGINNING)
             request = following
             budget.next_request()
 
@@ -86,6 +92,14 @@ class Dispatcher:
             stream.close()
             request = following
             budget.next_request()
+
+    def _is_discarded(self, stream: Stream, request: PreparedRequest, follow: bool, budget: Budget) -> bool:
+        """Whether the caller will not get the response that has begun."""
+        assert stream.response is not None
+        status, fields = stream.response
+        if status == 421 and self._is_shared(stream, request):
+            return budget.allows(Failure.MISDIRECTED, replayable=request.body.replayable)
+        return follow and leads_on(request, status, Headers(fields))
 
     def new_budget(self) -> Budget:
         """For the retries of one call."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 
-from .._errors import RemoteProtocolError, WebSocketRejected
+from .._errors import H2WSError, RemoteProtocolError, WebSocketRejected
 from .._http.headers import Headers
 from .._http.url import URL, encode, parse_url, resolve
 from .prepare import PreparedRequest
@@ -61,6 +61,14 @@ def redirected(request: PreparedRequest, status: int, headers: Headers) -> Prepa
         authority = url.authority
         fields = [field for field in fields if field[0] not in _CREDENTIALS]
     return PreparedRequest(method, url, authority, fields, body, trailers, request.protocol)
+
+
+def leads_on(request: PreparedRequest, status: int, headers: Headers) -> bool:
+    """Whether a caller that follows redirects will not get this response, but the next one, or an error."""
+    try:
+        return redirected(request, status, headers) is not None
+    except H2WSError:
+        return True
 
 
 def _next_url(last: URL, location: bytes) -> URL:

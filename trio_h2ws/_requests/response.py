@@ -16,7 +16,7 @@ import trio
 
 from .._connection.info import ConnectionInfo
 from .._connection.stream import Stream
-from .._errors import HTTPStatusError, LimitExceeded
+from .._errors import HTTPStatusError, LimitExceeded, RemoteProtocolError
 from .._http.charset import charset
 from .._http.headers import Headers, RawFields
 from .._http.retry_after import retry_after
@@ -82,7 +82,8 @@ class Response(metaclass=PrivateConstructor):
         self.url = url
         """The URL of that request, with any fragment, which is not sent; never with `user:password@`."""
         self.history: tuple[Response, ...] = ()
-        """The redirects that led here, oldest first."""
+        """The redirects that led here, oldest first. Only the first 8 KiB of the body of each are read and kept: if
+        there was more, its `may_be_truncated` is true. After `Client.stream` their bodies have not been read."""
         self.stream_id: int | None = stream.id or None
         """The HTTP/2 stream's number; None over HTTP/1.1."""
         self._stream: Stream | DetachedStream = stream
@@ -112,8 +113,8 @@ class Response(metaclass=PrivateConstructor):
         That is so for a body without Content-Length over HTTP/1.1 (RFC 9112, section 8) that ends with the
         connection, if TLS's close_notify is missing. Many servers omit it, but a connection that an attacker cuts
         looks the same: do not save such a body as if it were whole. It is also so for an answer in the middle of an
-        upload that was ended by a reset, and for a body whose gzip or deflate encoding has no end, although HTTP says
-        that the body is whole.
+        upload that was ended by a reset, for a body whose gzip or deflate encoding has no end, although HTTP says
+        that the body is whole, and for a redirect in `history` whose body was too large to be kept.
         """
         return self._stream.may_be_truncated or self._cut_short
 
@@ -230,6 +231,21 @@ class Response(metaclass=PrivateConstructor):
                 await trio.lowlevel.checkpoint()
         self._cut_short = self._decoder.cut_short
         self._content = b"".join(chunks)
+
+    def _keep(self, raw: bytes, bound: int) -> None:
+        """Set `content` to the first bytes of a redirect's body. It need not be whole, nor valid."""
+        decoder = self._decoder
+        content = bytearray()
+        cut_short = len(raw) > bound
+        try:
+            for piece in chain(decoder.feed(raw[:bound]), decoder.finish()) if decoder is not None else (raw,):
+                content += piece[: bound + 1 - len(content)]
+                if len(content) > bound:
+                    break
+        except RemoteProtocolError:
+            cut_short = True
+        self._cut_short = cut_short or len(content) > bound or (decoder is not None and decoder.cut_short)
+        self._content = bytes(content[:bound])
 
     def __reduce__(self) -> tuple[object, ...]:
         kept = {name: getattr(self, name) for name in _KEPT}

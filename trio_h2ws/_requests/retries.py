@@ -175,6 +175,11 @@ class Budget:
         self._retries += decision.action is not Action.NO
         return decision
 
+    def allows(self, failure: Failure, *, replayable: bool) -> bool:
+        """Whether `decide` will send the request again after this failure. It is not counted."""
+        attempt = Attempt(failure, False, replayable, retries=self._retries)
+        return decide(attempt, self._max_retries).action is not Action.NO
+
     def note(self, error: H2WSError) -> None:
         """The latest try failed with `error`, which the caller sees if it is the last one: then it speaks for all."""
         if self.may_have_been_processed:

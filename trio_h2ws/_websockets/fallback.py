@@ -68,6 +68,7 @@ class Fallback:
 
     async def open_following(self, offer: Offer, http2: HTTP2, follow: bool) -> WebSocket:
         """`open`, after any redirects if the caller wants them followed."""
+        offer = offer._replace(follow=follow)
         redirects = 0
         budget = self._dispatcher.new_budget()
         while True:

@@ -21,6 +21,7 @@ from .._protocols.ws.receiver import FrameReceiver
 from .._protocols.ws.sender import FrameSender
 from .._requests.dispatch import make_response
 from .._requests.prepare import PreparedRequest
+from .._requests.redirects import leads_on
 from .._requests.response import Response
 from .channel import Channel
 from .websocket import WebSocket
@@ -38,6 +39,7 @@ class Offer(NamedTuple):
     request: PreparedRequest
     subprotocols: Sequence[str]
     compression: DeflateOptions | None
+    follow: bool = False  # a redirect is followed, so its body is not waited for
 
 
 def with_key(request: PreparedRequest, key: str) -> PreparedRequest:
@@ -74,7 +76,11 @@ class Opening:
             seconds = self._timeouts.handshake
             if page_seconds is not None and (status in NOT_IMPLEMENTED or status < 300):
                 seconds = page_seconds
-            body = b"" if status in _WITHOUT_CONTENT else await self._rejection(stream, seconds)
+            body = b""
+            if not (
+                status in _WITHOUT_CONTENT or (offer.follow and leads_on(offer.request, status, response.headers))
+            ):
+                body = await self._rejection(stream, seconds)
             message = "it answered as if to an ordinary request" if status < 300 else ""
             raise WebSocketRejected(status, response.headers, body, message) from stream.error
         if key is not None:
@@ -103,14 +109,14 @@ class Opening:
     async def _rejection(self, stream: Stream, seconds: float | None) -> bytes:
         """The body of a refusal, as much as comes: a server may cut it off in any way, or never end it."""
         limit = self._limits.max_rejection_body
-        body = b""
+        body = bytearray()
         try:
             with trio.move_on_after(seconds if seconds is not None else float("inf")):
                 while len(body) < limit and (data := await stream.receive()):
                     body += data
         except H2WSError:
             pass  # the user needs the refusal itself; its body is what came before this error
-        return body[:limit]
+        return bytes(body[:limit])
 
 
 async def _is_accepted(stream: Stream, response: Response, *, is_upgrade: bool) -> bool:
