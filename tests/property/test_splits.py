@@ -131,6 +131,57 @@ def test_the_queue_size_does_not_change_the_messages(parts: list[bytes], queue: 
     assert session_heard([data], queue=queue) == session_heard([data], queue=100)
 
 
+def parts_heard(pieces: list[bytes], queue: int) -> tuple[list[bytes], int | None]:
+    """The messages, each joined from its parts, and the code of a failure.
+
+    How much of a bad message comes before its failure depends on the cuts.
+    """
+    limits = trio_h2ws.Limits(max_message_size=500, max_queued_bytes=queue)
+    agreed = accept_deflate("permessage-deflate", trio_h2ws.DeflateOptions(server_context_takeover=True))
+    session = FrameReceiver(limits, agreed, lambda: 0.0)
+    session.queue.choose_parts()
+    messages = [b""]
+    for piece in pieces:
+        session.receive(piece)
+        while session.queue.has_part:
+            part, done = session.queue.take_part()
+            messages[-1] += part.encode() if isinstance(part, str) else part
+            if done:
+                messages.append(b"")
+            session.receive(b"")
+    if session.failure is not None:
+        return messages[:-1], session.failure[0]
+    return messages, None
+
+
+@EXAMPLES
+@given(
+    st.lists(st.tuples(st.binary(max_size=40), st.integers(1, 5000), st.booleans()), max_size=4),
+    places,
+    st.integers(1, 2000),
+)
+def test_compressed_messages_in_parts_are_the_messages(
+    contents: list[tuple[bytes, int, bool]], at: list[int], queue: int
+) -> None:
+    deflate = zlib.compressobj(wbits=-15)
+    data, messages = b"", [b""]
+    for unit, times, whole in contents:
+        messages.insert(-1, unit * times)
+        payload = (deflate.compress(unit * times) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        middle = len(payload) if whole else len(payload) // 2
+        data += frames.ws(frames.BINARY, payload[:middle], fin=whole, rsv=4)
+        if not whole:
+            data += frames.ws(frames.PING, b"p") + frames.ws(frames.CONT, payload[middle:])
+    assert parts_heard(cut(data, at), queue) == (messages, None)
+
+
+@EXAMPLES
+@given(st.lists(good_frames | deflated, max_size=8), places)
+def test_cuts_do_not_change_messages_in_parts(parts: list[bytes], at: list[int]) -> None:
+    data = b"".join(parts)
+    assert parts_heard(cut(data, at), 100) == parts_heard([data], 10**6)
+
+
 # Content.
 
 

@@ -1,7 +1,8 @@
 """permessage-deflate (RFC 7692) as a wsproto extension that never inflates beyond a bound.
 
-wsproto's extension inflates whatever comes: 65 KB can become 64 MB in one event. This one asks zlib for at most as
-many bytes as the message may still have, so a bomb costs what the bound allows and no more.
+wsproto's extension inflates whatever comes: 65 KB can become 64 MB in one event. Here zlib is asked for 64 KiB at a
+time, and for no more than the message may still have, so a bomb costs what the bound allows and no more. What zlib
+has not used yet stays compressed until the receiver wants it.
 
 zlib does not support a window of 8 bits (zlib issue 171): 9 to 15 are offered and accepted.
 """
@@ -16,7 +17,9 @@ from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opc
 
 from ..._errors import RemoteProtocolError
 
-_TAIL = b"\x00\x00\xff\xff"  # RFC 7692, section 7.2.1: the end of every compressed message, which is not sent
+PART = 64 * 1024
+"""Bytes that are inflated at once."""
+TAIL = b"\x00\x00\xff\xff"  # RFC 7692, section 7.2.1: the end of every compressed message, which is not sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +126,11 @@ class Deflate(Extension):
         # Both are made when first needed: an idle WebSocket has neither.
         self._inflater: zlib._Decompress | None = None
         self._compressor: zlib._Compress | None = None
-        self._inbound_compressed = False
-        self._inbound_control = False
         self._outbound_compressed = False
         self.allowed: int | None = None
         """Bytes that the current message may still inflate to; None: no bound. Set by the receiver and its queue."""
+        self.more = False
+        """Whether `inflate` may give more without new bytes."""
 
     def offer(self) -> str:
         return offer_deflate(self._options).decode()
@@ -135,63 +138,60 @@ class Deflate(Extension):
     def enabled(self) -> bool:
         return True
 
-    @property
-    def inflating(self) -> bool:
-        """Whether the message that is being received is compressed."""
-        return self._inbound_compressed
-
     def wants(self, size: int) -> bool:
         """Whether a message of this size should be compressed."""
         return size >= self._options.threshold
 
-    # Inbound, called by wsproto.
+    # Inbound. wsproto never sees compressed payload: the receiver inflates it first.
 
     def frame_inbound_header(
         self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
     ) -> CloseReason | RsvBits:
         if rsv.rsv1 and (opcode.iscontrol() or opcode is Opcode.CONTINUATION):
             return CloseReason.PROTOCOL_ERROR
-        if not opcode.iscontrol() and opcode is not Opcode.CONTINUATION:
-            self._inbound_compressed = rsv.rsv1
-        self._inbound_control = opcode.iscontrol()
         return RsvBits(True, False, False)
 
-    def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseReason:
-        if not self._inbound_compressed or self._inbound_control:
-            return data
-        return self._inflate(data)
+    def inflate(self, data: bytes) -> bytes | CloseReason:
+        """The next part of the current message, at most PART bytes, from what is held and these bytes, the last of
+        which are followed by TAIL. While `more` is true, call it with b"" before the next bytes."""
+        inflater = self._inflater
+        if inflater is None:
+            inflater = self._inflater = zlib.decompressobj(-self._server_bits)
+        if inflater.eof:  # what follows does not count, and zlib would keep it
+            self.more = False
+            return b""
+        # One byte more than allowed shows that it is too big. (And 0 would mean no bound to zlib.)
+        most = PART if self.allowed is None else min(PART, self.allowed + 1)
+        try:
+            part = inflater.decompress(inflater.unconsumed_tail + data, most)
+        except zlib.error:
+            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+        if self.allowed is not None:
+            if len(part) > self.allowed:
+                return CloseReason.MESSAGE_TOO_BIG
+            self.allowed -= len(part)
+        self.more = len(part) == most
+        return part
 
-    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | CloseReason | None:
-        if not fin or not self._inbound_compressed or self._inbound_control:
-            return None
-        tail = self._inflate(_TAIL)
+    def end_message(self) -> None:
+        """The current message is inflated."""
         if not self._server_takeover or (self._inflater is not None and self._inflater.eof):
             self._inflater = None  # RFC 7692, section 7.2.3.4: a sender may end its DEFLATE stream with each message
-        self._inbound_compressed = False
-        return tail
 
     def inflate_message(self, data: bytes, allowed: int | None) -> bytes | CloseReason:
         """A whole message that came in one frame."""
         self.allowed = allowed
-        result = self._inflate(data + _TAIL)
-        if not self._server_takeover or (self._inflater is not None and self._inflater.eof):
-            self._inflater = None
+        result = self.inflate(data + TAIL)
+        if not isinstance(result, CloseReason) and self.more:
+            parts = [result]
+            while self.more:
+                part = self.inflate(b"")
+                if isinstance(part, CloseReason):
+                    return part
+                parts.append(part)
+            result = b"".join(parts)
+        self.end_message()
         return result
-
-    def _inflate(self, data: bytes) -> bytes | CloseReason:
-        if self._inflater is None:
-            self._inflater = zlib.decompressobj(-self._server_bits)
-        try:
-            if self.allowed is None:
-                return self._inflater.decompress(data)
-            # One byte more than allowed shows that it is too big. (And 0 would mean no bound to zlib.)
-            out = self._inflater.decompress(data, self.allowed + 1)
-        except zlib.error:
-            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
-        if len(out) > self.allowed or self._inflater.unconsumed_tail:
-            return CloseReason.MESSAGE_TOO_BIG
-        self.allowed -= len(out)
-        return out
 
     # Outbound, called by wsproto. The sender asks `wants` for each message, and sets `compress_next`.
 
@@ -218,7 +218,7 @@ class Deflate(Extension):
         out = self._compressor.compress(data)
         if fin:
             out += self._compressor.flush(zlib.Z_SYNC_FLUSH)
-            out = out.removesuffix(_TAIL)
+            out = out.removesuffix(TAIL)
             if not self._client_takeover:
                 self._compressor = None
         return out

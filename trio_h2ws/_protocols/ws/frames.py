@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from struct import pack
+
 from wsproto.frame_protocol import XorMaskerSimple
 
 # The first byte of a frame that is a whole message: FIN and the opcode, no reserved bit.
@@ -11,6 +13,14 @@ CLOSE = 0x88
 
 _SLICE = 64 * 1024
 _SMALL_MASK = 1536  # up to here one big-integer XOR beats wsproto's four table look-ups
+
+
+def plain_frame(first: int, payload: bytes) -> bytes:
+    """A frame as a server sends it, without a mask."""
+    size = len(payload)
+    if size < 126:
+        return bytes((first, size)) + payload
+    return (pack(">BBH", first, 126, size) if size < 65536 else pack(">BBQ", first, 127, size)) + payload
 
 
 def mask(payload: bytes, key: bytes) -> bytes:

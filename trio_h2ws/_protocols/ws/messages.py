@@ -70,12 +70,11 @@ class MessageQueue:
         if self.undecided and self.want_parts is None:
             return False
         limits = self._limits
-        held = self.queued_bytes + _OVERHEAD * len(self.messages)
+        count = len(self.messages)
+        held = self.queued_bytes + _OVERHEAD * count
         if self.want_parts:
             held += self._parts_size
-        return (
-            not self.part_done and len(self.messages) < limits.max_queued_messages and held < limits.max_queued_bytes
-        )
+        return not self.part_done and count < limits.max_queued_messages and held < limits.max_queued_bytes
 
     # Filled by the receiver, which appends a message that came in one frame to `messages` itself.
 

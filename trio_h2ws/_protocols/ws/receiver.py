@@ -8,6 +8,10 @@ Two lanes. Most traffic is messages in one frame that has come completely, and t
 the fast lane takes their payload directly. Everything else (fragments, control frames, large or partial frames, every
 violation) takes wsproto's lane. A property test checks that both lanes give the same result for any bytes.
 
+Compression (RFC 7692). A compressed frame in wsproto's lane is inflated here, in parts of bounded size, each of which
+wsproto gets as an uncompressed frame of the same message. So a part is inflated only when there is room for it,
+however many of them one frame gives.
+
 Back-pressure. The receiver parses only while its queue (`messages.py`) has room. It keeps the bytes beyond that
 unparsed, and its owner should not give it more. Up to that bound, pings and closes are answered while the application
 is busy.
@@ -22,12 +26,13 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFail
 
 from ..._config import Limits
 from ..token_bucket import TokenBucket
-from .deflate import Deflate
-from .frames import BINARY, CLOSE, COMPRESSED, TEXT, is_close_code
+from .deflate import TAIL, Deflate
+from .frames import BINARY, CLOSE, COMPRESSED, TEXT, is_close_code, plain_frame
 from .messages import MessageQueue
 
 _FAST = 64 * 1024  # a frame up to this size may take the fast lane
-_INFLATE_STEP = 1024  # compressed bytes inflated at once when parts are taken: at most about a thousand times as many
+_INFLATE_STEP = 16 * 1024  # compressed bytes that zlib gets at once: at each step it copies what it has not used yet
+_BAD_COMPRESSED = "a compressed message that is corrupt or larger than Limits.max_message_size"
 
 
 class FrameReceiver:
@@ -36,8 +41,11 @@ class FrameReceiver:
     __slots__ = (
         "_announced",
         "_bucket",
+        "_compressed",
         "_deflate",
+        "_first",
         "_frame_left",
+        "_inflating",
         "_limits",
         "_lost",
         "_raw",
@@ -60,7 +68,10 @@ class FrameReceiver:
         self._bucket: TokenBucket = TokenBucket(limits.max_idle_frames, limits.idle_frames_per_second, clock)
         self._raw = b""
         self._lost = False
-        self._frame_left = 0  # bytes of the frame in wsproto's lane that have not come yet
+        self._frame_left = 0  # bytes of the frame in wsproto's lane that have not come yet, + 1 while `_inflating`
+        self._compressed = False  # the message in progress is compressed
+        self._inflating = False  # the frame in progress belongs to it, and has not been given to wsproto completely
+        self._first = 0  # the first byte of what wsproto gets of it next
         self._announced = 0
         self._small_frames = 0
         self.queue = MessageQueue(limits, deflate)
@@ -94,12 +105,15 @@ class FrameReceiver:
         messages = queue.messages
         # One long loop on purpose: it is the hot path of every WebSocket.
         try:
-            while position < size and queue.has_room:
+            while (position < size or self._inflating) and queue.has_room:
                 if self._frame_left:
-                    step = self._frame_left
-                    if queue.want_parts and self._deflate is not None and self._deflate.inflating:
-                        step = min(step, _INFLATE_STEP)
-                    chunk = raw[position : position + step]
+                    if self._inflating:
+                        at = self._inflate_part(raw, position)
+                        if at < 0:
+                            break
+                        position = at
+                        continue
+                    chunk = raw[position : position + self._frame_left]
                     position += len(chunk)
                     self._frame_left -= len(chunk)
                     self._slow_lane(chunk)
@@ -149,10 +163,23 @@ class FrameReceiver:
                     self._spend()
                     self._on_close(raw[position + head : end])
                     return
+                expected = (0,) if queue.in_message else (0x41, 0x42)
                 queue.undecided = not self._admit(first, length)
                 if queue.undecided:
                     break
-                self._frame_left = head + length
+                if (
+                    self._compressed
+                    and first & 0x7F in expected
+                    and not masked
+                    and (head == 2 or length > (125 if head == 4 else 65535))
+                    and length < 1 << 63
+                ):
+                    position += head
+                    self._inflating = True
+                    self._first = first & 0x8F
+                    self._frame_left = length + 1
+                else:  # a violation, if it is compressed: wsproto says what is wrong
+                    self._frame_left = head + length
         except UnicodeDecodeError as error:
             self.failure = (CloseReason.INVALID_FRAME_PAYLOAD_DATA, str(error))
         except ParseFailed as error:
@@ -162,7 +189,8 @@ class FrameReceiver:
             raise
         else:
             self._raw = raw[position:]
-            self.stalled = position < size and not queue.has_room
+            waits = position < size or (self._inflating and self._deflate is not None and self._deflate.more)
+            self.stalled = waits and not queue.has_room
 
     def _on_close(self, payload: bytes) -> None:
         """Not left to wsproto, which does not know code 1014 (IANA's registry does)."""
@@ -179,8 +207,40 @@ class FrameReceiver:
         assert self._deflate is not None
         inflated = self._deflate.inflate_message(payload, self._limits.max_message_size)
         if isinstance(inflated, CloseReason):
-            raise ParseFailed("a compressed message that is corrupt or larger than Limits.max_message_size", inflated)
+            raise ParseFailed(_BAD_COMPRESSED, inflated)
         return inflated
+
+    def _inflate_part(self, raw: bytes, position: int) -> int:
+        """Inflate the next part of the compressed frame whose payload goes on at `position`, and give it to wsproto.
+
+        Returns where it goes on then; -1 if nothing can be done before more bytes come.
+        """
+        deflate = self._deflate
+        assert deflate is not None
+        data = b""
+        if not deflate.more:
+            data = raw[position : position + min(self._frame_left - 1, _INFLATE_STEP)]
+            if not data and self._frame_left > 1:
+                return -1
+            position += len(data)
+            self._frame_left -= len(data)
+            if self._frame_left == 1 and self._first & 0x80:
+                data += TAIL
+        part = deflate.inflate(data)
+        if isinstance(part, CloseReason):
+            raise ParseFailed(_BAD_COMPRESSED, part)
+        if self._frame_left > 1 or deflate.more:
+            if part:
+                self._slow_lane(plain_frame(self._first & 0x0F, part))
+                self._first &= 0x80
+            return position
+        self._frame_left = 0
+        self._inflating = False
+        if self._first & 0x80:
+            self._compressed = False
+            deflate.end_message()
+        self._slow_lane(plain_frame(self._first, part))
+        return position
 
     def _admit(self, first: int, length: int) -> bool:
         """Check the bounds, before a byte of payload is buffered. False: wait until the application has chosen."""
@@ -189,7 +249,7 @@ class FrameReceiver:
             return True
         limits, queue = self._limits, self.queue
         announced = length if first & 0x0F else self._announced + length
-        compressed = self._deflate is not None and (first & 0x40 or self._deflate.inflating)
+        compressed = self._deflate is not None and bool(first & 0x40 or self._compressed)
         if limits.max_message_size is not None and not compressed and announced > limits.max_message_size:
             if queue.want_parts is None:
                 return False
@@ -200,6 +260,7 @@ class FrameReceiver:
                 )
         if first & 0x0F:
             queue.in_message = True
+            self._compressed = compressed and bool(first & 0x40)
             self._small_frames = 0
             if self._deflate is not None:
                 self._deflate.allowed = None if queue.want_parts else limits.max_message_size
@@ -222,9 +283,8 @@ class FrameReceiver:
             return
         too_big = queue.first_above(limit)
         if queue.in_message and not queue.taking and too_big is None:
-            compressed = self._deflate is not None and self._deflate.inflating
             held = queue.parts_bytes
-            too_big = len(queue.messages) if max(held, 0 if compressed else self._announced) > limit else None
+            too_big = len(queue.messages) if max(held, 0 if self._compressed else self._announced) > limit else None
             if self._deflate is not None:
                 self._deflate.allowed = max(limit - held, 0)
         if too_big is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import tracemalloc
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -257,3 +258,159 @@ def test_a_large_message_waits_until_parts_are_chosen_or_not() -> None:
         assert session.queue.has_room
         session.receive(b"")
         assert (session.failure is None) is parts
+
+
+# Compressed messages in parts.
+
+
+def each_part(session: FrameReceiver) -> Iterator[bytes | str]:
+    """Every part that can be had now: when one was taken, there is room for the next."""
+    while session.queue.has_part:
+        yield session.queue.take_part()[0]
+        if session.stalled:
+            session.receive(b"")
+
+
+def take_parts(session: FrameReceiver) -> list[bytes | str]:
+    return list(each_part(session))
+
+
+def parts_session(**limits: int) -> FrameReceiver:
+    session = make_session(Limits(**limits), deflate="permessage-deflate")
+    session.queue.choose_parts()
+    return session
+
+
+PART = 64 * 1024
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3, 1000])
+@pytest.mark.parametrize("frames_of_it", [1, 3])
+def test_no_part_of_a_bomb_is_large(pieces: int, frames_of_it: int) -> None:
+    """The kind: what one call of zlib gives is bounded by the part, and never by what came in one read."""
+    size = 8 * MIB
+    payload = bomb(size)
+    step = -(-len(payload) // frames_of_it)
+    cuts = [payload[at : at + step] for at in range(0, len(payload), step)]
+    data = b"".join(
+        frames.ws(frames.CONT if n else frames.BINARY, one, fin=n == len(cuts) - 1, rsv=0 if n else 4)
+        for n, one in enumerate(cuts)
+    )
+    session = parts_session()
+    sizes = []
+    tracemalloc.start()
+    step = -(-len(data) // pieces)
+    for at in range(0, len(data), step):
+        session.receive(data[at : at + step])
+        assert session.queue.parts_bytes < Limits().max_queued_bytes + PART
+        sizes += [len(part) for part in each_part(session)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert session.failure is None
+    assert (sum(sizes), session.queue.in_message, session.stalled) == (size, False, False)
+    assert max(sizes) <= PART
+    assert peak < MIB
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_parts_of_compressed_messages_are_the_messages(text: bool) -> None:
+    """With a context that is kept, characters that parts cut, Pings between frames, and plain messages between."""
+    plain = "".join(chr(0x20AC + n % 997) for n in range(60_000))
+    data = compressed(plain.encode(), plain.encode(), b"")
+    opcode = frames.TEXT if text else frames.BINARY
+    session = parts_session(max_queued_bytes=100_000)
+    expected = plain if text else plain.encode()
+    for payload in data[:2]:
+        half = len(payload) // 2
+        session.receive(frames.ws(opcode, payload[:half], fin=False, rsv=4) + frames.ws(frames.PING, b"p"))
+        heard = take_parts(session)
+        assert session.replies
+        session.replies.clear()
+        session.receive(frames.ws(frames.CONT, payload[half:]) + frames.ws(opcode, "plain"))
+        heard += take_parts(session)
+        assert heard.pop() == ("plain" if text else b"plain")
+        assert all(len(part) <= PART for part in heard)
+        assert (b"" if not text else "").join(heard) == expected  # type: ignore[arg-type]
+    session.receive(frames.ws(opcode, data[2], rsv=4))
+    assert session.queue.take_part() == ("" if text else b"", True)
+
+
+@pytest.mark.parametrize("limit", [6 * PART, 6 * PART - 1])
+def test_a_compressed_message_may_change_from_parts_to_whole(limit: int) -> None:
+    """While most of it is not inflated yet: the bound then holds for all of it."""
+    payload = compressed(bytes(6 * PART))[0]
+    session = parts_session(max_queued_bytes=2 * PART, max_message_size=limit)
+    session.receive(frames.ws(frames.BINARY, payload, rsv=4))
+    assert session.stalled
+    assert session.queue.parts_bytes == 2 * PART
+    session.choose_whole()
+    session.receive(b"")
+    if limit == 6 * PART:
+        assert session.queue.pop() == bytes(6 * PART)
+    else:
+        assert session.failure is not None
+        assert session.failure[0] == 1009
+        assert not session.queue.messages
+
+
+def test_a_compressed_message_may_change_from_whole_to_parts() -> None:
+    payload = bomb(4 * MIB)
+    session = make_session(Limits(max_message_size=MIB), deflate="permessage-deflate")
+    session.receive(frames.ws(frames.BINARY, payload, rsv=4)[:500])
+    held = session.queue.parts_bytes
+    assert 0 < held <= MIB
+    session.queue.choose_parts()
+    session.receive(frames.ws(frames.BINARY, payload, rsv=4)[500:])
+    assert sum(map(len, take_parts(session))) == 4 * MIB
+    assert session.failure is None
+
+
+def test_skipped_parts_keep_the_context() -> None:
+    first, second = compressed(b"again and again " * 50_000, b"again and again")
+    session = parts_session(max_queued_bytes=PART)
+    session.receive(frames.ws(frames.BINARY, first, rsv=4) + frames.ws(frames.BINARY, second, rsv=4))
+    session.queue.take_part()
+    session.queue.skip_message()
+    session.receive(b"")
+    assert take_parts(session) == [b"again and again"]
+
+
+def test_bytes_after_the_end_of_a_deflate_stream_are_not_kept() -> None:
+    """zlib keeps them, and a message in parts may be endless."""
+    deflate = zlib.compressobj(wbits=-15)
+    data = deflate.compress(b"final") + deflate.flush(zlib.Z_FINISH)
+    session = parts_session()
+    session.receive(frames.ws(frames.BINARY, data, fin=False, rsv=4))
+    tracemalloc.start()
+    for _ in range(100):
+        session.receive(frames.ws(frames.CONT, bytes(10_000), fin=False))
+    grown = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert grown < 100_000
+    session.receive(frames.ws(frames.CONT, b"") + frames.ws(frames.BINARY, compressed(b"next")[0], rsv=4))
+    assert b"".join(take_parts(session)) == b"finalnext"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 10_000])
+@pytest.mark.parametrize("parts", [True, False])
+@pytest.mark.parametrize(
+    "after",
+    [
+        frames.ws(frames.TEXT, b"x"),
+        frames.ws(frames.BINARY, compressed(b"x")[0], rsv=4),
+        frames.ws(frames.CONT, b"x", rsv=4),
+        frames.ws(frames.CONT, b"x", rsv=2),
+        frames.ws(frames.CONT, b"x", width=16),
+        frames.ws(frames.CONT, b"x", mask=b"abcd"),
+        frames.ws(3, b"x"),
+        b"\x00\x7f" + b"\xff" * 8 + b"x",
+    ],
+)
+def test_a_bad_frame_inside_a_compressed_message_is_a_failure(after: bytes, parts: bool, cut: int) -> None:
+    for payload in (compressed(b"x" * 100)[0], b""):
+        session = parts_session() if parts else make_session(deflate="permessage-deflate")
+        data = frames.ws(frames.TEXT, payload, fin=False, rsv=4) + after
+        for at in range(0, len(data), cut):
+            session.receive(data[at : at + cut])
+        assert session.failure is not None
+        assert session.failure[0] == 1002
