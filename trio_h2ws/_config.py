@@ -86,7 +86,7 @@ class Limits:
 
     max_header_list_size: int = 128 * KIB
     """Bytes of one received header list as RFC 9113, section 6.5.2, counts them, and also of its compressed form.
-    Over HTTP/1.1: bytes of a head, and also 32 for each of its lines."""
+    Over HTTP/1.1: bytes of a head, and also 32 for each field, if there are more than 2,048."""
     max_continuation_frames: int = 64
     """CONTINUATION frames in one header block."""
     max_informational: int = 64

@@ -11,9 +11,9 @@ line. After a bad line the connection should carry no further exchange (`left_ou
 
 Which bytes are a head: all before the body of the final (not 1xx) response. The trailers of a chunked body are
 treated like a head, and the sizes of its chunks are read to find them. A head is held until it is whole, and its
-bound applies to the whole of it, so the result does not depend on how the bytes were cut on their way. The bound is
-also one for the number of lines, 32 bytes each as RFC 9113, section 6.5.2, counts them: a field of four bytes
-becomes Python objects of 150.
+bound applies to the whole of it, so the result does not depend on how the bytes were cut on their way. It is a
+bound for the number of fields as well, 32 bytes each, as RFC 9113, section 6.5.2, counts them: a field of four bytes
+becomes Python objects of 150. But 2,048 fields are always allowed.
 
 Cost. A good head that arrives in one piece costs one match of a regular expression.
 """
@@ -36,7 +36,8 @@ _BLANK_LINE = re.compile(_LINE_END)
 _BLANK_LINES = re.compile(rb"(?:\r?\n)*+")
 _FIELD_NAME = re.compile(rb"(" + _NAME + rb"):")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;.*)?[ \t]*")
-_LINE = 32  # what a line counts for, at least
+_FIELD = 32  # what a field counts for, at least
+_ALWAYS_ALLOWED = 2048  # fields
 _MAX_SIZE_LINE = 1024  # a longer one is left to h11, with all that follows it
 _FRAMING = (b"content-length", b"transfer-encoding")
 _BLANKS = bytes.maketrans(b"\v\f", b"  ")
@@ -159,7 +160,8 @@ class ResponseHeads:
             self.begun = True
             match = _GOOD_HEAD.match(buffer, at)
             if match:
-                self._check_head(buffer, at, match.end())
+                self._check_size(match.end() - at)
+                self._check_fields(match[0])
                 self._after_head(match)
                 out.append(match[0])
                 return match.end()
@@ -175,6 +177,7 @@ class ResponseHeads:
                     raise MalformedHead(f"illegal status line: {head.splitlines()[0][:100]!r}")
                 head = status[0] + self._fields(head[status.end() :])
                 match = _GOOD_HEAD.fullmatch(head)
+            self._check_fields(head)
             self._after_head(match)
             out.append(head)
         return end or at
@@ -190,8 +193,10 @@ class ResponseHeads:
                 return blank.end()
         end = self._find_end(buffer, at)
         if end:
+            trailers = self._fields(bytes(buffer[at:end]))
+            self._check_fields(trailers)
             self._phase = _Phase.REST
-            out.append(self._fields(bytes(buffer[at:end])))
+            out.append(trailers)
         return end or at
 
     def _chunks(self, buffer: bytes | bytearray, at: int) -> int:
@@ -234,13 +239,13 @@ class ResponseHeads:
             self._check_size(self._searched)
             return 0
         self._searched = 0
-        self._check_head(buffer, at, match.end())
+        self._check_size(match.end() - at)
         return match.end()
 
-    def _check_head(self, buffer: bytes | bytearray, at: int, end: int) -> None:
-        size, bound = end - at, self._bound
+    def _check_fields(self, head: bytes) -> None:
+        most = max(self._bound // _FIELD, _ALWAYS_ALLOWED)
         # A line has three bytes or more, so in most heads there is nothing to count.
-        if size > bound or (size * 11 > bound and (buffer.count(b"\n", at, end) - 2) * _LINE > bound):
+        if len(head) > 3 * most and head.count(b"\n") - 2 > most:
             raise HeadTooLarge
 
     def _check_size(self, size: int) -> None:

@@ -131,8 +131,9 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         """The next message in parts, as they arrive: `async for part in ws.receive_parts()`.
 
         The message may be of any size (`Limits.max_message_size` does not apply): about `Limits.max_queued_bytes` of
-        it are held at most, and one part of a compressed message has at most 64 KiB. All parts are str, or all are
-        bytes. If the loop is left early, the rest of the message is dropped. Any part may raise what `receive` raises.
+        it are held at most, and one part of a compressed message has at most 64 KiB. (A message that was queued
+        whole, before parts were asked for, is one part.) All parts are str, or all are bytes. If the loop is left
+        early, the rest of the message is dropped. Any part may raise what `receive` raises.
         """
         return IncomingParts(self._channel)
 
