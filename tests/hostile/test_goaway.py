@@ -141,12 +141,14 @@ async def test_a_last_id_that_grows_changes_nothing() -> None:
 
 async def test_goaway_and_the_end_may_share_a_read() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
-        begun = await begin(peer, client, "/a", "/b")
-        await peer.goaway(begun["/a"][1], frames.ENHANCE_YOUR_CALM, b"too much")
+        post = peer.call(client.post, "/a")
+        first = await peer.expect_headers()
+        begun = await begin(peer, client, "/b")
+        await peer.goaway(first, frames.INTERNAL_ERROR, b"too much")
         await peer.close()
         # The first may have been processed; the second was not.
-        error = await begun["/a"][0].error(trio_h2ws.ConnectionTerminated)
-        assert (error.error_code, error.debug_data) == (frames.ENHANCE_YOUR_CALM, b"too much")
+        error = await post.error(trio_h2ws.ConnectionTerminated)
+        assert (error.error_code, error.debug_data) == (frames.INTERNAL_ERROR, b"too much")
         assert "too much" in str(error)
         other = peer.another()
         await other.respond(await other.expect_headers(), body=b"b")

@@ -284,3 +284,95 @@ async def test_a_client_that_is_closed_sends_nothing_again() -> None:
             await peer.expect_headers()
         await call.error(trio_h2ws.ConnectionLost)
         assert peer.dials == 1
+
+
+# A server says GOAWAY, promises to process what is under way, and then drops it.
+
+
+async def begin_on_new_connection(peer: Peer, client: trio_h2ws.Client, method: str = "GET") -> tuple[Any, Request]:
+    call = peer.call(client.request, method, "/dropped")
+    return call, await peer.expect_headers()
+
+
+@pytest.mark.parametrize("code", [frames.NO_ERROR, frames.PROTOCOL_ERROR, frames.INTERNAL_ERROR, 99])
+async def test_a_dropped_promise_is_asked_for_once_more(code: int) -> None:
+    """Whatever the GOAWAY said, and even if the connection was new."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call, request = await begin_on_new_connection(peer, client)
+        await peer.goaway(request, code)
+        await peer.close()
+        other = peer.another()
+        await other.respond(await other.expect_headers(), body=b"kept")
+        assert (await call.result()).content == b"kept"
+        await peer.settle()
+        assert peer.dials == 2
+        assert_clean(client)
+
+
+@pytest.mark.parametrize("began", ["informational", "head", "whole body"])
+async def test_a_dropped_end_is_asked_for_once_more(began: str) -> None:
+    """Hypercorn drops a body, or only its END_STREAM, after it has sent what was before it."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call, request = await begin_on_new_connection(peer, client)
+        if began == "informational":
+            await peer.respond(request, 103, end=False)
+        else:
+            await peer.respond(request, 200, {"content-length": "4"}, end=False)
+        if began == "whole body":
+            await peer.data(request, b"kept")
+        await peer.goaway(request)
+        await peer.close()
+        other = peer.another()
+        await other.respond(await other.expect_headers(), body=b"kept")
+        assert (await call.result()).content == b"kept"
+
+
+async def test_half_a_body_before_the_end_is_an_error() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call, request = await begin_on_new_connection(peer, client)
+        await peer.respond(request, end=False)
+        await peer.data(request, b"half")
+        await peer.goaway(request)
+        await peer.close()
+        await call.error(trio_h2ws.ConnectionTerminated)
+        await peer.settle()
+        assert peer.dials == 1
+
+
+async def test_a_post_that_was_dropped_says_that_it_may_be_done() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        call, request = await begin_on_new_connection(peer, client, "POST")
+        await peer.goaway(request)
+        await peer.close()
+        error = await call.error(trio_h2ws.ConnectionTerminated)
+        assert error.may_have_been_processed
+        assert peer.dials == 1
+
+
+async def test_the_first_goaway_is_the_reason() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        ws, _ = await open_websocket(peer, client)
+        call, request = await begin_on_new_connection(peer, client, "POST")
+        await peer.goaway(request, frames.NO_ERROR, b"enough")
+        await peer.goaway(request, frames.PROTOCOL_ERROR)
+        await peer.close()
+        error = await call.error(trio_h2ws.ConnectionTerminated)
+        assert (error.error_code, error.debug_data) == (frames.NO_ERROR, b"enough")
+        assert "the last said PROTOCOL_ERROR" in str(error)
+        with pytest.raises(trio_h2ws.ConnectionTerminated) as caught:
+            await ws.receive()
+        assert caught.value.error_code == frames.NO_ERROR
+
+
+async def test_a_goaway_is_answered_with_a_ping() -> None:
+    """A server that has forgotten the connection shows it at once, and nothing waits for its idle end."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+        await get_answered(peer, client)
+        await peer.expect_ping()
+        call, request = await begin_on_new_connection(peer, client)
+        await peer.goaway(request)
+        await peer.expect_ping()
+        await peer.close()
+        other = peer.another()
+        await other.respond(await other.expect_headers())
+        await call.result()

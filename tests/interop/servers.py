@@ -131,7 +131,8 @@ def _hypercorn(worker: str) -> dict[str, Any]:
         "command": _python("-m", "hypercorn", "-k", worker, "-b", "127.0.0.1:{port}", *tls, "servers.app:app"),
         "env": {"PYTHONPATH": str(SUPPORT)},
         "quirks": f"A frame on the stream of a WebSocket that it has dropped ends the {ends}. After SIGTERM, new "
-        "requests are reset with NO_ERROR before any GOAWAY.",
+        "requests are reset with NO_ERROR before any GOAWAY. After `keep_alive_max_requests` (1,000 by default) it "
+        "sends GOAWAY and drops what is under way: GETs are sent again, POSTs and WebSockets are lost.",
     }
 
 

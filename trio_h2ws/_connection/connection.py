@@ -47,7 +47,6 @@ from .._config import Limits, Timeouts
 from .._errors import (
     ConnectFailed,
     ConnectionLost,
-    ConnectionTerminated,
     ErrorCode,
     H2WSError,
     HTTP2NotAvailable,
@@ -60,6 +59,7 @@ from .._protocols.engine import Engine, Observer, RequestHead
 from .._protocols.guard import connection_bug, observed
 from .._protocols.stream_state import StreamState
 from .draining import Draining
+from .goaways import Goaways
 from .info import ConnectionInfo, describe
 from .keepalive import Keepalive
 from .reader import Reader
@@ -113,7 +113,7 @@ class Connection:
         self.flush = self._writer.flush
         self._changed = changed
         self._ready = trio.Event()  # the first SETTINGS came, or the connection is over
-        self._goaway: tuple[int, bytes] | None = None
+        self._goaways = Goaways()
         self.keepalive = Keepalive(self, self._report_change)
         self._reader = Reader(transport, self.engine, self._writer, self.timers, self.keepalive, self.wakeups)
         self._scope = trio.CancelScope(shield=True)
@@ -130,7 +130,9 @@ class Connection:
         self.keepalive.on_ping_ack(payload)
 
     def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None:
-        self._goaway = (code, debug)
+        self._goaways.add(code, debug)
+        if self.engine.streams:
+            self.keepalive.check()  # some servers have forgotten the connection already
         self.retire()
 
     def on_slot_free(self, stream: StreamState) -> None:
@@ -278,15 +280,7 @@ class Connection:
 
     def lost(self, cause: BaseException | None) -> None:
         """The transport is at its end, or broken."""
-        if self._goaway is not None:
-            code, debug = self._goaway
-            error: ConnectionLost = ConnectionTerminated("the server ended the connection with GOAWAY", code, debug)
-        elif cause is None:
-            error = ConnectionLost("the server closed the connection" + self.engine.end_hint)
-        else:
-            error = ConnectionLost(f"the connection broke: {cause}")
-        error.__cause__ = cause
-        self.abort(error)
+        self.abort(self._goaways.error(cause, self.engine.end_hint))
 
     def _write_failed(self, error: Exception) -> None:
         """Nothing can be sent any more, but the peer may have explained why (a response, GOAWAY) before it stopped

@@ -98,6 +98,11 @@ class Keepalive:
             self._sent = None
         self._changed()  # there is no doubt any more
 
+    def check(self) -> None:
+        """The server has said that it will go: a PING now shows whether it still serves what is open."""
+        if self._connection.engine.can_ping:
+            self._ping()
+
     def doubt(self) -> None:
         """A call is given up before it had its answer: see the top of this module."""
         connection = self._connection

@@ -214,6 +214,13 @@ class Stream(StreamState):
         return self.response
 
     @property
+    def in_body(self) -> bool:
+        """A part of the response's body has come (over HTTP/1.1: of the response), and not all of it."""
+        if not self.connection.engine.can_ping:
+            return self.answered
+        return self.content_left != 0 and not self.receive_window.untouched
+
+    @property
     def has_ended(self) -> bool:
         """Nothing more will come, but for what is in the inbox."""
         return self.remote_ended or self.error is not None or self.stopped

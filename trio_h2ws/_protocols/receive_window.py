@@ -11,17 +11,24 @@ bound. The window of a stream that is not read never grows.
 
 from __future__ import annotations
 
+NEVER = float("-inf")
+
 
 class ReceiveWindow:
     """How much the peer may still send, on one stream or on the connection."""
 
     __slots__ = ("left", "opened", "owed", "size")
 
-    def __init__(self, size: int, now: float) -> None:
+    def __init__(self, size: int, now: float = NEVER) -> None:
         self.size = size
         self.left = size
         self.owed = 0
-        self.opened = now  # when credit was last given; the growth is measured from it
+        self.opened = now  # when credit was last given, if it was: the growth is measured from it
+
+    @property
+    def untouched(self) -> bool:
+        """Nothing has arrived."""
+        return self.left == self.size and self.opened == NEVER
 
     def receive(self, n: int) -> bool:
         """`n` bytes have arrived. False: the peer sent more than it was allowed to."""

@@ -211,6 +211,7 @@ class Dispatcher:
             replayable=request.body.replayable,
             reused=stream is not None and stream.reused,
             answered=stream is not None and stream.answered,
+            in_body=stream is not None and stream.in_body,
             refused_while_open=stream is not None and stream.connection.is_open,
             wish=wish,
         )

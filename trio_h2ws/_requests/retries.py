@@ -12,12 +12,16 @@
     with GOAWAY(HTTP_1_1_REQUIRED)
     LOST: the connection ended, and the server    once, at once, on a new connection, if it is repeatable and
     did not say what it has processed             unanswered, and the connection had answered others before
+    TERMINATED: the connection ended after a      once, at once, on a new connection, if it is repeatable and
+    GOAWAY that promised to process the request   not in the middle of the body
     FINAL: anything else                          never
 
 Repeatable: processing it twice does no harm (an idempotent method, RFC 9110, section 9.2.2; the handshake of a
 WebSocket). Unanswered: not a byte of its response has come. A connection that was new, and ended, is not worth
 another try: most likely the next one ends as well. One that was used before may have been closed while it was idle,
-or just before the request arrived.
+or just before the request arrived. After a GOAWAY the server has said that it went on purpose. There are servers that
+drop what is under way with it, whatever they have promised: a response that is due, its body, or only its END_STREAM.
+The caller has seen nothing of that: a call that is given its response before the body (`Client.stream`) is over then.
 
 The budget (`Limits.max_retries`) counts every retry of one call, whatever its reason, the redirects that it follows
 included. So a call sends at most `1 + max_redirects + max_retries` requests.
@@ -53,6 +57,7 @@ class Failure(Enum):
     NO_WEBSOCKET = "no WebSocket over HTTP/2"
     TERMINATED_FOR_HTTP1 = "terminated for HTTP/1.1"
     LOST = "connection lost"
+    TERMINATED = "connection terminated"
     FINAL = "final"
 
 
@@ -68,6 +73,8 @@ class Attempt(NamedTuple):
     """The connection had answered another request before."""
     answered: bool = False
     """A byte of the response has come."""
+    in_body: bool = False
+    """A part of its body has come, and not all of it."""
     retries: int = 0
     """How often the call was sent again before, for any reason."""
     losses: int = 0
@@ -118,7 +125,11 @@ def decide(attempt: Attempt, max_retries: int, wish: Wish = DEFAULT, jitter: flo
         return _AT_ONCE
     if failure in (Failure.HTTP1_REQUIRED, Failure.NO_WEBSOCKET):
         return _OVER_HTTP1 if wish.http1 else _NO
-    if attempt.answered or not attempt.repeatable:
+    if not attempt.repeatable:
+        return _NO
+    if failure is Failure.TERMINATED:
+        return _NO if attempt.in_body or attempt.losses else _AT_ONCE
+    if attempt.answered:
         return _NO
     if failure is Failure.TERMINATED_FOR_HTTP1:
         return _OVER_HTTP1 if wish.http1 else _NO
@@ -133,8 +144,9 @@ def failure_of(error: H2WSError) -> Failure:
         return Failure.NOT_PROCESSED
     if isinstance(error, HTTP2NotAvailable):  # "refused": HTTP/2 with prior knowledge, answered in HTTP/1.1
         return Failure.HTTP1_REQUIRED if error.reason == "refused" else Failure.FINAL
-    if isinstance(error, ConnectionTerminated) and error.error_code == ErrorCode.HTTP_1_1_REQUIRED:
-        return Failure.TERMINATED_FOR_HTTP1
+    if isinstance(error, ConnectionTerminated):
+        for_http1 = error.error_code == ErrorCode.HTTP_1_1_REQUIRED
+        return Failure.TERMINATED_FOR_HTTP1 if for_http1 else Failure.TERMINATED
     # After ConnectionTimedOut the caller has waited for long already; the next call finds a new connection.
     if isinstance(error, ConnectionLost) and not isinstance(error, ConnectionTimedOut):
         return Failure.LOST
@@ -162,16 +174,17 @@ class Budget:
         replayable: bool = True,
         reused: bool = False,
         answered: bool = False,
+        in_body: bool = False,
         refused_while_open: bool = False,
         wish: Wish = DEFAULT,
     ) -> Decision:
         """`decide` for the call's latest try, which is counted."""
         self._refusals += refused_while_open and failure is Failure.NOT_PROCESSED
         attempt = Attempt(
-            failure, repeatable, replayable, reused, answered, self._retries, self._losses, self._refusals
+            failure, repeatable, replayable, reused, answered, in_body, self._retries, self._losses, self._refusals
         )
         decision = decide(attempt, self._max_retries, wish, random.random())
-        self._losses += failure is Failure.LOST
+        self._losses += failure in (Failure.LOST, Failure.TERMINATED)
         self._retries += decision.action is not Action.NO
         return decision
 

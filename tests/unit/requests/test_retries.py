@@ -51,6 +51,12 @@ def attempt(failure: Failure, **facts: Any) -> Attempt:
         (Failure.LOST, {"losses": 1}, Wish(), NO),
         (Failure.LOST, {"losses": 1}, EAGER, NO),
         (Failure.LOST, {"retries": 3}, Wish(), AGAIN),
+        (Failure.TERMINATED, {}, Wish(), AGAIN),
+        (Failure.TERMINATED, {"reused": False}, Wish(), AGAIN),
+        (Failure.TERMINATED, {"answered": True}, Wish(), AGAIN),
+        (Failure.TERMINATED, {"answered": True, "in_body": True}, Wish(), NO),
+        (Failure.TERMINATED, {"repeatable": False}, EAGER, NO),
+        (Failure.TERMINATED, {"losses": 1}, EAGER, NO),
         (Failure.FINAL, {}, EAGER, NO),
     ],
 )
@@ -72,7 +78,7 @@ def test_no_reason_sends_half_a_body(failure: Failure) -> None:
 def test_only_unprocessed_requests_wait() -> None:
     pauses = [decide(attempt(Failure.NOT_PROCESSED, retries=n), 10, jitter=1.0).seconds for n in range(7)]
     assert pauses == [0, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
-    for failure in (Failure.MISDIRECTED, Failure.LOST, *MOVES):
+    for failure in (Failure.MISDIRECTED, Failure.LOST, Failure.TERMINATED, *MOVES):
         assert decide(attempt(failure, retries=3), 6, jitter=1.0).seconds == 0
 
 
@@ -84,7 +90,7 @@ def test_only_unprocessed_requests_wait() -> None:
         (trio_h2ws.HTTP2NotAvailable("refused"), Failure.HTTP1_REQUIRED),
         (trio_h2ws.HTTP2NotAvailable("alpn"), Failure.FINAL),
         (trio_h2ws.ConnectionLost("closed"), Failure.LOST),
-        (trio_h2ws.ConnectionTerminated("GOAWAY", 2), Failure.LOST),
+        (trio_h2ws.ConnectionTerminated("GOAWAY", 2), Failure.TERMINATED),
         (trio_h2ws.ConnectionTerminated("GOAWAY", 13), Failure.TERMINATED_FOR_HTTP1),
         (trio_h2ws.ConnectionTimedOut("silent"), Failure.FINAL),
         (trio_h2ws.ConnectFailed("no route"), Failure.FINAL),

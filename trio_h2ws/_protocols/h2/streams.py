@@ -70,7 +70,7 @@ class StreamTable:
         stream.id = self.next_id
         self.next_id += 2
         stream.send_window = self.initial_send_window
-        stream.receive_window = ReceiveWindow(self._limits.stream_window, 0.0)
+        stream.receive_window = ReceiveWindow(self._limits.stream_window)
         stream.local_ended = local_ended
         stream.reused = self.answered
         self.streams[stream.id] = stream
