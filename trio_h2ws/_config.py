@@ -114,7 +114,7 @@ class Limits:
     """Redirects that one request may follow."""
     max_retries: int = 6
     """Times that one call is sent again, for whatever reason: not processed, a connection that ended, HTTP/1.1
-    required. The requests of a call that follows redirects share them."""
+    required, too much for the server. The requests of a call that follows redirects share them."""
 
     def __post_init__(self) -> None:
         _check_fields(self, _POSITIVE)

@@ -158,9 +158,12 @@ class RequestNotProcessed(H2WSError):
     It refused the stream (with REFUSED_STREAM, or a GOAWAY whose last stream is below this one), or it closed the
     connection before the request could be sent. The client sends such a request again by itself, and raises this
     error only when the body can't be replayed, or when all `Limits.max_retries` retries of the call are used up.
+
+    `error_code` is that of the GOAWAY, None otherwise.
     """
 
     may_have_been_processed = False
+    error_code: int | None = None
 
 
 class HTTP1Required(RequestNotProcessed):

@@ -58,6 +58,7 @@ from .._network.transport import BROKEN, Transport
 from .._protocols.engine import Engine, Observer, RequestHead
 from .._protocols.guard import connection_bug, observed
 from .._protocols.stream_state import StreamState
+from .calm import Calm
 from .draining import Draining
 from .goaways import Goaways
 from .info import ConnectionInfo, describe
@@ -105,6 +106,7 @@ class Connection:
         self.timers = Timers()
         self.wakeups = Wakeups()
         self.websockets = 0  # streams that are, or are to become, WebSockets: they may stay for ever
+        self.calm = Calm(self, self._report_change)
         self.reserved = 0  # slots that the pool has given out and that are not opened yet
         self.draining = Draining()
         self.error: H2WSError | None = None
@@ -131,12 +133,17 @@ class Connection:
 
     def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None:
         self._goaways.add(code, debug)
+        self.calm.on_goaway(last_stream_id, code)
         if self.engine.streams:
             self.keepalive.check()  # some servers have forgotten the connection already
         self.retire()
 
+    def on_calm(self, stream: StreamState) -> None:
+        self.calm.on_reset(stream)
+
     def on_slot_free(self, stream: StreamState) -> None:
         self.websockets -= stream.is_connect
+        self.calm.on_stream_end(stream)
         if self.engine.exhausted:
             self.retire()
         if not self.engine.streams:
@@ -341,4 +348,5 @@ class Connection:
         self._reader.stop()
         self.draining.begin()
         self._ready.set()
+        self.calm.on_end()
         self.engine.abandon(of_streams)

@@ -24,6 +24,7 @@ from .._protocols.engine import Engine
 from .._protocols.guard import end_with_bug
 from .._protocols.pieces import SMALL, add_piece
 from .._protocols.stream_state import StreamState
+from .calm import Calm
 from .draining import Draining
 from .info import ConnectionInfo
 from .keepalive import Keepalive
@@ -43,6 +44,7 @@ class Owner(Protocol):
     keepalive: Keepalive
     draining: Draining
     websockets: int
+    calm: Calm
     flush: Callable[[], None]
 
     @property
@@ -88,6 +90,7 @@ class Stream(StreamState):
         "_inbox",
         "_reader",
         "_senders",
+        "bounded",
         "connection",
         "error",
         "informational_responses",
@@ -109,6 +112,7 @@ class Stream(StreamState):
         self.user_error: BaseException | None = None  # what the caller's own iterable raised
         self.stopped = False  # we closed it ourselves: nothing more is delivered
         self.unread = 0
+        self.bounded = False  # sent while the server wants calm
         self.upload: trio.CancelScope | None = None  # of the task that feeds this stream from an iterable
         self._inbox: deque[bytes] = _NOTHING
         self._consumer: Consumer | None = None
@@ -322,6 +326,12 @@ class Stream(StreamState):
         if not (self.closed or self.remote_ended):
             self.connection.keepalive.doubt()
         self.close()
+
+    def on_websocket_open(self) -> None:
+        """The handshake is done."""
+        if not self.closed:
+            self.is_open_websocket = True
+            self.connection.calm.on_websocket_open()
 
     def ends_soon(self) -> None:
         """A WebSocket has begun to close: its slot will come free by itself, so callers may wait for it."""

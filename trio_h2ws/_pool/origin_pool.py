@@ -1,5 +1,7 @@
 """The connections to one origin: which of them carries the next call, and which calls wait.
 
+Before a call gets anything, the origin's gate must admit it (`admission.py`).
+
 One connection, and no more, except in two cases. WebSockets may stay open for ever: when they hold every slot,
 waiting for one could take for ever, and the origin gets another connection, up to
 `Limits.max_connections_per_origin`. And HTTP/1.1 carries one exchange at a time: there, concurrent calls need
@@ -28,6 +30,7 @@ from .._config import Limits
 from .._connection.connection import Connection, State
 from .._errors import HTTP2NotAvailable, LimitExceeded
 from .._http.url import Origin
+from .admission import Admission
 from .dial import ProtocolChoice
 from .waiters import OnPhase, Waiters
 
@@ -44,6 +47,10 @@ class Decision(Enum):
 class Situation(NamedTuple):
     """What `choose` looks at."""
 
+    admitted: bool
+    """The gate of the origin lets another call in."""
+    bounded: bool
+    """It has a bound, because the server asked for calm."""
     free: bool
     """A connection has a free slot."""
     http1: bool
@@ -62,12 +69,14 @@ class Situation(NamedTuple):
 
 def choose(now: Situation) -> Decision:
     """Pure: what the first call that waits gets, by the rules at the top of this module."""
+    if not now.admitted:
+        return Decision.WAIT
     if now.free:
         return Decision.GIVE
     if now.http1:
         more = now.dialling < now.waiting and now.usable + now.dialling < now.most
         return Decision.DIAL if more else Decision.WAIT
-    if now.dialling or not now.stuck:
+    if now.dialling or not now.stuck or (now.bounded and now.usable):
         return Decision.WAIT
     if now.usable >= now.most:
         return Decision.REFUSE
@@ -99,6 +108,7 @@ class OriginPool:
         "_owner",
         "_silent",
         "_waiters",
+        "admission",
         "connections",
         "dialling",
         "http1",
@@ -107,8 +117,11 @@ class OriginPool:
         "served",
     )
 
-    def __init__(self, origin: Origin, protocol: ProtocolChoice, limits: Limits, owner: Owner) -> None:
+    def __init__(
+        self, origin: Origin, protocol: ProtocolChoice, limits: Limits, owner: Owner, admission: Admission
+    ) -> None:
         self.origin = origin
+        self.admission = admission
         self.protocol = protocol
         self.http1 = protocol is ProtocolChoice.HTTP1  # else the last connection shows it
         self.connections: dict[Connection, None] = {}
@@ -150,10 +163,15 @@ class OriginPool:
         self.http1 = connection.engine.protocol == "HTTP/1.1"
         if self.http1:
             self._waiters.fail_http2_only(self._not_http2())  # connections are dialled for calls that can use them
+        if isinstance(connection.calm.gate, Admission):
+            self.admission = connection.calm.gate  # an origin that shares the connection shares the gate
+        else:
+            self.admission.add(connection)
         self.update(connection)
 
     def remove(self, connection: Connection) -> None:
         del self.connections[connection]
+        self.admission.remove(connection)
         self._open.pop(connection, None)
         self._silent.pop(connection, None)
         self._free.pop(connection, None)
@@ -190,7 +208,7 @@ class OriginPool:
 
     def take(self) -> Connection | None:
         """A connection with one slot reserved, if there is a free one and no call waits for it."""
-        return None if self._waiters else self._reserve()
+        return None if self._waiters or not self._is_admitted() else self._reserve()
 
     def _reserve(self) -> Connection | None:
         for silent in tuple(self._silent):
@@ -230,6 +248,7 @@ class OriginPool:
         """Serve the calls that wait, in their order, as far as it goes."""
         waiters = self._waiters
         if not waiters:
+            self.admission.serve_others()
             return
         while waiters:
             decision = self._decide()
@@ -249,10 +268,16 @@ class OriginPool:
                 waiters.fail(LimitExceeded("max_connections_per_origin", most, message))
             else:
                 self._owner.wants_no_dial(self)
+                if not self._is_admitted():
+                    self.admission.wait(self.advance)
                 break
         else:
             self._owner.wants_no_dial(self)
         waiters.announce("connect" if self.dialling else "queue")
+        self.admission.serve_others()
+
+    def _is_admitted(self) -> bool:
+        return self.admission.bound is None or self.admission.admits()
 
     def _decide(self) -> Decision:
         limits, http1 = self._limits, self.http1
@@ -261,7 +286,8 @@ class OriginPool:
         stuck = not http1 and all(connection.full_of_websockets for connection in self._open)
         silent = sum(bool(connection.engine.streams) for connection in self._silent)
         usable, waiting = len(self._open), len(self._waiters)
-        return choose(Situation(bool(self._free), http1, stuck, usable, silent, self.dialling, waiting, most))
+        admitted, bounded, free = self._is_admitted(), self.admission.bound is not None, bool(self._free)
+        return choose(Situation(admitted, bounded, free, http1, stuck, usable, silent, self.dialling, waiting, most))
 
     def _make_room(self) -> None:
         """For the dial that has begun, within the bound that `choose` has kept."""

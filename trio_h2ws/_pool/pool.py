@@ -22,6 +22,7 @@ from .._connection.info import ConnectionInfo
 from .._errors import ConnectFailed, ErrorCode, H2WSError, LimitExceeded, RequestNotProcessed
 from .._http.url import Origin
 from .._protocols.guard import describe
+from .admission import Admissions
 from .capacity import Capacity, is_idle
 from .coalescing import find_shared
 from .dial import Dialer, ProtocolChoice
@@ -38,6 +39,7 @@ class Pool:
     def __init__(self, limits: Limits, timeouts: Timeouts, *, coalesce: bool) -> None:
         self.known = KnownOrigins(timeouts.remember)
         self.capacity = Capacity(limits.max_connections)
+        self._admissions = Admissions()
         self._coalesce = coalesce
         self._misdirected: set[Origin] = set()  # origins that answered 421 on another origin's connection
         self._limits = limits
@@ -93,7 +95,7 @@ class Pool:
         self._check_open()
         origin_pool = self._origin_pools.get((origin, protocol))
         if origin_pool is None:
-            origin_pool = OriginPool(origin, protocol, self._limits, self)
+            origin_pool = OriginPool(origin, protocol, self._limits, self, self._admissions.of(origin))
             self._origin_pools[origin, protocol] = origin_pool
         return origin_pool.take() or await origin_pool.wait(http2_only, on_phase)
 

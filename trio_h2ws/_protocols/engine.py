@@ -44,6 +44,9 @@ class Observer(Protocol):
 
     def on_ping_ack(self, payload: bytes) -> None: ...
     def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None: ...
+    def on_calm(self, stream: StreamState) -> None:
+        """RST_STREAM(ENHANCE_YOUR_CALM) came; the stream ends next."""
+
     def on_slot_free(self, stream: StreamState) -> None: ...
 
     def on_unusable(self, error: H2WSError) -> None:
@@ -65,9 +68,15 @@ class Engine(Protocol):
     settings_received: bool  # streams may be opened
     streams: dict[int, StreamState]
     max_streams: int  # how many may be open now
+    large_id: int  # of the last one whose header block was large
     exhausted: bool  # it will never take a new stream again
     fault: H2WSError | None  # the connection must end with this
     end_hint: str  # added to the error message when the transport has ended
+
+    @property
+    def newest_id(self) -> int:
+        """The id of the stream that was opened last."""
+        ...
 
     @property
     def idle_timeout(self) -> float | None:

@@ -62,6 +62,7 @@ class StreamState:
         "informational",
         "is_connect",
         "is_head",
+        "is_open_websocket",
         "local_ended",
         "may_be_truncated",
         "out",
@@ -83,6 +84,7 @@ class StreamState:
         self.id = 0
         self.is_head = is_head
         self.is_connect = is_connect
+        self.is_open_websocket = False  # its handshake is done
         self.answered = False  # something of a response has come, if only a byte
         self.responded = False  # the final (not 1xx) response has come
         self.local_ended = False

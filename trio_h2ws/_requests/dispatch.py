@@ -201,7 +201,8 @@ class Dispatcher:
         self, error: H2WSError, stream: Stream | None, request: PreparedRequest, budget: Budget, wish: Wish
     ) -> Decision:
         """What follows a try that failed."""
-        failure = failure_of(error) if not self.pool.is_closed else Failure.FINAL
+        calm = stream is not None and stream.connection.calm.asked_just_now
+        failure = failure_of(error, calm) if not self.pool.is_closed else Failure.FINAL
         if isinstance(error, WebSocketRejected) and error.status == 421 and self._is_shared(stream, request):
             failure = Failure.MISDIRECTED
         budget.note(error)
@@ -212,6 +213,7 @@ class Dispatcher:
             reused=stream is not None and stream.reused,
             answered=stream is not None and stream.answered,
             in_body=stream is not None and stream.in_body,
+            bounded=stream is not None and stream.bounded,
             refused_while_open=stream is not None and stream.connection.is_open,
             wish=wish,
         )
@@ -240,6 +242,7 @@ class Dispatcher:
         )
         ends = body.whole == b"" and request.trailers is None and not is_connect
         stream = connection.open(head, end_stream=ends, is_head=request.method == "HEAD", is_connect=is_connect)
+        stream.bounded = connection.calm.is_bounded
         if body.whole is None:
             stream.upload = trio.CancelScope(shield=True)  # like the connections' tasks: it ends with its stream
             self._nursery.start_soon(self._upload, stream, request)

@@ -12,6 +12,11 @@
     with GOAWAY(HTTP_1_1_REQUIRED)
     LOST: the connection ended, and the server    once, at once, on a new connection, if it is repeatable and
     did not say what it has processed             unanswered, and the connection had answered others before
+    CALM_NOT_PROCESSED: a GOAWAY below it that    after a pause that grows, when the origin's gate lets it in
+    asks for calm (ENHANCE_YOUR_CALM)             (`_pool/admission.py`)
+    CALM: reset with ENHANCE_YOUR_CALM            the same, if it is repeatable and unanswered
+    AFTER_CALM: lost in any other way, when the   the same, if it is repeatable; in the middle of the body only once
+    server had just asked for calm
     TERMINATED: the connection ended after a      once, at once, on a new connection, if it is repeatable and
     GOAWAY that promised to process the request   not in the middle of the body
     FINAL: anything else                          never
@@ -24,7 +29,8 @@ drop what is under way with it, whatever they have promised: a response that is 
 The caller has seen nothing of that: a call that is given its response before the body (`Client.stream`) is over then.
 
 The budget (`Limits.max_retries`) counts every retry of one call, whatever its reason, the redirects that it follows
-included. So a call sends at most `1 + max_redirects + max_retries` requests.
+included. So a call sends at most `1 + max_redirects + max_retries` requests, and one more if it was under way when
+the server first asked for calm: the retry after that is not counted.
 """
 
 from __future__ import annotations
@@ -42,6 +48,7 @@ from .._errors import (
     HTTP1Required,
     HTTP2NotAvailable,
     RequestNotProcessed,
+    StreamReset,
 )
 from .._http.backoff import backoff
 
@@ -56,6 +63,9 @@ class Failure(Enum):
     HTTP1_REQUIRED = "HTTP/1.1 required"
     NO_WEBSOCKET = "no WebSocket over HTTP/2"
     TERMINATED_FOR_HTTP1 = "terminated for HTTP/1.1"
+    CALM_NOT_PROCESSED = "calm, not processed"
+    CALM = "calm"
+    AFTER_CALM = "after a call for calm"
     LOST = "connection lost"
     TERMINATED = "connection terminated"
     FINAL = "final"
@@ -81,6 +91,8 @@ class Attempt(NamedTuple):
     """How many connections have ended under this request before."""
     refusals: int = 0
     """How often it was refused on a connection that stayed open, this try included."""
+    free: bool = False
+    """The next retry is not counted: the server asked for calm, and had not done so when this try was sent."""
 
 
 class Wish(NamedTuple):
@@ -115,7 +127,9 @@ DEFAULT = Wish()
 def decide(attempt: Attempt, max_retries: int, wish: Wish = DEFAULT, jitter: float = 0.0) -> Decision:
     """The table at the top of this module. `jitter` is a random number from 0 to 1."""
     failure = attempt.failure
-    if failure is Failure.FINAL or not attempt.replayable or attempt.retries >= max_retries:
+    if failure is Failure.FINAL or not attempt.replayable:
+        return _NO
+    if attempt.retries >= max_retries and not (attempt.free and max_retries):
         return _NO
     if failure is Failure.NOT_PROCESSED:
         if wish.max_refusals is not None and attempt.refusals >= wish.max_refusals:
@@ -125,8 +139,15 @@ def decide(attempt: Attempt, max_retries: int, wish: Wish = DEFAULT, jitter: flo
         return _AT_ONCE
     if failure in (Failure.HTTP1_REQUIRED, Failure.NO_WEBSOCKET):
         return _OVER_HTTP1 if wish.http1 else _NO
+    calm = Decision(Action.AGAIN, backoff(attempt.retries + 1, _FIRST_PAUSE / 2, _LONGEST_PAUSE, jitter))
+    if failure is Failure.CALM_NOT_PROCESSED:
+        return calm
     if not attempt.repeatable:
         return _NO
+    if failure is Failure.CALM:
+        return _NO if attempt.answered else calm
+    if failure is Failure.AFTER_CALM:
+        return _NO if attempt.in_body and attempt.losses else calm
     if failure is Failure.TERMINATED:
         return _NO if attempt.in_body or attempt.losses else _AT_ONCE
     if attempt.answered:
@@ -136,30 +157,41 @@ def decide(attempt: Attempt, max_retries: int, wish: Wish = DEFAULT, jitter: flo
     return _AT_ONCE if attempt.losses == 0 and (attempt.reused or wish.even_if_new) else _NO
 
 
-def failure_of(error: H2WSError) -> Failure:
-    """What an error of one try says about it."""
+def asks_for_calm(error: H2WSError) -> bool:
+    """Whether the server said ENHANCE_YOUR_CALM."""
+    says_code = isinstance(error, (StreamReset, ConnectionTerminated, RequestNotProcessed))
+    return says_code and getattr(error, "error_code", None) == ErrorCode.ENHANCE_YOUR_CALM
+
+
+def failure_of(error: H2WSError, calm: bool = False) -> Failure:
+    """What an error of one try says about it. `calm`: the server has just asked for calm on the same connection."""
     if isinstance(error, HTTP1Required):
         return Failure.HTTP1_REQUIRED
     if isinstance(error, RequestNotProcessed):
-        return Failure.NOT_PROCESSED
+        return Failure.CALM_NOT_PROCESSED if asks_for_calm(error) else Failure.NOT_PROCESSED
+    if isinstance(error, StreamReset):
+        return Failure.CALM if asks_for_calm(error) else Failure.AFTER_CALM if calm else Failure.FINAL
+    if asks_for_calm(error):
+        return Failure.AFTER_CALM
     if isinstance(error, HTTP2NotAvailable):  # "refused": HTTP/2 with prior knowledge, answered in HTTP/1.1
         return Failure.HTTP1_REQUIRED if error.reason == "refused" else Failure.FINAL
     if isinstance(error, ConnectionTerminated):
         for_http1 = error.error_code == ErrorCode.HTTP_1_1_REQUIRED
-        return Failure.TERMINATED_FOR_HTTP1 if for_http1 else Failure.TERMINATED
+        return Failure.TERMINATED_FOR_HTTP1 if for_http1 else Failure.AFTER_CALM if calm else Failure.TERMINATED
     # After ConnectionTimedOut the caller has waited for long already; the next call finds a new connection.
     if isinstance(error, ConnectionLost) and not isinstance(error, ConnectionTimedOut):
-        return Failure.LOST
+        return Failure.AFTER_CALM if calm else Failure.LOST
     return Failure.FINAL
 
 
 class Budget:
     """The retries of one call: how many are left, and what has happened so far."""
 
-    __slots__ = ("_losses", "_max_retries", "_refusals", "_retries", "may_have_been_processed")
+    __slots__ = ("_calmed", "_losses", "_max_retries", "_refusals", "_retries", "may_have_been_processed")
 
     def __init__(self, max_retries: int) -> None:
         self._max_retries = max_retries
+        self._calmed = False
         self._retries = 0
         self._losses = 0
         self._refusals = 0
@@ -176,16 +208,19 @@ class Budget:
         answered: bool = False,
         in_body: bool = False,
         refused_while_open: bool = False,
+        bounded: bool = False,
         wish: Wish = DEFAULT,
     ) -> Decision:
-        """`decide` for the call's latest try, which is counted."""
+        """`decide` for the latest try, which is counted. `bounded`: it was sent after the server asked for calm."""
         self._refusals += refused_while_open and failure is Failure.NOT_PROCESSED
-        attempt = Attempt(
-            failure, repeatable, replayable, reused, answered, in_body, self._retries, self._losses, self._refusals
-        )
+        is_calm = failure in (Failure.CALM_NOT_PROCESSED, Failure.CALM, Failure.AFTER_CALM)
+        free = is_calm and not (bounded or self._calmed)
+        self._calmed |= is_calm
+        counts = (self._retries, self._losses, self._refusals)
+        attempt = Attempt(failure, repeatable, replayable, reused, answered, in_body, *counts, free)
         decision = decide(attempt, self._max_retries, wish, random.random())
-        self._losses += failure in (Failure.LOST, Failure.TERMINATED)
-        self._retries += decision.action is not Action.NO
+        self._losses += failure in (Failure.LOST, Failure.TERMINATED) or (is_calm and in_body)
+        self._retries += decision.action is not Action.NO and not free
         return decision
 
     def allows(self, failure: Failure, *, replayable: bool) -> bool:

@@ -30,7 +30,7 @@ from .._protocols.ws.handshake import new_key
 from .._requests.dispatch import Dispatcher, check_http2_spoken, http1_required, too_many_redirects, wants_http1
 from .._requests.prepare import HTTP2
 from .._requests.redirects import redirected
-from .._requests.retries import Action, Budget, Failure, Wish
+from .._requests.retries import Action, Budget, Failure, Wish, asks_for_calm
 from .opening import NOT_IMPLEMENTED, PAGE_SECONDS, Offer, Opening, with_key
 from .websocket import WebSocket
 
@@ -45,6 +45,8 @@ def why_fall_back(error: H2WSError, proven: bool) -> str | None:
     """
     if isinstance(error, HTTP2NotAvailable):
         return error.reason
+    if asks_for_calm(error):
+        return None  # another connection is not what it asks for
     if isinstance(error, WebSocketRejected):
         return f"refused with {error.status}" if error.status in NOT_IMPLEMENTED or error.status < 300 else None
     if isinstance(error, StreamReset):

@@ -8,13 +8,21 @@ from trio_h2ws._pool.origin_pool import Decision, Situation, choose
 
 
 def http2(
-    *, free: bool = False, stuck: bool = True, usable: int = 0, silent: int = 0, dialling: int = 0, waiting: int = 1
+    *,
+    admitted: bool = True,
+    bounded: bool = False,
+    free: bool = False,
+    stuck: bool = True,
+    usable: int = 0,
+    silent: int = 0,
+    dialling: int = 0,
+    waiting: int = 1,
 ) -> Situation:
-    return Situation(free, False, stuck, usable, silent, dialling, waiting, 6)
+    return Situation(admitted, bounded, free, False, stuck, usable, silent, dialling, waiting, 6)
 
 
 def http1(*, free: bool = False, usable: int = 0, dialling: int = 0, waiting: int = 1) -> Situation:
-    return Situation(free, True, False, usable, 0, dialling, waiting, 100)
+    return Situation(True, False, free, True, False, usable, 0, dialling, waiting, 100)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +43,13 @@ def http1(*, free: bool = False, usable: int = 0, dialling: int = 0, waiting: in
         (http2(silent=6), Decision.WAIT),
         (http2(usable=5, silent=1), Decision.WAIT),
         (http2(usable=1, silent=1, stuck=False), Decision.WAIT),
+        # The server asked for calm: calls wait, and no other connection is opened.
+        (http2(free=True, bounded=True), Decision.GIVE),
+        (http2(free=True, bounded=True, admitted=False), Decision.WAIT),
+        (http2(bounded=True, admitted=False), Decision.WAIT),
+        (http2(bounded=True), Decision.DIAL),
+        (http2(usable=1, bounded=True), Decision.WAIT),
+        (http2(usable=6, bounded=True), Decision.WAIT),
         # Over HTTP/1.1, one dial for each call.
         (http1(), Decision.DIAL),
         (http1(usable=1, waiting=1), Decision.DIAL),

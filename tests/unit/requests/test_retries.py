@@ -57,6 +57,15 @@ def attempt(failure: Failure, **facts: Any) -> Attempt:
         (Failure.TERMINATED, {"answered": True, "in_body": True}, Wish(), NO),
         (Failure.TERMINATED, {"repeatable": False}, EAGER, NO),
         (Failure.TERMINATED, {"losses": 1}, EAGER, NO),
+        (Failure.CALM, {}, Wish(), AGAIN),
+        (Failure.CALM, {"reused": False}, Wish(), AGAIN),
+        (Failure.CALM, {"answered": True}, Wish(), NO),
+        (Failure.CALM, {"repeatable": False}, EAGER, NO),
+        (Failure.AFTER_CALM, {"answered": True, "in_body": True}, Wish(), AGAIN),
+        (Failure.AFTER_CALM, {"answered": True, "in_body": True, "losses": 1}, Wish(), NO),
+        (Failure.AFTER_CALM, {"losses": 1}, Wish(), AGAIN),
+        (Failure.AFTER_CALM, {"repeatable": False}, EAGER, NO),
+        (Failure.CALM_NOT_PROCESSED, {"repeatable": False}, Wish(), AGAIN),
         (Failure.FINAL, {}, EAGER, NO),
     ],
 )
@@ -82,6 +91,12 @@ def test_only_unprocessed_requests_wait() -> None:
         assert decide(attempt(failure, retries=3), 6, jitter=1.0).seconds == 0
 
 
+def test_calm_begins_with_a_pause() -> None:
+    for failure in (Failure.CALM, Failure.AFTER_CALM, Failure.CALM_NOT_PROCESSED):
+        pauses = [decide(attempt(failure, retries=n), 10, jitter=1.0).seconds for n in range(6)]
+        assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
+
+
 @pytest.mark.parametrize(
     ("error", "failure"),
     [
@@ -94,12 +109,26 @@ def test_only_unprocessed_requests_wait() -> None:
         (trio_h2ws.ConnectionTerminated("GOAWAY", 13), Failure.TERMINATED_FOR_HTTP1),
         (trio_h2ws.ConnectionTimedOut("silent"), Failure.FINAL),
         (trio_h2ws.ConnectFailed("no route"), Failure.FINAL),
+        (trio_h2ws.ConnectionTerminated("GOAWAY", 11), Failure.AFTER_CALM),
+        (trio_h2ws.StreamReset(11), Failure.CALM),
         (trio_h2ws.StreamReset(2), Failure.FINAL),
         (trio_h2ws.RemoteProtocolError("broken"), Failure.FINAL),
     ],
 )
 def test_errors_are_failures(error: trio_h2ws.H2WSError, failure: Failure) -> None:
     assert failure_of(error) is failure
+
+
+def test_what_follows_a_call_for_calm_is_part_of_it() -> None:
+    for error in (
+        trio_h2ws.StreamReset(2),
+        trio_h2ws.ConnectionLost("closed"),
+        trio_h2ws.ConnectionTerminated("", 2),
+    ):
+        assert failure_of(error, calm=True) is Failure.AFTER_CALM
+    for final in (trio_h2ws.ConnectionTimedOut("silent"), trio_h2ws.RemoteProtocolError("broken")):
+        assert failure_of(final, calm=True) is Failure.FINAL
+    assert failure_of(trio_h2ws.RequestNotProcessed("refused"), calm=True) is Failure.NOT_PROCESSED
 
 
 # The budget of a call.
@@ -110,7 +139,18 @@ def test_one_budget_counts_every_reason() -> None:
     for failure in (Failure.LOST, Failure.NOT_PROCESSED, Failure.MISDIRECTED, Failure.HTTP1_REQUIRED):
         assert budget.decide(failure, repeatable=True, reused=True).action is not NO
     for failure in Failure:
-        assert budget.decide(failure, repeatable=True, reused=True).action is NO
+        assert budget.decide(failure, repeatable=True, reused=True, bounded=True).action is NO
+
+
+def test_the_first_call_for_calm_is_free() -> None:
+    budget = Budget(1)
+    assert budget.decide(Failure.CALM, repeatable=True).action is AGAIN
+    assert budget.decide(Failure.CALM, repeatable=True).action is AGAIN
+    assert budget.decide(Failure.CALM, repeatable=True).action is NO
+    budget = Budget(1)
+    assert budget.decide(Failure.CALM, repeatable=True, bounded=True).action is AGAIN
+    assert budget.decide(Failure.CALM_NOT_PROCESSED).action is NO
+    assert Budget(0).decide(Failure.CALM, repeatable=True).action is NO
 
 
 def test_a_redirect_shares_the_budget() -> None:

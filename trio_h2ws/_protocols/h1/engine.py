@@ -48,6 +48,8 @@ class H1Engine:
     can_connect = False
     settings_received = True
     max_streams = 1
+    newest_id = 0
+    large_id = 0
 
     def __init__(self, observer: Observer, limits: Limits, forward: Forward | None = None) -> None:
         self._observer = observer

@@ -37,6 +37,8 @@ from .send_queue import SendQueue
 from .settings import SettingsExchange
 from .streams import StreamTable
 
+_LARGE_BLOCK = 4096  # bytes, compressed: few requests have that
+
 
 class H2Engine:
     """One client connection. Call `receive` with what was read, write what `produce` gives."""
@@ -62,6 +64,7 @@ class H2Engine:
         self.streams = table.streams
         self.max_streams = self._bounded(self._exchange.max_streams)
         self.exhausted = False  # the stream ids have run out (RFC 9113, section 5.1.1)
+        self.large_id = 0  # of the last stream whose header block was large
         self.settings_received = False
         self.can_connect = False  # the first SETTINGS carried ENABLE_CONNECT_PROTOCOL = 1 (RFC 8441, section 3)
         self.fault: H2WSError | None = None  # the connection must end with this
@@ -76,6 +79,11 @@ class H2Engine:
     @property
     def has_output(self) -> bool:
         return self._queue.has_output
+
+    @property
+    def newest_id(self) -> int:
+        """The id of the stream that was opened last."""
+        return self._table.next_id - 2
 
     @property
     def bytes_sent(self) -> int:
@@ -125,6 +133,8 @@ class H2Engine:
         self._table.add(stream, end_stream)
         self.exhausted = self._table.next_id > frames.MAX_STREAM_ID
         encoded = self._encoder.encode_block(block)
+        if len(encoded) > _LARGE_BLOCK:
+            self.large_id = stream.id
         self._queue.control += frames.header_block(stream.id, encoded, end_stream, self._queue.frame_size)
 
     def send(self, stream: StreamState, data: bytes | memoryview) -> None:

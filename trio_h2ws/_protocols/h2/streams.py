@@ -140,6 +140,8 @@ class StreamTable:
 
     def reset_by_peer(self, stream: StreamState, code: int) -> None:
         """The peer's RST_STREAM came."""
+        if code == ErrorCode.ENHANCE_YOUR_CALM:
+            observed(self._observer, self._observer.on_calm, stream)
         self._close(stream)
         if code == ErrorCode.REFUSED_STREAM and not stream.responded:
             self._tell(stream, RequestNotProcessed("the server refused the stream (REFUSED_STREAM)"))
@@ -158,7 +160,9 @@ class StreamTable:
                 self._lose(stream, HTTP1Required("the server requires HTTP/1.1 (GOAWAY with HTTP_1_1_REQUIRED)"))
             else:
                 message = "the server ended the connection (GOAWAY) before it processed this request"
-                self._lose(stream, RequestNotProcessed(message))
+                error = RequestNotProcessed(message)
+                error.error_code = code
+                self._lose(stream, error)
 
     def abandon(self, error: H2WSError) -> None:
         """The connection has ended: end every stream. They share `error`, of which each waiter raises a copy."""

@@ -109,9 +109,9 @@ def test_goaway_ends_the_streams_above_its_last_id() -> None:
     assert recorder.heard() == [
         ("goaway", 3, 11, b"debug"),
         ("free", 5),
-        ("error", 5, "RequestNotProcessed", None),
+        ("error", 5, "RequestNotProcessed", 11),
         ("free", 7),
-        ("error", 7, "RequestNotProcessed", None),
+        ("error", 7, "RequestNotProcessed", 11),
     ]
     recorder.engine.receive(frames.goaway(7) + frames.goaway(1))
     assert [entry[:2] for entry in recorder.heard()] == [
