@@ -102,7 +102,8 @@ class Limits:
     max_streams: int | None = None
     """Streams that the client opens on one connection. The server's MAX_CONCURRENT_STREAMS applies as well."""
     max_connections_per_origin: int = 6
-    """HTTP/2 connections to one origin: more than one is opened only when WebSockets occupy every stream."""
+    """HTTP/2 connections to one origin: more than one is opened only when WebSockets occupy every stream. Apart from
+    these, as many calls at a time may be alone on a connection, because they have ended others."""
     max_http1_connections: int = 100
     """HTTP/1.1 connections to one origin, each of which carries one request at a time."""
     max_http1_websockets: int | None = 1000

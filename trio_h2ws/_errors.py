@@ -78,6 +78,14 @@ def fresh(error: _E) -> _E:
     return copy
 
 
+def explain(error: H2WSError, text: str) -> None:
+    """Add to the message of an error that was not raised elsewhere."""
+    message, *rest = error.args
+    error.args = (f"{message}; {text}", *rest)
+    if "message" in error.__dict__:
+        error.__dict__["message"] = error.args[0]
+
+
 class H2WSError(Exception):
     """The base class of every error that trio_h2ws raises about the network or the server.
 

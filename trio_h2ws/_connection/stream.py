@@ -218,6 +218,11 @@ class Stream(StreamState):
         return self.response
 
     @property
+    def is_newest(self) -> bool:
+        """No stream was opened after it on its connection."""
+        return self.id == self.connection.engine.newest_id
+
+    @property
     def in_body(self) -> bool:
         """A part of the response's body has come (over HTTP/1.1: of the response), and not all of it."""
         if not self.connection.engine.can_ping:

@@ -141,6 +141,13 @@ class Capacity:
         if connection.state is State.CLOSED:
             self._leaving.add(connection)
 
+    def end_dial(self, connection: Connection | None) -> None:
+        """A dial has ended, with this connection, or without one of its own."""
+        if connection is None:
+            self.give_back()
+        else:
+            self.hold(connection)
+
     def _place_came_free(self) -> None:
         while self._most is not None and self._taken < self._most and (self._starved or self._others):
             claimant, _ = (self._starved or self._others).popitem(last=False)

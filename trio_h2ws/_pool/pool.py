@@ -6,12 +6,11 @@ its own copy of the error; the next call begins a new dial. Over HTTP/1.1 other 
 serve those calls: then one dial that fails fails one call, and none if the others were served meanwhile.
 
 A connection normally serves one origin. It serves several if origins share it (`coalescing.py`), and none if it
-carries one WebSocket over HTTP/1.1: such a connection has a single caller, which dials it in its own task.
+is for a single call (`single.py`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import trio
@@ -19,7 +18,7 @@ import trio
 from .._config import Limits, Timeouts
 from .._connection.connection import Connection, State
 from .._connection.info import ConnectionInfo
-from .._errors import ConnectFailed, ErrorCode, H2WSError, LimitExceeded, RequestNotProcessed
+from .._errors import ConnectFailed, ErrorCode, H2WSError, RequestNotProcessed
 from .._http.url import Origin
 from .._protocols.guard import describe
 from .admission import Admissions
@@ -28,6 +27,7 @@ from .coalescing import find_shared
 from .dial import Dialer, ProtocolChoice
 from .known_origins import KnownOrigins
 from .origin_pool import OriginPool
+from .single import SingleConnections
 from .waiters import OnPhase
 
 _PAUSE = 0.5  # seconds after a dial that failed while other connections of the origin work
@@ -39,6 +39,7 @@ class Pool:
     def __init__(self, limits: Limits, timeouts: Timeouts, *, coalesce: bool) -> None:
         self.known = KnownOrigins(timeouts.remember)
         self.capacity = Capacity(limits.max_connections)
+        self.single = SingleConnections(limits, self)
         self._admissions = Admissions()
         self._coalesce = coalesce
         self._misdirected: set[Origin] = set()  # origins that answered 421 on another origin's connection
@@ -49,7 +50,6 @@ class Pool:
         self._dialer: Dialer | None = None
         self._nursery: trio.Nursery | None = None
         self._dials: set[trio.CancelScope] = set()
-        self._http1_websockets: Counter[str] = Counter()  # by origin: open ones, and those that are being dialled
         self._closed = False
         self._gracefully = True
 
@@ -92,7 +92,7 @@ class Pool:
         is closed. `http2_only`: a call that has to wait gets HTTP2NotAvailable if the origin chooses HTTP/1.1.
         `on_phase(phase)` is called when the call has to wait: "queue" for a slot, "connect" for a dial.
         """
-        self._check_open()
+        self.check_open()
         origin_pool = self._origin_pools.get((origin, protocol))
         if origin_pool is None:
             origin_pool = OriginPool(origin, protocol, self._limits, self, self._admissions.of(origin))
@@ -118,8 +118,7 @@ class Pool:
         if origin_pools is None:
             return  # it was closed already, or it belongs to a dial that is under way
         self.capacity.on_closed(connection)
-        if connection.upgraded:
-            self._forget_http1_websocket(connection.origin)
+        self.single.on_closed(connection)
         for origin_pool in origin_pools:
             origin_pool.remove(connection)
             self.forget_if_unused(origin_pool)
@@ -192,23 +191,15 @@ class Pool:
 
     async def _find_or_dial(self, origin_pool: OriginPool) -> Connection:
         """Whatever happens, the place of the dial is passed on."""
-        assert self._dialer is not None
         dialled: Connection | None = None
         try:
             shared = await self._find_shared(origin_pool)
             if shared is not None:
                 return shared
-            dialled = await self._dialer.dial(origin_pool.origin, origin_pool.protocol, origin_pool.is_wanted)
+            dialled = await self.dialer.dial(origin_pool.origin, origin_pool.protocol, origin_pool.is_wanted)
             return dialled
         finally:
-            self._pass_on_place(dialled)
-
-    def _pass_on_place(self, connection: Connection | None) -> None:
-        """A dial has ended, with this connection, or without one of its own."""
-        if connection is None:
-            self.capacity.give_back()
-        else:
-            self.capacity.hold(connection)
+            self.capacity.end_dial(dialled)
 
     async def _fail(self, origin_pool: OriginPool, error: H2WSError, served: int) -> None:
         """A dial has failed, which is no reason to fail calls that others will serve."""
@@ -255,48 +246,21 @@ class Pool:
             if unused and engine.protocol == "HTTP/1.1" and connection.origin == str(origin):
                 connection.retire()
 
-    # WebSockets over HTTP/1.1: each has a connection to itself.
+    # Connections that serve a single call (`single.py`).
 
-    async def dial_for_websocket(self, origin: Origin) -> Connection:
-        """An HTTP/1.1 connection that carries one WebSocket. Raises ConnectFailed or LimitExceeded."""
-        self._check_open()
-        name, most = str(origin), self._limits.max_http1_websockets
-        if most is not None and self._http1_websockets[name] >= most:
-            raise LimitExceeded("max_http1_websockets", most, f"WebSockets over HTTP/1.1 to {origin}")
-        self._http1_websockets[name] += 1
-        try:
-            connection = self._take_unused(origin) or await self._dial_to_upgrade(origin)
-            if self._closed:
-                self._end(connection)
-                self._check_open()
-            if connection.state is State.CLOSED:
-                raise RequestNotProcessed(
-                    f"{origin}: the server ended the connection before anything was sent"
-                ) from connection.error
-        except BaseException:
-            self._forget_http1_websocket(name)
-            raise
-        connection.reserved += 1
-        connection.upgraded = True
-        self._serves[connection] = []
-        return connection
-
-    async def _dial_to_upgrade(self, origin: Origin) -> Connection:
+    @property
+    def dialer(self) -> Dialer:
         assert self._dialer is not None
-        await self.capacity.wait_for_place()
-        dialled: Connection | None = None
-        try:
-            dialled = await self._dialer.dial(origin, ProtocolChoice.HTTP1, tunnel_only=True)
-            return dialled
-        finally:
-            self._pass_on_place(dialled)
+        return self._dialer
 
-    def _forget_http1_websocket(self, origin: str) -> None:
-        self._http1_websockets[origin] -= 1
-        if not self._http1_websockets[origin]:
-            del self._http1_websockets[origin]
+    def adopt(self, connection: Connection) -> None:
+        if self._closed:
+            self._end(connection)
+            self.check_open()
+        if connection.state is not State.CLOSED:
+            self._serves[connection] = []
 
-    def _take_unused(self, origin: Origin) -> Connection | None:
+    def take_unused(self, origin: Origin) -> Connection | None:
         """A connection that was dialled in the hope of HTTP/2 and got HTTP/1.1, and was not used yet."""
         origin_pool = self._origin_pools.get((origin, ProtocolChoice.BEST))
         if origin_pool is None or origin.scheme != "https":
@@ -315,7 +279,8 @@ class Pool:
 
     # The end.
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raises trio.ClosedResourceError if the client is closed."""
         if self._closed:
             raise trio.ClosedResourceError("the client is closed")
 

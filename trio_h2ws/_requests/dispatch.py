@@ -8,6 +8,7 @@ RFC 9113, section 7), for `Timeouts.remember` seconds; that it may not share ano
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import TypeVar
 
 import trio
@@ -15,7 +16,7 @@ import trio
 from .._config import Limits
 from .._connection.connection import Connection
 from .._connection.stream import Stream
-from .._errors import H2WSError, HTTP2NotAvailable, LimitExceeded, WebSocketRejected
+from .._errors import H2WSError, HTTP2NotAvailable, LimitExceeded, WebSocketRejected, explain
 from .._http.headers import Headers
 from .._pool.dial import ProtocolChoice
 from .._pool.pool import Pool
@@ -25,7 +26,7 @@ from .collector import BEGINNING, Collector
 from .prepare import HTTP2, PreparedRequest
 from .redirects import leads_on, redirected
 from .response import Response
-from .retries import DEFAULT, Action, Budget, Decision, Failure, Wish, failure_of
+from .retries import DEFAULT, Action, Budget, Decision, Failure, Wish, ended_a_connection, failure_of
 
 T = TypeVar("T")
 _HTTP2_ALONE = Wish(http1=False)
@@ -38,6 +39,17 @@ def protocol_for(request: PreparedRequest, http2: HTTP2) -> ProtocolChoice:
     if request.url.origin.scheme == "http":
         return ProtocolChoice.HTTP2 if http2 == "require" else ProtocolChoice.HTTP1
     return ProtocolChoice.BEST
+
+
+class Way(Enum):
+    """How a try is sent. A request that went over HTTP/1.1, or alone, stays with that."""
+
+    SHARED = "on the connection that others use"
+    ALONE = "on a connection that carries nothing else"
+    HTTP1 = "over HTTP/1.1"
+
+
+_WAYS = {Action.OVER_HTTP1: Way.HTTP1, Action.ALONE: Way.ALONE}
 
 
 class Dispatcher:
@@ -133,11 +145,14 @@ class Dispatcher:
         http2_only = http2 == "require"
         moved = False
 
-        async def connect(over_http1: bool) -> Connection:
+        async def connect(way: Way) -> Connection:
             nonlocal moved
-            moved = over_http1
-            choice = ProtocolChoice.HTTP1 if over_http1 else protocol
-            connection = await self.pool.acquire(origin, choice, http2_only=http2_only, on_phase=on_phase)
+            moved = way is Way.HTTP1
+            if way is Way.ALONE:
+                connection = await self.pool.single.alone(origin, protocol, on_phase)
+            else:
+                choice = ProtocolChoice.HTTP1 if moved else protocol
+                connection = await self.pool.acquire(origin, choice, http2_only=http2_only, on_phase=on_phase)
             if http2_only:
                 check_http2_spoken(connection, request)
             return connection
@@ -161,19 +176,21 @@ class Dispatcher:
     async def send_with_retries(
         self,
         request: PreparedRequest,
-        connect: Callable[[bool], Awaitable[Connection]],
+        connect: Callable[[Way], Awaitable[Connection]],
         receive: Callable[[Stream], Awaitable[T]],
         budget: Budget,
         wish: Wish = DEFAULT,
         on_phase: OnPhase | None = None,
     ) -> tuple[Stream, T]:
-        """Send it, and again as `retries.py` decides. `connect(over_http1)` gives the connection for one try."""
-        over_http1 = False
+        """Send it, and again as `retries.py` decides. `connect(way)` gives the connection for one try."""
+        way = Way.SHARED
         while True:
             stream: Stream | None = None
             try:
-                connection = await connect(over_http1)
+                connection = await connect(way)
                 stream = self._begin(connection, request)
+                if way is Way.ALONE:
+                    connection.retire()
                 if on_phase is not None:
                     on_phase("head")
                 result = await receive(stream)
@@ -185,7 +202,7 @@ class Dispatcher:
                 stream.close()
                 self.pool.unshare(request.url.origin)
             except H2WSError as error:
-                decision = self._after(error, stream, request, budget, wish)
+                decision = self._after(error, stream, way, request, budget, wish)
                 if stream is not None:
                     stream.close()
                 if decision.action is Action.NO:
@@ -194,17 +211,25 @@ class Dispatcher:
                 if stream is not None:
                     stream.give_up()
                 raise
-            over_http1 = over_http1 or decision.action is Action.OVER_HTTP1
+            way = _WAYS.get(decision.action, way)
             await trio.sleep(decision.seconds)
 
     def _after(
-        self, error: H2WSError, stream: Stream | None, request: PreparedRequest, budget: Budget, wish: Wish
+        self,
+        error: H2WSError,
+        stream: Stream | None,
+        way: Way,
+        request: PreparedRequest,
+        budget: Budget,
+        wish: Wish,
     ) -> Decision:
         """What follows a try that failed."""
         calm = stream is not None and stream.connection.calm.asked_just_now
         failure = failure_of(error, calm) if not self.pool.is_closed else Failure.FINAL
         if isinstance(error, WebSocketRejected) and error.status == 421 and self._is_shared(stream, request):
             failure = Failure.MISDIRECTED
+        large = request.large_head
+        suspect = stream is not None and stream.is_newest and large is not None
         budget.note(error)
         decision = budget.decide(
             failure,
@@ -215,8 +240,16 @@ class Dispatcher:
             in_body=stream is not None and stream.in_body,
             bounded=stream is not None and stream.bounded,
             refused_while_open=stream is not None and stream.connection.is_open,
+            multiplexed=stream is not None and stream.connection.engine.can_ping,
+            suspect=suspect,
+            alone=way is Way.ALONE,
             wish=wish,
         )
+        if decision.action is Action.NO and ended_a_connection(failure):
+            if way is Way.ALONE:
+                explain(error, "other connections ended under the same request, and this one carried nothing else")
+            if large is not None and (suspect or way is Way.ALONE):
+                explain(error, f"{large}, which may be more than the server takes")
         if decision.action is not Action.NO:
             if failure is Failure.MISDIRECTED:
                 self.pool.unshare(request.url.origin)

@@ -26,6 +26,7 @@ _OWN: RawFields = [
 ]
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))  # RFC 9110, section 9.2.2
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 9.1: any token
+_LARGE_HEAD = 8 * 1024  # bytes that any server takes
 _REMEMBERED = 16  # kinds of handshakes
 # What a handshake sets itself, and what a request without a body must not have (RFC 9113, section 8.1.1).
 _NOT_IN_HANDSHAKES = frozenset(
@@ -68,6 +69,18 @@ class PreparedRequest:
     def repeatable(self) -> bool:
         """Processing it twice does no harm: its method is idempotent, or it is the handshake of a WebSocket."""
         return self.protocol is not None or self.method in _IDEMPOTENT
+
+    @property
+    def large_head(self) -> str | None:
+        """A sentence about its header list, if that is so large that some servers do not take it."""
+        target = len(self.url.target)
+        sizes = [(len(name) + len(value), name.decode()) for name, value in self.fields]
+        size = sum(size for size, _ in sizes) + target
+        if size <= _LARGE_HEAD:
+            return None
+        largest, name = max(sizes, default=(0, ""))
+        part = f"{target:,} of them in the URL" if target > largest else f"{largest:,} of them in {name!r}"
+        return f"the request's header list has {size:,} bytes, {part}"
 
     @asynccontextmanager
     async def using_file(self) -> AsyncIterator[None]:

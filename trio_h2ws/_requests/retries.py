@@ -1,8 +1,10 @@
 """Whether a request is sent again after one try of it failed: one decision for all reasons, and one budget (pure).
 
     what became of the try                        sent again, if the body can be
-    NOT_PROCESSED: REFUSED_STREAM, a GOAWAY       after a pause that grows; the first retry at once
-    below it, or it could not be sent
+    NOT_PROCESSED: REFUSED_STREAM, or it could    after a pause that grows; the first retry at once
+    not be sent
+    SHUT_OUT: a GOAWAY below it                   the same
+    CUT_OFF: the same, with an error code         at once, on a new connection
     MISDIRECTED: 421 on another origin's          at once, on a connection of its origin
     connection
     HTTP1_REQUIRED, and it was not processed      at once, over HTTP/1.1
@@ -10,14 +12,14 @@
     failed to carry (`_websockets/fallback.py`)
     TERMINATED_FOR_HTTP1: the connection ended    at once, over HTTP/1.1, if it is repeatable and unanswered
     with GOAWAY(HTTP_1_1_REQUIRED)
-    LOST: the connection ended, and the server    once, at once, on a new connection, if it is repeatable and
+    LOST: the connection ended, and the server    at once, on a new connection, if it is repeatable and
     did not say what it has processed             unanswered, and the connection had answered others before
     CALM_NOT_PROCESSED: a GOAWAY below it that    after a pause that grows, when the origin's gate lets it in
     asks for calm (ENHANCE_YOUR_CALM)             (`_pool/admission.py`)
     CALM: reset with ENHANCE_YOUR_CALM            the same, if it is repeatable and unanswered
     AFTER_CALM: lost in any other way, when the   the same, if it is repeatable; in the middle of the body only once
     server had just asked for calm
-    TERMINATED: the connection ended after a      once, at once, on a new connection, if it is repeatable and
+    TERMINATED: the connection ended after a      at once, on a new connection, if it is repeatable and
     GOAWAY that promised to process the request   not in the middle of the body
     FINAL: anything else                          never
 
@@ -27,6 +29,14 @@ another try: most likely the next one ends as well. One that was used before may
 or just before the request arrived. After a GOAWAY the server has said that it went on purpose. There are servers that
 drop what is under way with it, whatever they have promised: a response that is due, its body, or only its END_STREAM.
 The caller has seen nothing of that: a call that is given its response before the body (`Client.stream`) is over then.
+
+Alone. A request may be what ends its connection: HAProxy and nginx do that if its header list is too large for them.
+After the first end it goes to the connection to which its neighbours go. After the second, or at once if it was the
+newest on its connection and has a large header list, it goes to a connection that carries nothing else, so that it
+can't end another one for others. If that ends as well, it is not sent again. (A GOAWAY that is not an error may come
+for any other reason. After that a request that was shut out is sent again, but alone, if it had met such an end
+before.) HTTP/1.1 carries nothing else anyway: there a lost request is sent again once. Handshakes of WebSockets never
+go alone: where they fail over HTTP/2, they are tried over HTTP/1.1.
 
 The budget (`Limits.max_retries`) counts every retry of one call, whatever its reason, the redirects that it follows
 included. So a call sends at most `1 + max_redirects + max_retries` requests, and one more if it was under way when
@@ -63,6 +73,8 @@ class Failure(Enum):
     HTTP1_REQUIRED = "HTTP/1.1 required"
     NO_WEBSOCKET = "no WebSocket over HTTP/2"
     TERMINATED_FOR_HTTP1 = "terminated for HTTP/1.1"
+    SHUT_OUT = "shut out"
+    CUT_OFF = "cut off"
     CALM_NOT_PROCESSED = "calm, not processed"
     CALM = "calm"
     AFTER_CALM = "after a call for calm"
@@ -88,9 +100,17 @@ class Attempt(NamedTuple):
     retries: int = 0
     """How often the call was sent again before, for any reason."""
     losses: int = 0
-    """How many connections have ended under this request before."""
+    """How many connections have ended under this request before, without a word on whether it was processed."""
+    ends: int = 0
+    """How many connections have ended under this request before, in any way."""
     refusals: int = 0
     """How often it was refused on a connection that stayed open, this try included."""
+    multiplexed: bool = False
+    """It was sent over HTTP/2, where others share the connection."""
+    suspect: bool = False
+    """It was the newest on its connection, and has a large header list."""
+    alone: bool = False
+    """The connection carried nothing else."""
     free: bool = False
     """The next retry is not counted: the server asked for calm, and had not done so when this try was sent."""
 
@@ -102,6 +122,8 @@ class Wish(NamedTuple):
     """One more try after LOST, even if the connection was new."""
     http1: bool = True
     """It may be sent over HTTP/1.1."""
+    alone: bool = True
+    """It may be sent on a connection that carries nothing else."""
     max_refusals: int | None = None
     """No further try after that many refusals on connections that stay open."""
 
@@ -109,6 +131,7 @@ class Wish(NamedTuple):
 class Action(Enum):
     NO = "no"
     AGAIN = "again"
+    ALONE = "again, on a connection that carries nothing else"
     OVER_HTTP1 = "again, over HTTP/1.1"
 
 
@@ -118,6 +141,10 @@ class Decision(NamedTuple):
     """To wait before."""
 
 
+_CALLS_FOR_CALM = frozenset((Failure.CALM_NOT_PROCESSED, Failure.CALM, Failure.AFTER_CALM))
+# The connection has ended under the request, or has shut it out and ends soon.
+_ENDS = frozenset((Failure.SHUT_OUT, Failure.CUT_OFF, Failure.LOST, Failure.TERMINATED))
+_ENDS |= {Failure.CALM_NOT_PROCESSED, Failure.AFTER_CALM}
 _NO = Decision(Action.NO)
 _AT_ONCE = Decision(Action.AGAIN)
 _OVER_HTTP1 = Decision(Action.OVER_HTTP1)
@@ -131,7 +158,18 @@ def decide(attempt: Attempt, max_retries: int, wish: Wish = DEFAULT, jitter: flo
         return _NO
     if attempt.retries >= max_retries and not (attempt.free and max_retries):
         return _NO
-    if failure is Failure.NOT_PROCESSED:
+    decision = _by_table(attempt, wish, jitter)
+    if decision.action is Action.AGAIN and failure in _ENDS and attempt.multiplexed and wish.alone:
+        return _where(attempt, decision)
+    return decision
+
+
+def _by_table(attempt: Attempt, wish: Wish, jitter: float) -> Decision:
+    failure = attempt.failure
+    goes_alone = attempt.multiplexed and wish.alone
+    if failure is Failure.CUT_OFF and goes_alone:
+        return _AT_ONCE
+    if failure in (Failure.NOT_PROCESSED, Failure.SHUT_OUT, Failure.CUT_OFF):
         if wish.max_refusals is not None and attempt.refusals >= wish.max_refusals:
             return _NO
         return Decision(Action.AGAIN, backoff(attempt.retries, _FIRST_PAUSE, _LONGEST_PAUSE, jitter))
@@ -144,17 +182,35 @@ def decide(attempt: Attempt, max_retries: int, wish: Wish = DEFAULT, jitter: flo
         return calm
     if not attempt.repeatable:
         return _NO
-    if failure is Failure.CALM:
-        return _NO if attempt.answered else calm
     if failure is Failure.AFTER_CALM:
         return _NO if attempt.in_body and attempt.losses else calm
+    again = _AT_ONCE if goes_alone or not attempt.losses else _NO
     if failure is Failure.TERMINATED:
-        return _NO if attempt.in_body or attempt.losses else _AT_ONCE
+        return _NO if attempt.in_body else again
     if attempt.answered:
         return _NO
+    if failure is Failure.CALM:
+        return calm
     if failure is Failure.TERMINATED_FOR_HTTP1:
         return _OVER_HTTP1 if wish.http1 else _NO
-    return _AT_ONCE if attempt.losses == 0 and (attempt.reused or wish.even_if_new) else _NO
+    return again if attempt.reused or attempt.ends or wish.even_if_new else _NO
+
+
+def _where(attempt: Attempt, decision: Decision) -> Decision:
+    """A connection has ended under it. It goes to the next one, or alone, or nowhere."""
+    failure = attempt.failure
+    if attempt.alone and (attempt.suspect or failure is not Failure.SHUT_OUT):
+        return _NO
+    if attempt.suspect or (attempt.ends and failure not in _CALLS_FOR_CALM):
+        return decision._replace(action=Action.ALONE)
+    return decision
+
+
+_SHUT_OUT: dict[int | None, Failure] = {  # by the code of the GOAWAY
+    None: Failure.NOT_PROCESSED,
+    ErrorCode.NO_ERROR: Failure.SHUT_OUT,
+    ErrorCode.ENHANCE_YOUR_CALM: Failure.CALM_NOT_PROCESSED,
+}
 
 
 def asks_for_calm(error: H2WSError) -> bool:
@@ -168,7 +224,7 @@ def failure_of(error: H2WSError, calm: bool = False) -> Failure:
     if isinstance(error, HTTP1Required):
         return Failure.HTTP1_REQUIRED
     if isinstance(error, RequestNotProcessed):
-        return Failure.CALM_NOT_PROCESSED if asks_for_calm(error) else Failure.NOT_PROCESSED
+        return _SHUT_OUT.get(error.error_code, Failure.CUT_OFF)
     if isinstance(error, StreamReset):
         return Failure.CALM if asks_for_calm(error) else Failure.AFTER_CALM if calm else Failure.FINAL
     if asks_for_calm(error):
@@ -184,16 +240,22 @@ def failure_of(error: H2WSError, calm: bool = False) -> Failure:
     return Failure.FINAL
 
 
+def ended_a_connection(failure: Failure) -> bool:
+    """The connection has ended under the request, or has shut it out."""
+    return failure in _ENDS
+
+
 class Budget:
     """The retries of one call: how many are left, and what has happened so far."""
 
-    __slots__ = ("_calmed", "_losses", "_max_retries", "_refusals", "_retries", "may_have_been_processed")
+    __slots__ = ("_calmed", "_ends", "_losses", "_max_retries", "_refusals", "_retries", "may_have_been_processed")
 
     def __init__(self, max_retries: int) -> None:
         self._max_retries = max_retries
         self._calmed = False
         self._retries = 0
         self._losses = 0
+        self._ends = 0
         self._refusals = 0
         self.may_have_been_processed = False
         """The server may have acted on an earlier try, or has answered an earlier request of the call."""
@@ -209,17 +271,23 @@ class Budget:
         in_body: bool = False,
         refused_while_open: bool = False,
         bounded: bool = False,
+        multiplexed: bool = False,
+        suspect: bool = False,
+        alone: bool = False,
         wish: Wish = DEFAULT,
     ) -> Decision:
         """`decide` for the latest try, which is counted. `bounded`: it was sent after the server asked for calm."""
         self._refusals += refused_while_open and failure is Failure.NOT_PROCESSED
-        is_calm = failure in (Failure.CALM_NOT_PROCESSED, Failure.CALM, Failure.AFTER_CALM)
+        is_calm = failure in _CALLS_FOR_CALM
         free = is_calm and not (bounded or self._calmed)
         self._calmed |= is_calm
-        counts = (self._retries, self._losses, self._refusals)
-        attempt = Attempt(failure, repeatable, replayable, reused, answered, in_body, *counts, free)
+        counts = (self._retries, self._losses, self._ends, self._refusals)
+        attempt = Attempt(
+            *(failure, repeatable, replayable, reused, answered, in_body, *counts), multiplexed, suspect, alone, free
+        )
         decision = decide(attempt, self._max_retries, wish, random.random())
         self._losses += failure in (Failure.LOST, Failure.TERMINATED) or (is_calm and in_body)
+        self._ends += failure in _ENDS
         self._retries += decision.action is not Action.NO and not free
         return decision
 
@@ -237,5 +305,5 @@ class Budget:
 
     def next_request(self) -> None:
         """A redirect is followed: another request, of the same call."""
-        self._losses = self._refusals = 0
+        self._losses = self._ends = self._refusals = 0
         self.may_have_been_processed = True

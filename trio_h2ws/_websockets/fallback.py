@@ -27,7 +27,7 @@ from .._errors import (
 )
 from .._pool.dial import ProtocolChoice
 from .._protocols.ws.handshake import new_key
-from .._requests.dispatch import Dispatcher, check_http2_spoken, http1_required, too_many_redirects, wants_http1
+from .._requests.dispatch import Dispatcher, Way, check_http2_spoken, http1_required, too_many_redirects, wants_http1
 from .._requests.prepare import HTTP2
 from .._requests.redirects import redirected
 from .._requests.retries import Action, Budget, Failure, Wish, asks_for_calm
@@ -91,7 +91,7 @@ class Fallback:
         origin, known = offer.request.url.origin, self._known
         if http2 == "require":
             choice = ProtocolChoice.BEST if origin.scheme == "https" else ProtocolChoice.HTTP2
-            return await self._over_http2(offer, choice, budget, Wish(http1=False))
+            return await self._over_http2(offer, choice, budget, Wish(http1=False, alone=False))
         if origin.scheme == "https" and self._pool.chose_http1(origin):
             known.websockets_over_http1.put(origin, "alpn")
         if http2 == "never" or origin.scheme == "http" or known.why_http1(origin) is not None:
@@ -100,7 +100,7 @@ class Fallback:
         proven = known.websockets_over_http2.get(origin) is not None
         failed_once = known.websockets_failed_once.get(origin) is not None
         # A connection that ends before the answer is tried again, once: most often that is due to the network.
-        wish = Wish(even_if_new=True, http1=False, max_refusals=None if proven else _MAX_REFUSALS)
+        wish = Wish(even_if_new=True, http1=False, alone=False, max_refusals=None if proven else _MAX_REFUSALS)
         try:
             ws = await self._over_http2(offer, ProtocolChoice.BEST, budget, wish, PAGE_SECONDS)
         except H2WSError as error:
@@ -141,7 +141,7 @@ class Fallback:
         request = offer.request
         origin = request.url.origin
 
-        async def connect(over_http1: bool) -> Connection:  # which `wish` rules out
+        async def connect(way: Way) -> Connection:  # always SHARED: `wish` rules the others out
             connection = await self._pool.acquire(origin, choice, http2_only=True)
             check_http2_spoken(connection, request)
             if not connection.engine.can_connect:
@@ -164,8 +164,8 @@ class Fallback:
         key = new_key()
         request = with_key(offer.request, key)
 
-        async def connect(over_http1: bool) -> Connection:
-            return await self._pool.dial_for_websocket(request.url.origin)
+        async def connect(way: Way) -> Connection:
+            return await self._pool.single.for_websocket(request.url.origin)
 
         async def answer(stream: Stream) -> WebSocket:
             return await self._opening.answer(stream, offer, key)

@@ -10,7 +10,9 @@ import trio_h2ws
 from trio_h2ws._errors import HTTP1Required
 from trio_h2ws._requests.retries import Action, Attempt, Budget, Failure, Wish, decide, failure_of
 
-NO, AGAIN, OVER_HTTP1 = Action.NO, Action.AGAIN, Action.OVER_HTTP1
+NO, AGAIN, ALONE, OVER_HTTP1 = Action.NO, Action.AGAIN, Action.ALONE, Action.OVER_HTTP1
+ENDS = [Failure.SHUT_OUT, Failure.CUT_OFF, Failure.LOST, Failure.TERMINATED]
+CALM_ENDS = [Failure.CALM_NOT_PROCESSED, Failure.AFTER_CALM]
 EAGER = Wish(even_if_new=True)
 HTTP2_ALONE = Wish(http1=False)
 FEW = Wish(max_refusals=2)
@@ -20,6 +22,13 @@ MOVES = [Failure.HTTP1_REQUIRED, Failure.NO_WEBSOCKET, Failure.TERMINATED_FOR_HT
 def attempt(failure: Failure, **facts: Any) -> Attempt:
     """A GET of which nothing came back, on a connection that was used before."""
     return Attempt(failure, **({"repeatable": True, "replayable": True, "reused": True} | facts))
+
+
+def shut_out_with(code: int) -> trio_h2ws.RequestNotProcessed:
+    """The error of a request above the last stream id of a GOAWAY."""
+    error = trio_h2ws.RequestNotProcessed("GOAWAY")
+    error.error_code = code
+    return error
 
 
 @pytest.mark.parametrize(
@@ -73,6 +82,32 @@ def test_each_failure_has_its_answer(failure: Failure, facts: dict[str, Any], wi
     assert decide(attempt(failure, **facts), 6, wish).action is action
 
 
+@pytest.mark.parametrize("failure", ENDS)
+def test_the_second_end_leads_to_a_try_alone(failure: Failure) -> None:
+    assert decide(attempt(failure, multiplexed=True), 6).action is AGAIN
+    second = {"multiplexed": True, "ends": 1, "losses": 1}
+    assert decide(attempt(failure, **second), 6).action is ALONE
+    assert decide(attempt(failure, **second, reused=False), 6).action is ALONE
+    assert decide(attempt(failure, **second, alone=True), 6).action is (ALONE if failure is Failure.SHUT_OUT else NO)
+    # HTTP/1.1 carries nothing else anyway, and a WebSocket does not stay alone.
+    expected = AGAIN if failure in (Failure.SHUT_OUT, Failure.CUT_OFF) else NO
+    assert decide(attempt(failure, ends=1, losses=1), 6).action is expected
+    assert decide(attempt(failure, **second), 6, Wish(alone=False)).action is expected
+
+
+@pytest.mark.parametrize("failure", [*ENDS, *CALM_ENDS])
+def test_a_suspect_goes_alone_once(failure: Failure) -> None:
+    suspect = attempt(failure, multiplexed=True, suspect=True)
+    assert decide(suspect, 6).action is ALONE
+    assert decide(attempt(failure, multiplexed=True, suspect=True, alone=True), 6).action is NO
+    assert decide(suspect, 6, Wish(alone=False)).action is AGAIN
+
+
+def test_a_second_call_for_calm_is_no_reason_to_go_alone() -> None:
+    for failure in CALM_ENDS:
+        assert decide(attempt(failure, multiplexed=True, ends=1), 6).action is AGAIN
+
+
 @pytest.mark.parametrize("failure", Failure)
 def test_no_reason_exceeds_the_budget(failure: Failure) -> None:
     assert decide(attempt(failure, retries=6), 6, EAGER).action is NO
@@ -101,6 +136,9 @@ def test_calm_begins_with_a_pause() -> None:
     ("error", "failure"),
     [
         (trio_h2ws.RequestNotProcessed("refused"), Failure.NOT_PROCESSED),
+        (shut_out_with(0), Failure.SHUT_OUT),
+        (shut_out_with(9), Failure.CUT_OFF),
+        (shut_out_with(11), Failure.CALM_NOT_PROCESSED),
         (HTTP1Required("HTTP/1.1"), Failure.HTTP1_REQUIRED),
         (trio_h2ws.HTTP2NotAvailable("refused"), Failure.HTTP1_REQUIRED),
         (trio_h2ws.HTTP2NotAvailable("alpn"), Failure.FINAL),
