@@ -200,7 +200,7 @@ async def test_errors_are_those_of_the_library(lib: Any, server: Server, http: A
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(end)
-        await fails("RemoteProtocolError", trio_h2ws.ConnectionTerminated, "/hang")
+        await fails("RemoteProtocolError", trio_h2ws.ConnectionTerminated, "/hang", method="POST")
 
 
 async def test_a_failed_connection_raises_connect_error(lib: Any, server: Server) -> None:
