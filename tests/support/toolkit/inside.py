@@ -22,10 +22,12 @@ from trio_h2ws._connection.connection import Connection
 from trio_h2ws._connection.stream import Consumer, Stream
 from trio_h2ws._http.url import URL, Origin, _parse_cached, parse_url
 from trio_h2ws._network.proxies import ProxyChoice
+from trio_h2ws._pool.admission import Admission, Admissions
 from trio_h2ws._pool.capacity import Capacity
 from trio_h2ws._pool.dial import DialConfig, Dialer
 from trio_h2ws._pool.known_origins import Facts, KnownOrigins
 from trio_h2ws._pool.pool import Pool
+from trio_h2ws._pool.single import SingleConnections
 from trio_h2ws._protocols.engine import Observer
 from trio_h2ws._protocols.stream_state import StreamState
 from trio_h2ws._protocols.ws.deflate import Deflate, DeflateOptions
@@ -50,19 +52,8 @@ if TYPE_CHECKING:
 
 CLASSES_OF_A_CLIENT: frozenset[type] = frozenset(
     (
-        *(
-            Client,
-            _OpenClient,
-            Pool,
-            Capacity,
-            KnownOrigins,
-            Facts,
-            Dialer,
-            DialConfig,
-            ProxyChoice,
-            Dispatcher,
-            Fallback,
-        ),
+        *(Client, _OpenClient, Pool, KnownOrigins, Facts, Dialer, DialConfig, ProxyChoice, Dispatcher, Fallback),
+        *(Capacity, Admissions, Admission, SingleConnections),  # an Admission with a bound outlives its connections
         *(Opening, Defaults, Limits, Timeouts, URL, Origin, DeflateOptions),
     )
 )
