@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import io
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -152,6 +154,60 @@ async def test_a_body_of_unknown_length_is_chunked() -> None:
     assert second.body == b"ab"
     assert "transfer-encoding" not in sized.headers
     assert (sized.headers["content-length"], sized.body) == ("3", b"abc")
+
+
+WITH_TRAILERS: dict[str, tuple[Callable[[], Any], dict[str, str], bytes]] = {
+    "bytes": (lambda: b"body", {}, b"body"),
+    "str": (lambda: "body", {}, b"body"),
+    "memoryview": (lambda: memoryview(b"body"), {}, b"body"),
+    "large bytes": (lambda: b"body" * 100_000, {}, b"body" * 100_000),
+    "list": (lambda: [b"bo", b"dy"], {}, b"body"),
+    "file": (lambda: io.BufferedReader(io.BytesIO(b"body")), {}, b"body"),
+    "empty bytes": (lambda: b"", {}, b""),
+    "no body": (lambda: None, {}, b""),
+    "bytes with a length": (lambda: b"body", {"content-length": "4"}, b"body"),
+    "parts with a length": (lambda: iter([b"bo", b"dy"]), {"content-length": "4"}, b"body"),
+    "no body with a length": (lambda: None, {"content-length": "0"}, b""),
+}
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
+@pytest.mark.parametrize("kind", WITH_TRAILERS)
+async def test_trailers_arrive_after_any_body(kind: str, method: str) -> None:
+    """They were dropped after a body with a content-length: HTTP/1.1 has trailers only after a chunked one."""
+    seen = []
+
+    async def keep(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            seen.append(request)
+            await peer.respond(200)
+
+    content, headers, body = WITH_TRAILERS[kind]
+    async with open_http1(keep) as server, server.open_client() as client:
+        await client.request(method, "/", content=content(), headers=headers, trailers={"x-sum": "5"})
+        await client.request(method, "/")
+        assert server.accepted == 1
+    with_trailers, _ = seen
+    assert with_trailers.trailers == {"x-sum": "5"}
+    assert with_trailers.headers["transfer-encoding"] == "chunked"
+    assert "content-length" not in with_trailers.headers
+    assert with_trailers.body == body
+
+
+async def test_no_trailers_are_not_trailers() -> None:
+    seen = []
+
+    async def keep(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            seen.append(request)
+            await peer.respond(200)
+
+    async with open_http1(keep) as server, server.open_client() as client:
+        await client.post("/", content=b"body", trailers={})
+        await client.get("/", trailers=[])
+    post, get = seen
+    assert (post.headers["content-length"], post.body) == ("4", b"body")
+    assert not {"content-length", "transfer-encoding"} & {*get.headers}
 
 
 async def test_a_file_has_a_length_and_a_list_as_well(tmp_path: Path) -> None:

@@ -72,7 +72,8 @@ class Client(metaclass=PrivateConstructor):
           iterable or async iterable of bytes. An iterable, and a file that can't seek, has no content-length and
           can't be sent again (after a 307 or 308, or if the server did not process it); all others have and can.
         - `json`: instead of `content`, any value that JSON has.
-        - `trailers`: fields that follow the body, given like `headers`.
+        - `trailers`: fields that follow the body, given like `headers`. Over HTTP/1.1 the body is then sent in
+          chunks, without a content-length (RFC 9112, section 6.2).
         - `http2`: "auto", "require" or "never", for this call. Default: the client's.
         - `follow_redirects`: true by default (RFC 9110, section 15.4); `response.history` are the redirects followed,
           each with the first 8 KiB of its body.

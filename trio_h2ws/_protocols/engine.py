@@ -16,7 +16,8 @@ from .stream_state import StreamState
 
 
 class RequestHead(NamedTuple):
-    """What a request begins with. `protocol` is b"websocket" for a WebSocket's handshake."""
+    """What a request begins with. `protocol` is b"websocket" for a WebSocket's handshake. `trailers`: whether some
+    will follow the body."""
 
     method: bytes
     scheme: bytes
@@ -24,6 +25,7 @@ class RequestHead(NamedTuple):
     target: bytes
     fields: RawFields
     protocol: bytes | None = None
+    trailers: bool = False
 
 
 class TransportEnd(Enum):

@@ -272,6 +272,7 @@ class Dispatcher:
             url.target,
             request.fields,
             request.protocol,
+            request.trailers is not None,
         )
         ends = body.whole == b"" and request.trailers is None and not is_connect
         stream = connection.open(head, end_stream=ends, is_head=request.method == "HEAD", is_connect=is_connect)

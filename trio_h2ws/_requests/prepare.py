@@ -133,13 +133,13 @@ class Defaults:
         method = method.upper()
         if method == "CONNECT":
             raise ValueError("method CONNECT can't be sent as a request: for a WebSocket, use websocket()")
-        body = RequestBody(content, json, unsized=trailers is not None)
+        body = RequestBody(content, json)
         implied = body.fields
         if body.whole == b"" and method in ("POST", "PUT", "PATCH"):
             implied = [*implied, (b"content-length", b"0")]
         authority, fields = self._merge(parsed, prepare(headers), implied)
         body.declare(fields)
-        end = prepare_trailers(trailers) if trailers is not None else None
+        end = prepare_trailers(trailers) or None
         return PreparedRequest(method, parsed, authority, fields, body, end)
 
     def prepare_handshake(self, url: str, headers: HeaderTypes, offered: RawFields) -> PreparedRequest:

@@ -37,20 +37,15 @@ class Upload(Protocol):
 
 
 class RequestBody:
-    """A checked body. `whole` is its bytes, None if it is sent in parts; `fields` are the headers that it implies.
+    """A checked body. `whole` is its bytes, None if it is sent in parts; `fields` are the headers that it implies."""
 
-    `unsized`: trailers follow, for which HTTP/1.1 needs a body without a content-length. So what may be sent in parts
-    gets none.
-    """
+    __slots__ = ("_length", "_parts", "fields", "file", "started", "whole")
 
-    __slots__ = ("_length", "_parts", "_unsized", "fields", "file", "started", "whole")
-
-    def __init__(self, content: Content, json: Any = None, *, unsized: bool = False) -> None:
+    def __init__(self, content: Content, json: Any = None) -> None:
         self.fields: RawFields = []
         self.whole: bytes | memoryview | None = b""
         self.file: FileContent | None = None
         self.started = False
-        self._unsized = unsized
         self._length: int | None = None  # known, or declared by the caller
         self._parts: Iterable[bytes] | AsyncIterable[bytes] | None = None
         if json is not None:
@@ -92,7 +87,7 @@ class RequestBody:
         else:
             self.whole = None
             self._parts = cast("Iterable[bytes] | AsyncIterable[bytes]", content)
-        if self._length and not self._unsized:
+        if self._length:
             self.fields.append(_content_length(self._length))
 
     def declare(self, fields: RawFields) -> None:
@@ -117,8 +112,6 @@ class RequestBody:
             return []
         if declared is not None:
             self._check_length(declared, actual)
-            return []
-        if self._unsized:
             return []
         self._length = actual
         return [_content_length(actual)]

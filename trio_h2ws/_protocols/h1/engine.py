@@ -111,9 +111,9 @@ class H1Engine:
         stream.reused = self._answered
         stream.local_ended = end_stream
         self.streams[0] = stream
-        names = {name for name, _ in head.fields}
         self._has_body = head.protocol is None and not end_stream
-        self._chunked = self._has_body and b"content-length" not in names
+        sized = not head.trailers and any(name == b"content-length" for name, _ in head.fields)
+        self._chunked = self._has_body and not sized
         try:
             self._emit(request_event(head, self._forward, chunked=self._chunked))
             if end_stream or head.protocol is not None:
@@ -143,10 +143,8 @@ class H1Engine:
 
     def _finish_request(self, stream: StreamState) -> None:
         stream.local_ended = True
-        # Only a chunked body can carry trailers; otherwise they are dropped, as RFC 9110, section 6.5.1, allows.
-        trailers = stream.trailers if self._chunked else None
         try:
-            self._emit(h11.EndOfMessage(headers=trailers or []))
+            self._emit(h11.EndOfMessage(headers=stream.trailers or []))
         except h11.LocalProtocolError:
             self._give_up("the request's body is shorter than its Content-Length")
             return

@@ -20,8 +20,14 @@ class Forward(NamedTuple):
 
 
 def request_event(head: RequestHead, forward: Forward | None, *, chunked: bool) -> h11.Request:
-    """Raises h11.LocalProtocolError for a head that HTTP/1.1 can't express."""
-    fields = [(b"Host", head.authority), *((_cased(name), value) for name, value in head.fields)]
+    """Raises h11.LocalProtocolError for a head that HTTP/1.1 can't express.
+
+    Of a chunked body no length is sent, also if it is known (RFC 9112, section 6.2): trailers need the chunks.
+    """
+    given = head.fields
+    if chunked:
+        given = [field for field in given if field[0] != b"content-length"]
+    fields = [(b"Host", head.authority), *((_cased(name), value) for name, value in given)]
     method, target = head.method, head.target
     if head.protocol is not None:
         method = b"GET"

@@ -124,7 +124,7 @@ class H2Engine:
 
     def open(self, stream: StreamState, head: RequestHead, end_stream: bool) -> None:
         """Send a request's HEADERS on a new stream. The caller has made sure that there is a slot."""
-        block = request_block(*head)
+        block = request_block(*head[:6])  # HTTP/2 need not know that trailers follow
         allowed = self._exchange.max_header_list_size
         if allowed is not None and (size := list_size(block)) > allowed:
             raise LocalProtocolError(
