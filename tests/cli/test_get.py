@@ -56,6 +56,31 @@ async def test_get_uploads_a_file(
     assert json.loads(result.check().out) == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
+async def test_get_sends_the_length_of_a_file(
+    server: Server, trust: list[str], cli: Cli, tmp_path: pathlib.Path
+) -> None:
+    """Some servers refuse a body of unknown length (411)."""
+    (tmp_path / "data").write_bytes(b"12345")
+    sent = json.loads((await cli("get", f"{server.url}/headers", "--data-file", "data", *trust)).check().out)
+    assert ["content-length", "5"] in sent
+    assert [":method", "POST"] in sent
+
+
+@unix
+async def test_get_uploads_from_a_named_pipe(
+    server: Server, trust: list[str], cli: Cli, tmp_path: pathlib.Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    async def write() -> None:
+        await trio.Path(tmp_path / "pipe").write_bytes(b"x" * 300_000)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write)
+        result = await cli("get", f"{server.url}/upload", "--data-file", "pipe", *trust)
+    assert json.loads(result.check().out)["bytes"] == 300_000
+
+
 async def test_get_writes_to_a_file(server: Server, trust: list[str], cli: Cli, tmp_path: pathlib.Path) -> None:
     result = (await cli("get", f"{server.url}/status/418", "-i", "-o", "body", *trust)).check()
     assert result.out == b""

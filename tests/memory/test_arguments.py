@@ -180,6 +180,13 @@ async def test_a_bad_method_is_an_error(method: Any) -> None:
             await client.request(method, URL)
 
 
+async def test_a_url_given_as_the_method_is_not_shown() -> None:
+    async with trio_h2ws.open_client(open_stream=never, base_url=URL) as client:
+        with pytest.raises(ValueError, match="method 'https…' contains ':'") as caught:
+            await client.request("https://me:s3cret@example.org/", "GET")
+        assert "s3cret" not in repr(caught.value)
+
+
 BAD_OPTIONS: list[dict[str, Any]] = [
     {"content": 5},
     {"content": {"a": 1}},

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import BinaryIO, TypeAlias
 
 import trio
 
@@ -14,9 +16,9 @@ from . import stdin
 from .errors import CommandError
 from .options import add_call, ssl_context, with_scheme
 from .stdout import Output, standard_error, standard_output, visible
-from .text import describe, milliseconds, without_login
+from .text import describe, milliseconds, shown_value
 
-_PIECE = 64 * 1024
+Content: TypeAlias = bytes | BinaryIO | AsyncIterator[bytes] | None
 FORM = ("content-type", "application/x-www-form-urlencoded")
 
 
@@ -43,11 +45,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 async def run(args: argparse.Namespace) -> int:
     url = with_scheme(args.url, "https")
     context = ssl_context(args)
-    content, headers = _content(args)
-    method: str = args.method or ("GET" if content is None else "POST")
     stderr = standard_error()
     start = trio.current_time()
-    async with trio_h2ws.open_client(ssl_context=context, http2=args.http2) as client:
+    async with (
+        _content(args) as (content, headers),
+        trio_h2ws.open_client(ssl_context=context, http2=args.http2) as client,
+    ):
+        method: str = args.method or ("GET" if content is None else "POST")
         async with client.stream(
             method, url, headers=headers, content=content, follow_redirects=args.follow
         ) as response:
@@ -59,27 +63,27 @@ async def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _content(args: argparse.Namespace) -> tuple[bytes | AsyncIterator[bytes] | None, list[tuple[str, str]]]:
+@asynccontextmanager
+async def _content(args: argparse.Namespace) -> AsyncIterator[tuple[Content, list[tuple[str, str]]]]:
+    """The body, and the headers with its type."""
     headers: list[tuple[str, str]] = args.headers
     if args.data is not None:
         if not any(name.lower() == FORM[0] for name, _ in headers):
             headers = [*headers, FORM]
-        return os.fsencode(args.data), headers
-    if args.data_file is None:
-        return None, headers
-    if args.data_file == "-":
-        return stdin.pieces(), headers
-    if not os.access(args.data_file, os.R_OK) or os.path.isdir(args.data_file):
-        raise CommandError(
-            f"--data-file {args.data_file}: cannot read it; give the path of a readable file, or - for stdin"
-        )
-    return _read_file(args.data_file), headers
+        yield os.fsencode(args.data), headers
+    elif args.data_file is None:
+        yield None, headers
+    elif args.data_file == "-":
+        yield stdin.pieces(), headers
+    else:
+        _check_readable(args.data_file)
+        async with await trio.open_file(args.data_file, "rb") as file:
+            yield file.wrapped, headers
 
 
-async def _read_file(path: str) -> AsyncIterator[bytes]:
-    async with await trio.open_file(path, "rb") as file:
-        while data := await file.read(_PIECE):
-            yield data
+def _check_readable(path: str) -> None:
+    if not os.access(path, os.R_OK) or os.path.isdir(path):
+        raise CommandError(f"--data-file {path}: cannot read it; give the path of a readable file, or - for stdin")
 
 
 async def _write_body(args: argparse.Namespace, response: trio_h2ws.Response) -> int:
@@ -121,9 +125,11 @@ def _truncated(response: trio_h2ws.Response, consequence: str) -> CommandError:
 
 def _head(response: trio_h2ws.Response, is_terminal: bool) -> bytes:
     if is_terminal:
-        pairs = [(visible(name).encode(), visible(value).encode()) for name, value in response.headers.items()]
+        fields = response.headers.items()
+        pairs = [(visible(name).encode(), visible(shown_value(name, value)).encode()) for name, value in fields]
     else:
-        pairs = response.headers.raw
+        raw = [(name, name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
+        pairs = [(name, shown_value(text, value).encode("latin-1")) for name, text, value in raw]
     status = f"{response.http_version} {response.status}\n".encode()
     return status + b"".join(b"%b: %b\n" % pair for pair in pairs) + b"\n"
 
@@ -134,19 +140,18 @@ async def _show_head(stderr: Output, response: trio_h2ws.Response, elapsed: floa
         await stderr.write_line(stderr.dim(f"< {earlier.status} {earlier.http_version}"))
     await stderr.write_line(stderr.dim(f"> {response.method} {response.url}"))
     for status, headers in response.informational:
-        fields = "; ".join(f"{name}: {value}" for name, value in headers.items())
+        fields = "; ".join(f"{name}: {shown_value(name, value)}" for name, value in headers.items())
         await stderr.write_line(stderr.dim(f"< {status} {visible(fields)}".rstrip()))
     stream = "" if response.stream_id is None else f", stream {response.stream_id}"
     await stderr.write_line(f"< {response.status} {response.http_version}{stream}, after {milliseconds(elapsed)}")
     if 300 <= response.status < 400 and "location" in response.headers:
-        await stderr.write_line(
-            stderr.dim(f"* redirect to {visible(without_login(response.headers['location']))}, not followed (see -L)")
-        )
+        location = visible(shown_value("location", response.headers["location"]))
+        await stderr.write_line(stderr.dim(f"* redirect to {location}, not followed (see -L)"))
 
 
 async def _show_end(stderr: Output, response: trio_h2ws.Response, size: int, elapsed: float) -> None:
     await stderr.write_line(stderr.dim(f"* body {size:,} bytes, after {milliseconds(elapsed)}"))
     for name, value in response.trailers.items():
-        await stderr.write_line(stderr.dim(f"* trailer {visible(f'{name}: {value}')}"))
+        await stderr.write_line(stderr.dim(f"* trailer {visible(f'{name}: {shown_value(name, value)}')}"))
     for line in describe(response.connection):
         await stderr.write_line(stderr.dim(line))

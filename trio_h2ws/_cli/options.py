@@ -49,7 +49,8 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 def header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 'NAME: VALUE'")
+        missing = "name" if colon else "colon"  # the text itself is not shown: it may be a password
+        raise argparse.ArgumentTypeError(f"a header is given as 'NAME: VALUE': there is no {missing}")
     return name, value.strip()
 
 

@@ -1,4 +1,4 @@
-"""Times and connections as text for a person."""
+"""Times, connections and header fields as text for a person."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import trio_h2ws
 
 # "//", what may be a user and a password, and "@".
 _LOGIN = re.compile(r"(?<=//).*@", re.DOTALL)
+_LOGIN_IN_TEXT = re.compile(r"(?<=//)[^\s/?#]*@")
+_URLS = ("location", "content-location")
 _HOST_AND_PORT = re.compile(r"[^/?#]*//(\[[^/?#@]*\]|[^/?#:@]+)(:[0-9]*)?([/?#]|$)")
 
 
 def without_login(url: str) -> str:
     """A URL as it may be shown: without `user:password@`, also if it is not valid."""
     return url if _HOST_AND_PORT.match(url) else _LOGIN.sub("", url)
+
+
+def shown_value(name: str, value: str) -> str:
+    """The value of a header field as it may be shown: without `user:password@` in a URL."""
+    return without_login(value) if name.lower() in _URLS else _LOGIN_IN_TEXT.sub("", value)
 
 
 def milliseconds(value: float) -> str:

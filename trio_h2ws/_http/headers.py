@@ -1,4 +1,8 @@
-"""Header fields: `Headers` for those received, and `prepare`, which checks those to be sent."""
+"""Header fields: `Headers` for those received, and `prepare`, which checks those to be sent.
+
+No error shows a value: it may be a password or a token. It may also be where a name or a pair was expected, as in
+`"Authorization: Bearer …"`, so of an invalid name only its valid beginning is shown.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias, cast, overload
 
 from .host import check_host_field
+from .url import without_login
 
 RawFields: TypeAlias = list[tuple[bytes, bytes]]
 HeaderTypes: TypeAlias = "Headers | Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]] | None"
 
 # RFC 9110, sections 5.1 (token) and 5.5 (field-value): no control characters but TAB, so CR and LF can't be injected.
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN_TEXT = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+# RFC 9113, section 8.3.1, and RFC 8441, section 4.
+_PSEUDO_HEADERS = frozenset((":method", ":scheme", ":authority", ":path", ":protocol", ":status"))
 # RFC 9113, section 8.2.2: they describe the connection, which the library manages.
 _CONNECTION_SPECIFIC = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings")
@@ -29,6 +36,8 @@ _NOT_IN_TRAILERS = re.compile(
     rb"content-(length|type|encoding|range|language|location)|host|trailer|te|expect|range|max-forwards|if-.*"
     rb"|cache-control|pragma|authorization|proxy-authorization|cookie"
 )
+_CREDENTIALS = frozenset(("authorization", "proxy-authorization"))
+_URLS = frozenset(("location", "content-location"))
 
 
 def _text(value: bytes) -> str:
@@ -38,12 +47,17 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
+def _shown(name: str, value: str) -> str:
+    """A value as it may be shown."""
+    return "***" if name in _CREDENTIALS else without_login(value, is_url=name in _URLS)
+
+
 class Headers:
     """Received header fields, in order. Names are case-insensitive, and a name may occur more than once. Read-only.
 
     `headers["name"]` is the value as str; several values of one name are joined with ", " (RFC 9110, section 5.3).
     `get_all` returns them as a list, as Set-Cookie requires. `raw` is the list of (name, value) pairs of bytes, as
-    received.
+    received. Its repr shows no passwords: neither `user:password@` of a URL nor the value of Authorization.
     """
 
     __slots__ = ("raw",)
@@ -104,7 +118,7 @@ class Headers:
         return Headers, (self.raw,)
 
     def __repr__(self) -> str:
-        return f"Headers({self.items()!r})"
+        return f"Headers({[(name, _shown(name, value)) for name, value in self.items()]!r})"
 
 
 def prepare(headers: HeaderTypes) -> RawFields:
@@ -126,11 +140,12 @@ def prepare(headers: HeaderTypes) -> RawFields:
         pairs = headers
     fields: RawFields = []
     single: set[bytes] = set()
-    for pair in pairs:
-        try:
-            name, value = pair
-        except (TypeError, ValueError):
-            raise TypeError(f"a header must be a (name, value) pair, not {pair!r}") from None
+    for place, pair in enumerate(pairs, 1):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            kind = type(pair).__name__
+            shown = f"a {kind} of {len(pair)}" if isinstance(pair, (tuple, list)) else kind
+            raise TypeError(f"header {place} must be a (name, value) pair, not {shown}")
+        name, value = pair
         lowered = _name(name)
         raw = _value(name, value)
         if lowered == b"te" and raw.lower() != b"trailers":  # RFC 9113, section 8.2.2
@@ -166,27 +181,29 @@ def _check_host(name: object, value: bytes) -> None:
 def _name(name: str | bytes) -> bytes:
     if not isinstance(name, (str, bytes)):
         raise TypeError(f"a header name must be str or bytes, not {type(name).__name__}")
-    raw = _encoded(name, name).lower()
-    if raw.startswith(b":"):
+    text = name if isinstance(name, str) else name.decode("latin-1")
+    if text.lower() in _PSEUDO_HEADERS:
         raise ValueError(f"header {name!r} is made by trio_h2ws, from the method and the URL: leave it out")
-    if not _TOKEN.fullmatch(raw):
-        raise ValueError(f"header name {name!r} contains a character that RFC 9110, section 5.1, does not allow")
+    valid = _TOKEN_TEXT.match(text)
+    end = valid.end() if valid else 0
+    if end < len(text):
+        shown = f"{text[: max(end, text[0] == ':')]}…"
+        raise ValueError(f"header name {shown!r} contains {text[end]!r}, which RFC 9110, section 5.1, does not allow")
+    if not text:
+        raise ValueError("a header name must not be empty (RFC 9110, section 5.1)")
+    raw = text.lower().encode()
     if raw in _CONNECTION_SPECIFIC:
         raise ValueError(f"header {name!r} is about the connection, which trio_h2ws manages: leave it out")
     return raw
 
 
-def _encoded(name: object, text: str | bytes) -> bytes:
-    try:
-        return text.encode() if isinstance(text, str) else text
-    except UnicodeEncodeError:
-        raise ValueError(f"header {name!r} contains a lone surrogate, which can't be encoded as UTF-8") from None
-
-
 def _value(name: object, value: str | bytes) -> bytes:
     if not isinstance(value, (str, bytes)):
         raise TypeError(f"the value of header {name!r} must be str or bytes, not {type(value).__name__}")
-    raw = _encoded(name, value).strip(b" \t")
+    try:
+        raw = (value.encode() if isinstance(value, str) else value).strip(b" \t")
+    except UnicodeEncodeError:
+        raise ValueError(f"header {name!r} contains a lone surrogate, which can't be encoded as UTF-8") from None
     if not _VALUE.fullmatch(raw):
         raise ValueError(f"the value of header {name!r} contains a control character, such as a line break")
     return raw

@@ -286,7 +286,9 @@ def _lines(block: bytes) -> list[bytes]:
         lines.pop()
     for line in lines:
         if b"\r" in line or b"\0" in line:
-            raise MalformedHead(f"illegal header line: {line[:100]!r}")  # RFC 9110, section 5.5
+            # RFC 9110, section 5.5. Its value may be a password.
+            name = line.partition(b":")[0][:100].decode("latin-1")
+            raise MalformedHead(f"illegal header line: {name!r} contains NUL or CR")
     return lines
 
 

@@ -29,6 +29,10 @@ _MAX_CACHED = 2048  # characters: a server may redirect to ever new URLs, and lo
 _MAX_SHOWN = 500
 
 
+# In a text that may contain URLs.
+_LOGIN = re.compile(r"(?<=//)[^\s/?#\\]*@")
+
+
 class Origin(NamedTuple):
     """Scheme, host and port. URLs of one origin share connections; `ws` has the same origin as `http`."""
 
@@ -156,11 +160,19 @@ _parse_cached = lru_cache(maxsize=1024)(_parse)
 
 def _shown(url: str) -> str:
     """The URL for an error: without a user and a password, and with nothing that may be part of them."""
-    scheme, authority, _ = _split(url)
-    if _may_hide_password(url, authority):
-        before = "" if authority is None else f"{scheme}://" if scheme else "//"
-        url = f"{before}***@{url.rpartition('@')[2]}"
+    url = without_login(url, is_url=True)
     return repr(url if len(url) <= _MAX_SHOWN else url[:_MAX_SHOWN] + "…")
+
+
+def without_login(text: str, *, is_url: bool) -> str:
+    """A text that is a URL, or that may contain some, as it may be shown."""
+    if not is_url:
+        return _LOGIN.sub("***@", text)
+    scheme, authority, _ = _split(text)
+    if not _may_hide_password(text, authority):
+        return text
+    before = "" if authority is None else f"{scheme}://" if scheme else "//"
+    return f"{before}***@{text.rpartition('@')[2]}"
 
 
 def _may_hide_password(url: str, authority: str | None) -> bool:

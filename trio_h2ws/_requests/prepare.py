@@ -25,7 +25,7 @@ _OWN: RawFields = [
     (b"accept-encoding", ACCEPT),
 ]
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))  # RFC 9110, section 9.2.2
-_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 9.1: any token
+_NOT_IN_METHOD = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")  # RFC 9110, section 9.1: any token is one
 _LARGE_HEAD = 8 * 1024  # bytes that any server takes
 _REMEMBERED = 16  # kinds of handshakes
 # What a handshake sets itself, and what a request without a body must not have (RFC 9113, section 8.1.1).
@@ -128,8 +128,11 @@ class Defaults:
         parsed = self.url(url)
         if not isinstance(method, str):
             raise TypeError(f"a method must be str, not {type(method).__name__}")
-        if not _METHOD.fullmatch(method):
-            raise ValueError(f"{method!r} is not a method: a method is a token (RFC 9110, section 9.1)")
+        if not method:
+            raise ValueError("the method must not be empty")
+        if wrong := _NOT_IN_METHOD.search(method):
+            shown = f"{method[: wrong.start()]}…"  # it may be a URL, with a password
+            raise ValueError(f"method {shown!r} contains {wrong[0]!r}: a method is a token (RFC 9110, section 9.1)")
         method = method.upper()
         if method == "CONNECT":
             raise ValueError("method CONNECT can't be sent as a request: for a WebSocket, use websocket()")

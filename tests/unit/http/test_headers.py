@@ -83,6 +83,41 @@ def test_invalid_fields_are_refused(given: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ([("a", "b"), ("Authorization", "Bearer s3cret", "x")], r"header 2 .*a tuple of 3"),
+        ([["Authorization: Bearer s3cret"]], r"header 1 .*a list of 1"),
+        (["Authorization: Bearer s3cret"], r"header 1 .*not str"),
+        (["s3"], r"header 1 .*not str"),
+        ([b"s3"], r"header 1 .*not bytes"),
+        ([{"Authorization": "Bearer s3cret"}], r"header 1 .*not dict"),
+        ([{"Authorization": "s3cret", "b": "s3cret"}], r"header 1 .*not dict"),
+        ([{"s3cret", "Authorization"}], r"header 1 .*not set"),
+        ({"Authorization: Bearer s3cret": ""}, r"header name 'Authorization…' contains ':'"),
+        ({b"Authorization: Bearer s3cret": ""}, r"header name 'Authorization…' contains ':'"),
+        ({"Authorization Bearer s3cret": "x"}, r"header name 'Authorization…' contains ' '"),
+        ({"Authorization\ud800s3cret": "x"}, r"header name 'Authorization…'"),
+        ({"Authorization\ns3cret": "x"}, r"header name 'Authorization…' contains '\\n'"),
+        ({":s3cret": "x"}, r"header name ':…'"),
+        ({":authority": "user:s3cret@host"}, r"header ':authority' is made by"),
+        ({"": "s3cret"}, r"a header name must not be empty"),
+        ({"Authorization": "Bearer s3cret\r\n"}, r"header 'Authorization'"),
+        ({"Authorization": ["Bearer s3cret"]}, r"header 'Authorization'.*not list"),
+        ({"Authorization": "Bearer s3cret\ud800"}, r"header 'Authorization'"),
+        ({"Connection": "s3cret"}, r"header 'Connection' is about"),
+        ({"TE": "s3cret"}, r"header 'te'"),
+        ([("Host", "s3cret"), ("Host", "s3cret")], r"header 'Host' is given twice"),
+        ({"Host": "user:s3cret@host"}, r"header 'Host'"),
+    ],
+)
+def test_no_error_shows_a_value(given: Any, shown: str) -> None:
+    """It may be a password or a token, also where a name or a pair was expected."""
+    with pytest.raises((TypeError, ValueError), match=shown) as caught:
+        prepare(given)
+    assert "s3" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize(
     "given", ["x: y", b"x", ["x"], [("x",)], [("a", "b", "c")], {"x": 7}, {7: "x"}, [7], {"x": None}]
 )
 def test_values_of_another_type_are_refused(given: Any) -> None:
@@ -190,3 +225,27 @@ def test_a_surrogate_is_a_value_error() -> None:
 def test_a_number_is_not_headers() -> None:
     with pytest.raises(TypeError, match="headers must be"):
         prepare(7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("location", "https://me:s3cret@a.test/x", "https://***@a.test/x"),
+        ("Location", "//me:s3cret@a.test/x@y", "//***@y"),
+        ("location", "https://me:s3cret/s3cret@a.test/", "https://***@a.test/"),
+        ("content-location", "https://me:s3cret?@a.test/", "https://***@a.test/"),
+        ("location", "https:me:s3cret@a.test/", "***@a.test/"),
+        ("location", "https:\\\\me:s3cret@a.test/", "***@a.test/"),
+        ("location", "/users/@me", "/users/@me"),
+        ("location", "https://a.test:80/users/@me", "https://a.test:80/users/@me"),
+        ("refresh", "0; url=https://me:s3cret@a.test/x", "0; url=https://***@a.test/x"),
+        ("link", "<https://a:s3cret@b>; rel=a, <//b/@c>", "<https://***@b>; rel=a, <//b/@c>"),
+        ("authorization", "Basic s3cret", "***"),
+        ("Proxy-Authorization", "Basic s3cret", "***"),
+        ("from", "me@a.test", "me@a.test"),
+    ],
+)
+def test_a_repr_shows_no_password(name: str, value: str, shown: str) -> None:
+    headers = Headers([(name.encode(), value.encode())])
+    assert repr(headers) == f"Headers([({name.lower()!r}, {shown!r})])"
+    assert headers[name] == value

@@ -145,6 +145,13 @@ def test_a_line_that_may_frame_the_body_stays_an_error(lines: bytes) -> None:
                 passed(head + lines + b"\r\n\r\n12345")
 
 
+@pytest.mark.parametrize("bad", [b"\0", b"\r", b"\rx"])
+def test_the_value_of_an_illegal_line_is_not_shown(bad: bytes) -> None:
+    with pytest.raises(MalformedHead, match="illegal header line: 'Location'") as caught:
+        passed(OK + b"Location: https://me:s3cret@a.test/" + bad + b"\r\n\r\n")
+    assert "s3cret" not in str(caught.value)
+
+
 def test_what_came_before_an_error_passes() -> None:
     heads = ResponseHeads(BOUND)
     hints = b"HTTP/1.1 103 Early Hints\r\n\r\n"

@@ -14,7 +14,7 @@ import trio_h2ws
 
 from ..options import add_call, seconds, ssl_context, with_scheme
 from ..stdin import lines
-from ..text import describe, milliseconds
+from ..text import describe, milliseconds, shown_value
 from .screen import Screen
 
 _PING_INTERVAL = 5.0
@@ -60,7 +60,7 @@ async def run(args: argparse.Namespace) -> int:
         except trio_h2ws.WebSocketRejected as rejected:
             if args.verbose:
                 for name, value in rejected.headers.items():
-                    await screen.note(f"< {name}: {value}")
+                    await screen.note(f"< {name}: {shown_value(name, value)}")
                 await screen.note(rejected.body.decode(errors="replace"))
             raise
 
@@ -117,7 +117,7 @@ class _Conversation:
             await screen.note(f"connected over {ws.http_version}{stream}{chosen}")
         if self._verbose:
             for name, value in ws.response.headers.items():
-                await screen.note(f"< {name}: {value}")
+                await screen.note(f"< {name}: {shown_value(name, value)}")
             for line in describe(ws.connection):
                 await screen.note(line)
         await screen.prompt()

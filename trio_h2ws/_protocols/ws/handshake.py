@@ -18,7 +18,7 @@ from ..._errors import RemoteProtocolError
 from ..._http.headers import Headers, RawFields, prepare
 from .deflate import Deflate, DeflateOptions, accept_deflate, offer_deflate
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NOT_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -30,16 +30,15 @@ class Agreement(NamedTuple):
 
 
 def offer(subprotocols: Sequence[str], origin: str | None, compression: DeflateOptions | None) -> RawFields:
-    """The header fields of our offer. Raises ValueError for a bad subprotocol."""
+    """The header fields of our offer. Raises ValueError or TypeError for a bad subprotocol."""
     if isinstance(subprotocols, str):
         raise TypeError("subprotocols must be a sequence of names, not one string")
     fields: RawFields = [(b"sec-websocket-version", b"13")]
     if origin is not None:
         fields += prepare([("origin", origin)])
     if subprotocols:
-        for name in subprotocols:
-            if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-                raise ValueError(f"subprotocol {name!r} is not a token (RFC 6455, section 4.1)")
+        for place, name in enumerate(subprotocols, 1):
+            _check_subprotocol(name, place)
         if len(set(subprotocols)) != len(subprotocols):
             raise ValueError("subprotocols must differ from each other (RFC 6455, section 4.1)")
         fields.append((b"sec-websocket-protocol", ", ".join(subprotocols).encode()))
@@ -48,6 +47,16 @@ def offer(subprotocols: Sequence[str], origin: str | None, compression: DeflateO
             raise TypeError(f"compression must be DeflateOptions or None, not {type(compression).__name__}")
         fields.append((b"sec-websocket-extensions", offer_deflate(compression)))
     return fields
+
+
+def _check_subprotocol(name: object, place: int) -> None:
+    """It must be a token (RFC 6455, section 4.1). It is not shown: browsers send tokens there, for example."""
+    if not isinstance(name, str):
+        raise TypeError(f"subprotocol {place} must be str, not {type(name).__name__}")
+    if not name:
+        raise ValueError(f"subprotocol {place} must not be empty")
+    if wrong := _NOT_TOKEN.search(name):
+        raise ValueError(f"subprotocol {place} contains {wrong[0]!r}, which RFC 6455, section 4.1, does not allow")
 
 
 def new_key() -> str:
@@ -72,10 +81,10 @@ def check_answer(headers: Headers, subprotocols: Sequence[str], compression: Def
     subprotocol: str | None = None
     if chosen:
         subprotocol = chosen[0].strip()
-        if len(chosen) > 1 or subprotocol not in subprotocols:
-            raise RemoteProtocolError(
-                f"the server chose subprotocol {', '.join(chosen)!r}, and {list(subprotocols)!r} were offered"
-            )
+        if len(chosen) > 1:
+            raise RemoteProtocolError("the server chose several subprotocols")
+        if subprotocol not in subprotocols:
+            raise RemoteProtocolError("the server chose a subprotocol that was not offered")
     deflate: Deflate | None = None
     for value in ",".join(headers.get_all("sec-websocket-extensions")).split(","):
         if not value.strip():

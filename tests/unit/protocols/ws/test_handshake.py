@@ -20,6 +20,28 @@ def test_an_offer_has_version_origin_and_extensions() -> None:
     assert dict(offer([], None, None)) == {b"sec-websocket-version": b"13"}
 
 
+@pytest.mark.parametrize(
+    ("subprotocols", "shown"),
+    [(["a", "bearer.s3cret="], "2 contains '='"), (["", "s3cret"], "1 must not"), ([b"s3cret"], "1 must be str")],
+)
+def test_a_bad_subprotocol_is_not_shown(subprotocols: list[str], shown: str) -> None:
+    """Browsers can send no headers with a handshake, so some servers take a token as a subprotocol."""
+    with pytest.raises((TypeError, ValueError), match=f"subprotocol {shown}") as caught:
+        offer(subprotocols, None, None)
+    assert "s3cret" not in repr(caught.value)
+
+
+def test_what_was_offered_is_not_shown() -> None:
+    for chosen in ("x", "bearer.s3cret, a"):
+        with pytest.raises(RemoteProtocolError, match="was not offered") as caught:
+            check_answer(answer(sec_websocket_protocol=chosen), ["a", "bearer.s3cret"], None)
+        assert "s3cret" not in repr(caught.value)
+    twice = Headers([(b"sec-websocket-protocol", b"bearer.s3cret"), (b"sec-websocket-protocol", b"a")])
+    with pytest.raises(RemoteProtocolError, match="several subprotocols") as caught:
+        check_answer(twice, ["a", "bearer.s3cret"], None)
+    assert "s3cret" not in repr(caught.value)
+
+
 def answer(**headers: str) -> Headers:
     return Headers([(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()])
 
