@@ -128,7 +128,10 @@ async def test_a_bug_as_draining_begins_ends_one_websocket(monkeypatch: pytest.M
         other.abort()
 
 
-async def test_a_bug_in_an_upload_ends_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["end", "send", "wait_room", "send_nowait"])
+async def test_a_bug_in_an_upload_ends_its_request(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was raised as if the caller's own iterable had raised it, without saying that it is a bug."""
+
     async def parts() -> AsyncIterator[bytes]:
         yield b"part"
 
@@ -136,7 +139,7 @@ async def test_a_bug_in_an_upload_ends_its_request(monkeypatch: pytest.MonkeyPat
         other = peer.call(client.get, "/other")
         request = await peer.expect_headers()
         with monkeypatch.context() as patch:
-            patch.setattr(Stream, "end", fail)
+            patch.setattr(Stream, method, fail)
             with pytest.raises(trio_h2ws.LocalProtocolError) as caught:
                 await client.post("/", content=parts())
         assert is_bug(caught.value)

@@ -131,6 +131,7 @@ class RequestBody:
         """Send the parts, then END_STREAM. If the iterable or the file raises, the request raises that."""
         self.started = True
         left = self._length
+        bug: Exception | None = None
         try:
             # A generator that is left early is closed now, not by the garbage collector.
             async with aclosing(self._each()) as parts:
@@ -144,9 +145,14 @@ class RequestBody:
                         await carrier.send(data)
                     except (H2WSError, trio.ClosedResourceError):
                         return  # the stream ended first: the task that waits for the response gets that error
+                    except Exception as error:
+                        bug = error
+                        raise
             if left:
                 raise LocalProtocolError(f"the content is {left} bytes shorter than its content-length")
         except Exception as error:
+            if error is bug:
+                raise  # it is not the user's
             carrier.fail(error)
         else:
             carrier.end(trailers)
