@@ -280,8 +280,7 @@ class H1Engine:
                 self._set_unread(0)
                 self._trailers = list(event.headers)
                 self._look_for_end()
-                if self._stream is stream and not stream.local_ended:
-                    guarded(self, stream, stream.on_end, self._trailers or None)  # our upload is not finished
+                guarded(self, stream, stream.on_end, self._trailers or None)
                 return
             else:
                 return
@@ -316,7 +315,6 @@ class H1Engine:
         else:
             self.exhausted = True  # Connection: close, or a body that ends with the connection
         self._close(stream)
-        guarded(self, stream, stream.on_end, self._trailers or None)
 
     def _give_up(self, message: str) -> None:
         self.fault = LocalProtocolError(message, ErrorCode.INTERNAL_ERROR)

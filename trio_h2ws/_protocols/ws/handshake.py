@@ -84,7 +84,8 @@ def check_answer(headers: Headers, subprotocols: Sequence[str], compression: Def
         if len(chosen) > 1:
             raise RemoteProtocolError("the server chose several subprotocols")
         if subprotocol not in subprotocols:
-            raise RemoteProtocolError("the server chose a subprotocol that was not offered")
+            shown = "" if any(name in subprotocol for name in subprotocols) else f" {subprotocol!r}"
+            raise RemoteProtocolError(f"the server chose a subprotocol{shown} that was not offered")
     deflate: Deflate | None = None
     for value in ",".join(headers.get_all("sec-websocket-extensions")).split(","):
         if not value.strip():
