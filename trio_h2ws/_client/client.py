@@ -183,7 +183,8 @@ class Client(metaclass=PrivateConstructor):
         - `compression`: the permessage-deflate to offer (RFC 7692); None offers none. By default neither side keeps
           its context, so an idle WebSocket costs no memory for it, and messages below 256 bytes are not compressed.
         - `ping_interval`, `ping_timeout`: seconds. With an interval, a Ping is sent each time it has passed, and this
-          WebSocket ends when one is not answered within the time-out (None: no bound). The keepalive of the
+          WebSocket ends when one is not answered within the time-out (None: no bound). The time-out does not run
+          while bytes wait because your code does not receive: the Pong may be among them. The keepalive of the
           connection is separate, see `Timeouts`.
         - `http2`: "auto", "require" or "never", for this call. Default: the client's.
         - `follow_redirects`: whether a redirect is followed (never wss to ws); else it is a `WebSocketRejected`.

@@ -106,6 +106,11 @@ class Channel:
         self._react()
         return True
 
+    @property
+    def is_held(self) -> bool:
+        """Bytes have come that are not parsed: the queue is full, and the peer has to wait."""
+        return self.receiver.stalled or bool(self._rest) or self.stream.unread > 0
+
     def refill(self) -> None:
         """Parse what waited for room: first what the receiver itself holds, then chunk by chunk what the stream has.
 
@@ -113,6 +118,8 @@ class Channel:
         holds no more than its bounds.
         """
         receiver, queue = self.receiver, self.queue
+        if self._pings is not None:
+            self._pings.last_held = trio.current_time()
         while queue.has_room:
             if receiver.stalled:
                 data = b""

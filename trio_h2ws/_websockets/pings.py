@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Protocol
 
@@ -22,6 +23,8 @@ class PingingChannel(Protocol):
 
     @property
     def is_over(self) -> bool: ...
+    @property
+    def is_held(self) -> bool: ...
     def check_open(self) -> None: ...
     def end_error(self) -> BaseException: ...
     def fail(self, error: WebSocketError) -> None: ...
@@ -30,11 +33,13 @@ class PingingChannel(Protocol):
 class Pings:
     """Made with the first Ping: most WebSockets never send one."""
 
-    __slots__ = ("_channel", "_count", "_unanswered")
+    __slots__ = ("_channel", "_count", "_unanswered", "last_held")
 
     def __init__(self, channel: PingingChannel) -> None:
         self._channel = channel
         self._count = 0
+        self.last_held = -math.inf
+        """When the application last took something of what waited for room."""
         self._unanswered: dict[bytes, trio.Event] = {}  # by payload, in the order in which they were sent
 
     def on_pong(self, payload: bytes) -> None:
@@ -93,5 +98,12 @@ class Pings:
             channel.stream.call_later(timeout, partial(self._check, answered, timeout))
 
     def _check(self, answered: trio.Event, timeout: float) -> None:
-        if not self._channel.is_over and not answered.is_set():
-            self._channel.fail(WebSocketError(f"the server did not answer a WebSocket Ping within {timeout} s"))
+        channel = self._channel
+        if channel.is_over or answered.is_set():
+            return
+        # The Pong may be among bytes that wait until the application has taken messages, or come after them.
+        left = timeout if channel.is_held else self.last_held + timeout - trio.current_time()
+        if left > 0:
+            channel.stream.call_later(left, partial(self._check, answered, timeout))
+        else:
+            channel.fail(WebSocketError(f"the server did not answer a WebSocket Ping within {timeout} s"))
