@@ -29,11 +29,12 @@ _GOOD_FIELD = rb"(?!(?i:transfer-encoding:))" + _NAME + rb":[^\r\n\0\v\f]*+" + _
 _CHUNKED = rb"(?i:transfer-encoding:[ \t]*+chunked[ \t]*+)" + _LINE_END
 _STATUS = rb"HTTP/[0-9]\.[0-9] ([0-9]{3})[^\r\n\0]*+" + _LINE_END
 _STATUS_LINE = re.compile(_STATUS)
-# Group 1 is the status; group 2 is there if the body is chunked.
-_GOOD_HEAD = re.compile(_STATUS + rb"(?:" + _GOOD_FIELD + rb"|(" + _CHUNKED + rb"))*+" + _LINE_END)
+# Group 1 is the status; group 2 is there if the body is chunked. (Python before 3.11.5 matches wrongly where a group
+# that may backtrack is repeated with *+.)
+_GOOD_HEAD = re.compile(_STATUS + rb"(?:" + _GOOD_FIELD + rb"|(" + _CHUNKED + rb"))*" + _LINE_END)
 _HEAD_END = re.compile(rb"\n\r?\n")
 _BLANK_LINE = re.compile(_LINE_END)
-_BLANK_LINES = re.compile(rb"(?:\r?\n)*+")
+_BLANK_LINES = re.compile(rb"(?:\r?\n)*")
 _FIELD_NAME = re.compile(rb"(" + _NAME + rb"):")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;.*)?[ \t]*")
 _FIELD = 32  # what a field counts for, at least

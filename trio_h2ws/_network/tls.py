@@ -140,7 +140,12 @@ class TLSTransport:
                 return data
             if self._ended:
                 break
-            self._arrived(await self._inner.receive())
+            data = await self._inner.receive()
+            self._arrived(data)
+            if not data and self._broken is None:
+                # All that came is decrypted, and close_notify was not among it. OpenSSL would not say so in some
+                # versions of Python, which let it take this for a clean end.
+                self._ended = self.truncated = True
         await trio.lowlevel.checkpoint()
         return b""
 
@@ -197,4 +202,8 @@ class TLSTransport:
             self._inner.write(self._outgoing.read())
 
     async def aclose(self) -> None:
-        await self._inner.aclose()
+        try:
+            await self._inner.aclose()
+        finally:
+            if hasattr(self, "_tls"):
+                del self._tls  # and OpenSSL's buffers: nothing is read or written any more

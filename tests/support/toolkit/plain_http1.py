@@ -181,6 +181,7 @@ async def open_plain_http1(
     transport = await server.open_stream()  # type: ignore[attr-defined]
     context: ssl.SSLContext | None = server.ssl_context  # type: ignore[attr-defined]
     if context is not None:
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # some versions of Python set it
         if alpn:
             context.set_alpn_protocols(list(alpn))
         transport = trio.SSLStream(transport, context, server_hostname="localhost", https_compatible=not clean)

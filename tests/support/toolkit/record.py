@@ -86,6 +86,9 @@ class Recorder:
     def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None:
         self.log.append(("goaway", last_stream_id, code, debug))
 
+    def on_calm(self, stream: StreamState) -> None:
+        self.log.append(("calm", stream.id))
+
     def on_slot_free(self, stream: StreamState) -> None:
         self.log.append(("free", stream.id))
 
