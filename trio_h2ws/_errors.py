@@ -78,6 +78,17 @@ def fresh(error: _E) -> _E:
     return copy
 
 
+def without_frames(error: BaseException | None) -> None:
+    """Remove the tracebacks of `error` and of its causes.
+
+    For what the network has raised: the message says it all, and the frames lead to the buffers of the connection,
+    which would be kept for as long as a user keeps the error, or a WebSocket that ended with it.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 def explain(error: H2WSError, text: str) -> None:
     """Add to the message of an error that was not raised elsewhere."""
     message, *rest = error.args

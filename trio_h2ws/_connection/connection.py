@@ -53,6 +53,7 @@ from .._errors import (
     LocalProtocolError,
     RequestNotProcessed,
     fresh,
+    without_frames,
 )
 from .._network.transport import BROKEN, Transport
 from .._protocols.engine import Engine, Observer, RequestHead
@@ -60,6 +61,7 @@ from .._protocols.guard import connection_bug, observed
 from .._protocols.stream_state import StreamState
 from .calm import Calm
 from .draining import Draining
+from .ended_engine import EndedEngine
 from .goaways import Goaways
 from .info import ConnectionInfo, describe
 from .keepalive import Keepalive
@@ -244,11 +246,6 @@ class Connection:
                 self.timers.add(0, self._close_if_unused)
             self._report_change()
 
-    @property
-    def round_trip(self) -> float:
-        """Seconds; 0 when it is not known yet."""
-        return self.engine.round_trip
-
     def _close_if_unused(self) -> None:
         # While the writer is broken the reader goes on, and then reports what was wrong: see _write_failed.
         if self.state is State.DRAINING and not (self.engine.streams or self.reserved or self._writer.broken):
@@ -270,10 +267,16 @@ class Connection:
     def on_gone(self) -> None:
         self.gone = True
         self._report_change()
+        # A stream may be kept by a user for long, and keeps this.
+        self.engine = self._writer.engine = self._reader.engine = EndedEngine(self.engine)
+        self.timers.clear()
+        self.certificate = None
+        self._changed = _nothing
 
     async def _read(self) -> None:
         await self._reader.run()
         if self.engine.fault is not None:
+            without_frames(self.engine.fault)
             self.abort(self.engine.fault, flush_seconds=_GOAWAY_SECONDS)
         else:
             self.lost(None)
@@ -350,3 +353,6 @@ class Connection:
         self._ready.set()
         self.calm.on_end()
         self.engine.abandon(of_streams)
+
+
+def _nothing(connection: Connection) -> None: ...

@@ -6,7 +6,7 @@ the first: some servers forget at once that they have sent it, and then call wha
 
 from __future__ import annotations
 
-from .._errors import ConnectionLost, ConnectionTerminated, code_name
+from .._errors import ConnectionLost, ConnectionTerminated, code_name, without_frames
 
 
 class Goaways:
@@ -34,5 +34,6 @@ class Goaways:
             error = ConnectionLost("the server closed the connection" + hint)
         else:
             error = ConnectionLost(f"the connection broke: {cause}")
+        without_frames(cause)
         error.__cause__ = cause
         return error

@@ -24,7 +24,7 @@ from .writer import Writer
 class Reader:
     """`run` is its task; everything else is synchronous."""
 
-    __slots__ = ("_engine", "_keepalive", "_paused", "_stopped", "_timers", "_transport", "_wakeups", "_writer")
+    __slots__ = ("_keepalive", "_paused", "_stopped", "_timers", "_transport", "_wakeups", "_writer", "engine")
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Reader:
         wakeups: Wakeups,
     ) -> None:
         self._transport = transport
-        self._engine = engine
+        self.engine = engine
         self._writer = writer
         self._timers = timers
         self._keepalive = keepalive
@@ -46,7 +46,7 @@ class Reader:
 
     async def run(self) -> None:
         """Until the transport has ended, the engine found a fault, or `stop`. Raises what the transport raises."""
-        transport, engine, timers, writer = self._transport, self._engine, self._timers, self._writer
+        transport, engine, timers, writer = self._transport, self.engine, self._timers, self._writer
         keepalive, wakeups = self._keepalive, self._wakeups
         while not self._stopped:
             with timers.new_scope():
@@ -80,7 +80,7 @@ class Reader:
 
         def look() -> None:
             quiet = trio.current_time() - self._keepalive.last_received
-            if self._engine.paused or quiet < seconds:
+            if self.engine.paused or quiet < seconds:
                 self._timers.add(seconds, look)
             else:
                 call()

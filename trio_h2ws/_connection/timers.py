@@ -9,6 +9,10 @@ leave a tiny rest that does not move the clock's number at all: `now + seconds =
 - only what was due when `run_due` was called is run by it, so a timer that is due at once waits for the next pass.
 
 Most timers belong to one stream, their owner. If the call of such a timer raises, that ends this stream alone.
+
+Most timers are cancelled. A cancelled timer refers to nothing any more, but its place in the heap would stay until it
+was due: a busy connection would collect them for an hour if they are due in an hour. So when the heap has doubled,
+the cancelled ones are dropped: it holds at most twice as many as are waiting, and a few.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 import trio
+
+_SWEEP = 64  # not worth it below this size
 
 
 class TimerOwner(Protocol):
@@ -44,11 +50,12 @@ class Timer:
 
 
 class Timers:
-    __slots__ = ("_count", "_heap", "scope")
+    __slots__ = ("_count", "_heap", "_sweep_at", "scope")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = itertools.count()
+        self._sweep_at = _SWEEP
         self.scope = trio.CancelScope()
 
     def add(self, seconds: float, call: Callable[[], None], owner: TimerOwner | None = None) -> Timer:
@@ -59,10 +66,21 @@ class Timers:
         if time == now and seconds > 0:
             time = math.nextafter(now, math.inf)
         timer = Timer(time, call, owner)
+        if len(self._heap) >= self._sweep_at:
+            self._sweep()
         heapq.heappush(self._heap, (timer.time, next(self._count), timer))
         if timer.time < self.scope.deadline:
             self.scope.deadline = timer.time
         return timer
+
+    def _sweep(self) -> None:
+        self._heap = [entry for entry in self._heap if entry[2].call is not None]
+        heapq.heapify(self._heap)
+        self._sweep_at = max(_SWEEP, 2 * len(self._heap))
+
+    def clear(self) -> None:
+        """The connection is gone: nothing runs timers any more."""
+        self._heap.clear()
 
     def run_due(self) -> None:
         """Run what is due now, and drop what was cancelled."""

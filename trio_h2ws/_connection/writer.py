@@ -33,19 +33,19 @@ class Writer:
         "_closing",
         "_direct",
         "_dispatching",
-        "_engine",
         "_failed",
         "_kept",
         "_more",
         "_sleeping",
         "_transport",
         "broken",
+        "engine",
     )
 
     def __init__(self, transport: Transport, engine: Engine, failed: Callable[[Exception], None]) -> None:
         self.broken = False
         self._transport = transport
-        self._engine = engine
+        self.engine = engine
         self._failed = failed
         self._closing = False
         self._kept: list[bytes] = []  # what was queued when the connection was shut down
@@ -60,7 +60,7 @@ class Writer:
         self._more = True
         if self._dispatching or self._awake or self.broken:
             return  # the reader asks when it has dispatched all; the writer asks before it sleeps
-        engine = self._engine
+        engine = self.engine
         if self._direct and not self._transport.blocked:
             self._direct = False
             try:
@@ -85,7 +85,7 @@ class Writer:
         """The reader has dispatched, and has woken this many tasks, which will probably send."""
         self._dispatching = False
         self._direct = woken <= 1
-        if self._engine.has_output or self._transport.blocked:
+        if self.engine.has_output or self._transport.blocked:
             if woken:
                 self._wake()
             else:
@@ -95,7 +95,7 @@ class Writer:
 
     async def run(self) -> None:
         """Until `close`, and until everything is sent; or until a write fails."""
-        transport, engine = self._transport, self._engine
+        transport, engine = self._transport, self.engine
         try:
             while True:
                 if transport.blocked:
@@ -139,9 +139,9 @@ class Writer:
 
     def keep_queued(self) -> None:
         """What is queued now is still sent, although its streams end, as far as the peer's windows allow."""
-        more = self._engine.has_output
+        more = self.engine.has_output
         while more:
-            data, more = self._engine.produce(_WRITE)
+            data, more = self.engine.produce(_WRITE)
             self._kept.append(data)
 
     def close(self) -> None:
@@ -154,7 +154,7 @@ class Writer:
         if self.broken or self._transport.blocked:
             return
         try:
-            self._transport.write(self._engine.produce(_WRITE)[0])
+            self._transport.write(self.engine.produce(_WRITE)[0])
             self._send_close_notify()
         except Exception:
             pass  # the connection is ending already, for another reason; these bytes were a courtesy

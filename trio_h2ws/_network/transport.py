@@ -134,6 +134,9 @@ class SocketTransport:
         if self._socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
+            self._view = memoryview(b"")  # a task that was in `receive` gets its exception before it looks
+            self._buffer = bytearray()
+            self._unsent = b""
         await trio.lowlevel.checkpoint()
 
 

@@ -18,23 +18,13 @@ import trio
 
 from .._connection.stream import Stream
 from .._connection.wakeups import ParkedTask
-from .._errors import (
-    H2WSError,
-    LocalProtocolError,
-    RequestNotProcessed,
-    StreamReset,
-    WebSocketClosed,
-    WebSocketError,
-    fresh,
-)
+from .._errors import H2WSError
 from .._protocols.ws.receiver import FrameReceiver
 from .._protocols.ws.sender import FrameSender
 from .checkpoints import Checkpoints, checkpoint
 from .closing import Closing
+from .end_error import end_error
 from .pings import Pings
-
-# These end one WebSocket and not its connection. "Not processed" is not true any more once it was accepted.
-_OF_ONE_WEBSOCKET = (StreamReset, RequestNotProcessed, WebSocketError)
 
 
 class Channel:
@@ -133,6 +123,8 @@ class Channel:
             if self.closed:
                 queue.forget()
         self._react()
+        if self.ended:
+            self._release()
 
     def on_end(self) -> None:
         # The stream will be gone: what came before its end is parsed now, or when there is room for it.
@@ -195,6 +187,15 @@ class Channel:
                 self._closing.set_over()
             else:
                 self.wake()
+            self._release()
+
+    def _release(self) -> None:
+        """It has ended, and may be kept for long: drop what the messages that wait do not need."""
+        if self.closed:
+            self._rest.clear()
+            self.queue.forget()
+        if self.closed or not (self._rest or self.receiver.stalled):
+            self.receiver.release()
 
     def fail(self, error: H2WSError) -> None:
         """End it for this reason."""
@@ -238,20 +239,7 @@ class Channel:
 
     def end_error(self) -> BaseException:
         """What ended it, as a new exception object. Only when `is_over`, or our Close was sent."""
-        receiver = self.receiver
-        if self.closed:
-            return trio.ClosedResourceError("this WebSocket was closed here")
-        if isinstance(self.error, LocalProtocolError):  # a bug, which may have made the rest unreliable
-            return fresh(self.error)
-        if receiver.close_received:
-            return WebSocketClosed(receiver.close_code or 1005, receiver.close_reason, True, self.initiator)
-        if receiver.failure is not None:
-            return WebSocketClosed(*receiver.failure, False, "local")
-        if self.error is not None and not isinstance(self.error, _OF_ONE_WEBSOCKET):
-            return fresh(self.error)
-        closed = WebSocketClosed(1006, "", False, self.initiator)
-        closed.__cause__ = self.error
-        return closed
+        return end_error(self)
 
     def check_open(self) -> None:
         """Raise what ended it, if nothing may be sent any more. After a failure, sending works until our Close."""

@@ -96,7 +96,7 @@ class Closing:
     def _answer(self) -> None:
         code = self._channel.receiver.close_code
         self.send_close(code if code != 1005 else None, "")
-        self._set_timer(_AFTER_ANSWER + self._channel.stream.connection.round_trip, self._channel.finish)
+        self._set_timer(_AFTER_ANSWER + self._channel.stream.connection.engine.round_trip, self._channel.finish)
 
     def on_failure(self) -> None:
         """The peer may have broken a rule: handle it, once. Messages that came before are still delivered."""

@@ -9,6 +9,7 @@ from typing import Protocol
 import trio
 
 from .._connection.stream import Stream
+from .._connection.timers import Timer
 from .._errors import WebSocketError
 from .._protocols.ws.sender import FrameSender
 
@@ -33,11 +34,13 @@ class PingingChannel(Protocol):
 class Pings:
     """Made with the first Ping: most WebSockets never send one."""
 
-    __slots__ = ("_channel", "_count", "_unanswered", "last_held")
+    __slots__ = ("_channel", "_count", "_next", "_timeout", "_unanswered", "last_held")
 
     def __init__(self, channel: PingingChannel) -> None:
         self._channel = channel
         self._count = 0
+        self._next: Timer | None = None  # of the keepalive: its next Ping
+        self._timeout: Timer | None = None  # and the end of the wait for a Pong
         self.last_held = -math.inf
         """When the application last took something of what waited for room."""
         self._unanswered: dict[bytes, trio.Event] = {}  # by payload, in the order in which they were sent
@@ -53,6 +56,9 @@ class Pings:
 
     def on_end(self) -> None:
         """No Pong will come any more. What is still in `_unanswered` stays there: so `ping` knows."""
+        for timer in (self._next, self._timeout):
+            if timer is not None:
+                timer.cancel()
         for event in self._unanswered.values():
             event.set()
 
@@ -82,7 +88,8 @@ class Pings:
 
     def keep_alive(self, interval: float, timeout: float | None) -> None:
         """Send a Ping every `interval` seconds; end this WebSocket if one is not answered in `timeout` seconds."""
-        self._channel.stream.call_later(interval, partial(self._ping_again, interval, timeout))
+        if not self._channel.is_over:
+            self._next = self._channel.stream.call_later(interval, partial(self._ping_again, interval, timeout))
 
     def _ping_again(self, interval: float, timeout: float | None) -> None:
         channel = self._channel
@@ -95,7 +102,12 @@ class Pings:
             return  # that Ping's time-out is running
         answered = self._send(_KEEPALIVE)
         if timeout is not None:
-            channel.stream.call_later(timeout, partial(self._check, answered, timeout))
+            self._check_in(timeout, answered, timeout)
+
+    def _check_in(self, seconds: float, answered: trio.Event, timeout: float) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()  # its Ping was answered
+        self._timeout = self._channel.stream.call_later(seconds, partial(self._check, answered, timeout))
 
     def _check(self, answered: trio.Event, timeout: float) -> None:
         channel = self._channel
@@ -104,6 +116,6 @@ class Pings:
         # The Pong may be among bytes that wait until the application has taken messages, or come after them.
         left = timeout if channel.is_held else self.last_held + timeout - trio.current_time()
         if left > 0:
-            channel.stream.call_later(left, partial(self._check, answered, timeout))
+            self._check_in(left, answered, timeout)
         else:
             channel.fail(WebSocketError(f"the server did not answer a WebSocket Ping within {timeout} s"))

@@ -359,3 +359,8 @@ def on_table_update(decoder: Any, call: Callable[[int], None]) -> None:
         return consumed
 
     decoder._update_encoding_context = note
+
+
+def timers_of(connection: Any) -> int:
+    """Those that wait, and those that were cancelled and are still in the heap."""
+    return len(connection.timers._heap)

@@ -142,6 +142,11 @@ class Deflate(Extension):
         """Whether a message of this size should be compressed."""
         return size >= self._options.threshold
 
+    def release(self) -> None:
+        """The WebSocket is over: drop the history of both directions."""
+        self._inflater = self._compressor = None
+        self.more = False
+
     # Inbound. wsproto never sees compressed payload: the receiver inflates it first.
 
     def frame_inbound_header(

@@ -93,6 +93,14 @@ class FrameReceiver:
             )
         return self._wsproto
 
+    def release(self) -> None:
+        """Nothing will be received or sent any more: drop the buffers. What is in the queue stays."""
+        self._raw = b""
+        self.stalled = self._inflating = False
+        self._wsproto = None
+        if self._deflate is not None:
+            self._deflate.release()
+
     def receive(self, data: bytes) -> None:
         """Parse `data` while the queue has room. The results are in the public attributes."""
         raw = self._raw + data if self._raw else data

@@ -1,0 +1,48 @@
+"""What ended a WebSocket, as the exception of each later call."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import trio
+
+from .._errors import (
+    H2WSError,
+    LocalProtocolError,
+    RequestNotProcessed,
+    StreamReset,
+    WebSocketClosed,
+    WebSocketError,
+    fresh,
+)
+from .._protocols.ws.receiver import FrameReceiver
+
+# These end one WebSocket and not its connection. "Not processed" is not true any more once it was accepted.
+_OF_ONE_WEBSOCKET = (StreamReset, RequestNotProcessed, WebSocketError)
+
+
+class EndedChannel(Protocol):
+    receiver: FrameReceiver
+    closed: bool
+    error: H2WSError | None
+
+    @property
+    def initiator(self) -> str | None: ...
+
+
+def end_error(channel: EndedChannel) -> BaseException:
+    """A new exception object. Only when the channel is over, or our Close was sent."""
+    receiver = channel.receiver
+    if channel.closed:
+        return trio.ClosedResourceError("this WebSocket was closed here")
+    if isinstance(channel.error, LocalProtocolError):  # a bug, which may have made the rest unreliable
+        return fresh(channel.error)
+    if receiver.close_received:
+        return WebSocketClosed(receiver.close_code or 1005, receiver.close_reason, True, channel.initiator)
+    if receiver.failure is not None:
+        return WebSocketClosed(*receiver.failure, False, "local")
+    if channel.error is not None and not isinstance(channel.error, _OF_ONE_WEBSOCKET):
+        return fresh(channel.error)
+    closed = WebSocketClosed(1006, "", False, channel.initiator)
+    closed.__cause__ = channel.error
+    return closed
