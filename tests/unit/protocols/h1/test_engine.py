@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from toolkit.record import GET, H1Recorder
+from trio_h2ws._protocols.engine import RequestHead
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
-UPLOAD = GET._replace(method=b"POST", fields=[(b"content-length", b"4")])
+UPLOAD = RequestHead(b"POST", GET.scheme, GET.authority, GET.target, [(b"content-length", b"4")])
 
 
 def heard(record: H1Recorder) -> list[str]:
