@@ -25,7 +25,9 @@ _SAFE = "/?%:@!$&'()*+,;=-._~[]|"
 # RFC 3986, appendix B: scheme, authority, and the rest.
 _PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?(.*)", re.DOTALL)
 _HOST_AND_PORT = re.compile(r"(?:\[[^\[\]@]*\]|[^\[\]:@]+)(?::[0-9]*)?")
-_MAX_CACHED = 2048  # characters: a server may redirect to ever new URLs, and long ones would fill the memory
+# A server may redirect to ever new URLs: of 1,024 URLs of 512 ASCII characters 2 MiB are kept. A character of another
+# kind may become twelve.
+_MAX_CACHED = 512
 _MAX_SHOWN = 500
 
 
@@ -77,8 +79,8 @@ def parse_url(url: str, base_url: str | None = None) -> URL:
         raise TypeError(f"a URL must be str, not {type(url).__name__}")
     plain = _PLAIN.fullmatch(url)
     if plain is None or "/." in plain[2]:
-        return _parse(url, base_url) if len(url) > _MAX_CACHED else _parse_cached(url, base_url)
-    base = _parse_cached(plain[1], None)
+        return _parse_known(url, base_url)
+    base = _parse_known(plain[1], None)
     return URL(url, base.scheme, base.origin, base.authority, plain[2].encode(), None)
 
 
@@ -156,6 +158,10 @@ def _parse(url: str, base_url: str | None) -> URL:
 
 
 _parse_cached = lru_cache(maxsize=1024)(_parse)
+
+
+def _parse_known(url: str, base_url: str | None) -> URL:
+    return _parse_cached(url, base_url) if len(url) <= _MAX_CACHED and url.isascii() else _parse(url, base_url)
 
 
 def _shown(url: str) -> str:

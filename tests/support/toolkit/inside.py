@@ -290,11 +290,6 @@ def hooks_of_a_connection() -> list[tuple[type, str]]:
 # Pieces, for their unit tests.
 
 
-def known_blocks_of(coder: Any) -> int:
-    """How many blocks a BlockEncoder or BlockDecoder remembers."""
-    return len(coder._known)
-
-
 def pieces_held_by(splitter: Any) -> int:
     """How many pieces of a frame a FrameSplitter holds."""
     return len(splitter._chunks)

@@ -4,7 +4,8 @@ Most header fields of a client are the same in every request, and most of a serv
 As long as the dynamic table has not changed, the same field encodes to the same bytes, and the same block decodes to
 the same fields. So both are cached until the table changes, which shows in its newest entry.
 
-Both caches are bounded, and a peer can put no more into them than it can put into the table.
+Both caches are bounded in bytes. The peer chooses what is in them: in the decoder's its header lists, and in the
+encoder's the URLs to which it redirects us.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from .header_lists import Block
 
 # Bytes. A larger table would let the peer choose how much memory we use, and hpack searches it from end to end.
 _TABLE = 4096
-_REMEMBERED = 256
+# Bytes of each of the two caches of a connection. Python's objects are counted: a field is a tuple of two strings of
+# bytes, which take 170 bytes in addition to their content.
+_REMEMBERED = 64 * 1024
+_FIELD = 170
 
 
 class BlockEncoder(Encoder):
@@ -27,6 +31,7 @@ class BlockEncoder(Encoder):
     def __init__(self) -> None:
         super().__init__()
         self._known: dict[Any, bytes] = {}
+        self._room = _REMEMBERED
 
     @property
     def header_table_size(self) -> int:
@@ -49,7 +54,7 @@ class BlockEncoder(Encoder):
     def encode_block(self, block: Block) -> bytes:
         """The same bytes as `encode`, faster."""
         if self.header_table.resized:  # the new size must be announced first, and hpack does that
-            self._known.clear()
+            self._forget()
             return self.encode(block)
         known = self._known
         pieces = []
@@ -66,10 +71,15 @@ class BlockEncoder(Encoder):
         newest = entries[0] if entries else None
         encoded = self.add((field[0], field[1]), len(field) == 3 and field[2], True)
         if (entries[0] if entries else None) is not newest:
-            self._known.clear()
-        elif len(self._known) < _REMEMBERED:
+            self._forget()
+        elif (size := 2 * _FIELD + len(field[0]) + len(field[1]) + len(encoded)) <= self._room:
+            self._room -= size
             self._known[field] = encoded
         return encoded
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._room = _REMEMBERED
 
 
 class BlockDecoder(Decoder):
@@ -78,6 +88,7 @@ class BlockDecoder(Decoder):
     def __init__(self, max_header_list_size: int) -> None:
         super().__init__(max_header_list_size)
         self._known: dict[bytes, Any] = {}
+        self._room = _REMEMBERED
 
     def decode_block(self, block: bytes) -> Iterable[tuple[bytes, bytes]]:
         """The fields as bytes. The same block may give the same object: do not change it. Raises HPACKError."""
@@ -90,6 +101,10 @@ class BlockDecoder(Decoder):
         resizes = bool(block) and block[0] & 0xE0 == 0x20  # the table's size may change without its entries
         if (entries[0] if entries else None) is not newest or len(entries) != count or resizes:
             self._known.clear()
-        elif len(self._known) < _REMEMBERED // 4 and len(fields) <= 64:
-            self._known[block] = fields
+            self._room = _REMEMBERED
+        elif (size := len(block) + _FIELD * (1 + len(fields))) <= self._room:
+            size += sum(len(field[0]) + len(field[1]) for field in fields)
+            if size <= self._room:
+                self._room -= size
+                self._known[block] = fields
         return fields  # type: ignore[no-any-return]
