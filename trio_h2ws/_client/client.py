@@ -6,7 +6,7 @@ them raises into it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Unpack
@@ -19,7 +19,7 @@ from .._pool.dial import DialConfig, Dialer
 from .._pool.pool import Pool
 from .._pool.waiters import OnPhase
 from .._protocols.ws.deflate import DeflateOptions
-from .._protocols.ws.handshake import offer
+from .._protocols.ws.handshake import check_subprotocols, offer
 from .._requests.dispatch import Dispatcher
 from .._requests.prepare import HTTP2, Defaults, check_http2
 from .._requests.response import Response
@@ -29,7 +29,7 @@ from .._websockets.group import OpenGroup
 from .._websockets.opening import Offer
 from .._websockets.reconnecting import ReconnectingWebSocket
 from .._websockets.websocket import WebSocket
-from .options import ContentOptions, Handler, RequestOptions, WebSocketOptions, check_seconds
+from .options import ContentOptions, Handler, RequestOptions, WebSocketOptions, check_seconds, made_once
 
 
 class Client(metaclass=PrivateConstructor):
@@ -164,7 +164,7 @@ class Client(metaclass=PrivateConstructor):
         self,
         url: str,
         *,
-        subprotocols: Sequence[str] = (),
+        subprotocols: Iterable[str] = (),
         headers: HeaderTypes = None,
         origin: str | None = None,
         compression: DeflateOptions | None = DeflateOptions(),  # noqa: B008  # it is frozen
@@ -199,9 +199,10 @@ class Client(metaclass=PrivateConstructor):
         mode = self._http2(http2)
         check_seconds("ping_interval", ping_interval)
         check_seconds("ping_timeout", ping_timeout)
-        offered = offer(subprotocols, origin, compression)
+        names = check_subprotocols(subprotocols) if subprotocols != () else ()
+        offered = offer(names, origin, compression)
         request = self._defaults.prepare_handshake(url, headers, offered)
-        ws = await self._fallback.open_following(Offer(request, subprotocols, compression), mode, follow_redirects)
+        ws = await self._fallback.open_following(Offer(request, names, compression), mode, follow_redirects)
         if ping_interval is not None:
             ws._channel.pings.keep_alive(ping_interval, ping_timeout)
         return ws
@@ -231,6 +232,8 @@ class Client(metaclass=PrivateConstructor):
     ) -> None:
         """Open a WebSocket, run `await handler(ws)`, close it. For `await nursery.start(client.run_websocket, …)`,
         which gives the WebSocket when it is open. Options and errors are those of `connect_websocket`."""
+        if not callable(handler):
+            raise TypeError(f"handler must be an async function, not {type(handler).__name__}")
         async with self.websocket(url, **options) as ws:
             task_status.started(ws)
             await handler(ws)
@@ -245,8 +248,11 @@ class Client(metaclass=PrivateConstructor):
         They are opened concurrently; if one can't be opened, the others are aborted and its error is raised. Leaving
         the block closes all of them. Options and errors are those of `connect_websocket`; see `WebSocketGroup`.
         """
-        if isinstance(urls, str):
-            raise TypeError("give an iterable of URLs, not one string")
+        if isinstance(urls, (str, bytes)) or not isinstance(urls, Iterable):
+            raise TypeError(f"urls must be an iterable of URLs, not {type(urls).__name__}")
+        urls, options = list(urls), made_once(options)
+        for url in urls:
+            self._defaults.url(url)  # raises for a bad one: before any is dialled
         return OpenGroup([partial(self.connect_websocket, url, **options) for url in urls])
 
     def reconnecting_websocket(
@@ -262,6 +268,8 @@ class Client(metaclass=PrivateConstructor):
         `first_backoff` and `max_backoff` are seconds. Options are those of `connect_websocket`; see
         `ReconnectingWebSocket` for when it tries again and when it gives up.
         """
-        connect = partial(self.connect_websocket, url, **options)
+        check_seconds("first_backoff", first_backoff, optional=False)
+        check_seconds("max_backoff", max_backoff, optional=False)
+        connect = partial(self.connect_websocket, url, **made_once(options))
         sockets: ReconnectingWebSocket = ReconnectingWebSocket._create(connect, first_backoff, max_backoff)
         return sockets

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias, TypedDict
 
-from .._http.headers import HeaderTypes
+from .._http.headers import HeaderTypes, prepare
 from .._protocols.ws.deflate import DeflateOptions
+from .._protocols.ws.handshake import check_subprotocols
 from .._requests.prepare import HTTP2
 from .._requests.request_body import Content
 from .._websockets.websocket import WebSocket
@@ -33,7 +35,7 @@ class RequestOptions(ContentOptions, total=False):
 class WebSocketOptions(TypedDict, total=False):
     """What every WebSocket may be given; `Client.connect_websocket` documents each."""
 
-    subprotocols: Sequence[str]
+    subprotocols: Iterable[str]
     headers: HeaderTypes
     origin: str | None
     compression: DeflateOptions | None
@@ -43,11 +45,27 @@ class WebSocketOptions(TypedDict, total=False):
     follow_redirects: bool
 
 
-def check_seconds(name: str, value: float | None) -> None:
-    """Raises ValueError or TypeError for what is not a number of seconds above 0. None (no bound) is allowed."""
-    if value is None:
+def check_seconds(name: str, value: float | None, *, optional: bool = True) -> None:
+    """Raises ValueError or TypeError for what is not a finite number of seconds above 0, or None if `optional`."""
+    if value is None and optional:
         return
+    or_none = " or None" if optional else ""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be seconds or None, not {type(value).__name__}")
-    if not value > 0:
-        raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")
+        raise TypeError(f"{name} must be seconds{or_none}, not {type(value).__name__}")
+    try:
+        is_good = 0 < float(value) < math.inf
+    except OverflowError:
+        is_good = False
+    if not is_good:
+        raise ValueError(f"{name} must be a finite number of seconds above 0{or_none}, not {value!r}")
+
+
+def made_once(options: WebSocketOptions) -> WebSocketOptions:
+    """The options of several WebSockets, one after the other or together: an iterator would be used up by the first.
+    What is wrong with them is raised now."""
+    made = options.copy()
+    if "headers" in made and made["headers"] is not None:
+        made["headers"] = prepare(made["headers"])
+    if "subprotocols" in made:
+        made["subprotocols"] = check_subprotocols(made["subprotocols"])
+    return made

@@ -15,7 +15,7 @@ from types import TracebackType
 
 import trio
 
-from .._protocols.ws.sender import Data
+from .._protocols.ws.sender import LONE_SURROGATE, Data
 from .channel import Channel
 
 
@@ -65,6 +65,23 @@ class MessageLock:
             self._waiting.unpark_all()
 
 
+def check_part(part: Data, text: bool | None) -> bool:
+    """Raise TypeError or ValueError for what can't be a part of a text or binary message (None: either). Returns
+    whether it is text."""
+    if not isinstance(part, (str, bytes, bytearray, memoryview)):
+        raise TypeError(f"a part must be str or bytes-like, not {type(part).__name__}")
+    is_text = isinstance(part, str)
+    if is_text is not text and text is not None:
+        kind = "text: give str" if text else "binary: give bytes"
+        raise TypeError(f"this message is {kind} for all of its parts, not {type(part).__name__}")
+    if isinstance(part, str) and not part.isascii():
+        try:
+            part.encode()
+        except UnicodeEncodeError:
+            raise ValueError(LONE_SURROGATE) from None
+    return is_text
+
+
 class OutgoingMessage:
     """A message in parts, from `WebSocket.open_message`."""
 
@@ -88,18 +105,13 @@ class OutgoingMessage:
         return self
 
     async def send(self, part: Data) -> None:
-        """Send the next part: str in a text message, bytes-like in a binary one, else TypeError.
+        """Send the next part: str in a text message, bytes-like in a binary one, else TypeError. After an error the
+        message is as it was.
 
         Waits while `Limits.max_send_buffer` bytes wait to be sent. Cancelled, this part was not sent. Raises what
         `WebSocket.send` raises, and `trio.ClosedResourceError` after the message is finished.
         """
-        if not isinstance(part, (str, bytes, bytearray, memoryview)):
-            raise TypeError(f"a part must be str or bytes-like, not {type(part).__name__}")
-        if self._text is None:
-            self._text = isinstance(part, str)
-        if isinstance(part, str) is not self._text:
-            kind = "text: give str" if self._text else "binary: give bytes"
-            raise TypeError(f"this message is {kind} for all of its parts, not {type(part).__name__}")
+        self._text = check_part(part, self._text)
         channel = self._channel
         await channel.stream.wait_room()
         channel.check_open()

@@ -22,7 +22,7 @@ from .._protocols.ws.sender import Data
 from .._requests.response import Response
 from .._util import PrivateConstructor
 from .channel import Channel
-from .parts import IncomingParts, MessageLock, OutgoingMessage
+from .parts import IncomingParts, MessageLock, OutgoingMessage, check_part
 
 Parts: TypeAlias = "Iterable[Data] | AsyncIterable[Data]"
 Connect: TypeAlias = "Callable[[], Awaitable[WebSocket]]"
@@ -159,7 +159,8 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         Waits while the peer does not read and `Limits.max_send_buffer` bytes wait to be sent. Cancelled, it has sent
         nothing (but see `open_message` for parts). Raises `WebSocketClosed`, `ConnectionLost`,
         `trio.ClosedResourceError` after `aclose`, or `trio.BusyResourceError` inside an `open_message` block of the
-        same task, which would wait for itself.
+        same task, which would wait for itself. TypeError for anything else and ValueError for text with a lone
+        surrogate change nothing: a list or tuple of parts is checked before its first is sent.
         """
         if not isinstance(data, (str, bytes, bytearray, memoryview)):
             await self._send_parts(data)
@@ -179,6 +180,11 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     async def _send_parts(self, parts: Parts) -> None:
         if not isinstance(parts, (Iterable, AsyncIterable)) or isinstance(parts, dict):
             raise TypeError(f"a message must be str, bytes-like, or an iterable of these, not {type(parts).__name__}")
+        if isinstance(parts, (list, tuple)):
+            parts = tuple(parts)
+            text: bool | None = None
+            for part in parts:
+                text = check_part(part, text)
         async with self._open_message(None) as message:
             if isinstance(parts, AsyncGenerator):
                 async with aclosing(parts):  # if it is left early, it is closed now, not by the garbage collector
@@ -197,15 +203,17 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         Each part is one frame of the message (RFC 6455, section 5.4). Other tasks that send wait until the block
         ends; inside it, sending anything else raises `trio.BusyResourceError` at once. If the block raises after a
         part was sent, that part can't be taken back: the WebSocket is then closed with 1011, or reset if the block
-        was cancelled.
+        was cancelled. Raises TypeError if `text` is not True or False.
         """
+        if not isinstance(text, bool):
+            raise TypeError(f"text must be True or False, not {type(text).__name__}")
         return self._open_message(text)
 
     def _open_message(self, text: bool | None) -> OutgoingMessage:
         return OutgoingMessage(self._channel, self._lock, text, self._leave)
 
     async def send_json(self, value: Any) -> None:
-        """`send` a value as JSON text. Raises TypeError or ValueError for a value that JSON does not have."""
+        """`send` a value as JSON text. Raises TypeError or ValueError for a value that JSON or UTF-8 lacks."""
         await self.send(_json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
 
     async def ping(self) -> float:
@@ -222,7 +230,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         """Close it: Close frame, then wait for the peer's, at most `Timeouts.close` seconds. Idempotent.
 
         Cancelled, it resets the stream at once and waits no more. Raises ValueError for a code or reason that may
-        not be sent (RFC 6455, section 7.4).
+        not be sent (RFC 6455, section 7.4) and TypeError for what is not int and str; then nothing has changed.
         """
         check_close(code, reason)
         self._begin_close(code, reason)

@@ -40,8 +40,16 @@ def is_close_code(code: int) -> bool:
 
 
 def check_close(code: int, reason: str) -> None:
-    """Raise ValueError for a Close that must not be sent (RFC 6455, section 7.4)."""
+    """Raise ValueError for a Close that must not be sent (RFC 6455, section 7.4), TypeError for what is none."""
+    if not isinstance(code, int) or isinstance(code, bool):
+        raise TypeError(f"a close code must be int, not {type(code).__name__}")
+    if not isinstance(reason, str):
+        raise TypeError(f'a close reason must be str, not {type(reason).__name__}: "" for none')
     if not is_close_code(code):
         raise ValueError(f"close code {code} must not be sent: use 1000 to 1003, 1007 to 1014, or 3000 to 4999")
-    if len(reason.encode()) > 123:
-        raise ValueError("a close reason has at most 123 bytes of UTF-8")
+    try:
+        size = len(reason.encode())
+    except UnicodeEncodeError:
+        raise ValueError("a close reason contains a lone surrogate, which can't be encoded as UTF-8") from None
+    if size > 123:
+        raise ValueError(f"a close reason has at most 123 bytes of UTF-8, and this one {size}")

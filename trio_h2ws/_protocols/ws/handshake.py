@@ -11,7 +11,7 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..._errors import RemoteProtocolError
@@ -29,18 +29,24 @@ class Agreement(NamedTuple):
     deflate: Deflate | None
 
 
+def check_subprotocols(subprotocols: Iterable[str]) -> tuple[str, ...]:
+    """The names that may be offered. Raises TypeError or ValueError for what may not be."""
+    if isinstance(subprotocols, (str, bytes)) or not isinstance(subprotocols, Iterable):
+        raise TypeError(f"subprotocols must be an iterable of names, not {type(subprotocols).__name__}")
+    names = tuple(subprotocols)
+    for place, name in enumerate(names, 1):
+        _check_subprotocol(name, place)
+    if len(set(names)) != len(names):
+        raise ValueError("subprotocols must differ from each other (RFC 6455, section 4.1)")
+    return names
+
+
 def offer(subprotocols: Sequence[str], origin: str | None, compression: DeflateOptions | None) -> RawFields:
-    """The header fields of our offer. Raises ValueError or TypeError for a bad subprotocol."""
-    if isinstance(subprotocols, str):
-        raise TypeError("subprotocols must be a sequence of names, not one string")
+    """The header fields of our offer; the subprotocols have been checked."""
     fields: RawFields = [(b"sec-websocket-version", b"13")]
     if origin is not None:
         fields += prepare([("origin", origin)])
     if subprotocols:
-        for place, name in enumerate(subprotocols, 1):
-            _check_subprotocol(name, place)
-        if len(set(subprotocols)) != len(subprotocols):
-            raise ValueError("subprotocols must differ from each other (RFC 6455, section 4.1)")
         fields.append((b"sec-websocket-protocol", ", ".join(subprotocols).encode()))
     if compression is not None:
         if not isinstance(compression, DeflateOptions):

@@ -13,6 +13,8 @@ from .frames import BINARY, TEXT, mask
 
 Data: TypeAlias = "str | bytes | bytearray | memoryview"
 
+LONE_SURROGATE = "the text contains a lone surrogate, which can't be encoded as UTF-8"
+
 
 class HasWsproto(Protocol):
     """The receiver: it makes wsproto's part of a WebSocket when it is first needed."""
@@ -32,9 +34,12 @@ class FrameSender:
         self.close_sent = False
 
     def message(self, data: Data) -> bytes:
-        """One whole message in one frame."""
+        """One whole message in one frame. Raises ValueError for text that is not Unicode."""
         if isinstance(data, str):
-            first, payload = TEXT, data.encode()
+            try:
+                first, payload = TEXT, data.encode()
+            except UnicodeEncodeError:
+                raise ValueError(LONE_SURROGATE) from None
         else:
             first, payload = BINARY, bytes(data)
         size = len(payload)
