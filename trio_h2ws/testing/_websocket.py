@@ -11,9 +11,9 @@ from typing import TypeAlias
 import trio
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, Pong, TextMessage
-from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason
 
+from ._deflate import accept_deflate
 from ._exchange import HIGH_WATER, Exchange, Fields
 
 CANCEL = 8
@@ -23,22 +23,6 @@ MAX_MESSAGE = 64 * 1024 * 1024
 
 def _split_list(value: str | None) -> list[str]:
     return [part.strip() for part in (value or "").split(",") if part.strip()]
-
-
-def _accept_deflate(offers: list[str]) -> tuple[PerMessageDeflate, bytes] | None:
-    """The first offer that wsproto can accept, and the header value that accepts it."""
-    for offer in offers:
-        if offer.partition(";")[0].strip() != PerMessageDeflate.name:
-            continue
-        extension = PerMessageDeflate()
-        try:
-            accepted = extension.accept(offer)
-        except ValueError:  # window bits that are not a number
-            continue
-        if isinstance(accepted, str):
-            value = f"{PerMessageDeflate.name}; {accepted}" if accepted else PerMessageDeflate.name
-            return extension, value.encode()
-    return None
 
 
 class ServerWebSocket:
@@ -52,7 +36,7 @@ class ServerWebSocket:
             headers.append((b"sec-websocket-protocol", self.subprotocol.encode()))
         extensions = []
         if exchange.options.compression:
-            taken = _accept_deflate(_split_list(exchange.request.get(b"sec-websocket-extensions")))
+            taken = accept_deflate(_split_list(exchange.request.get(b"sec-websocket-extensions")))
             if taken is not None:
                 extensions.append(taken[0])
                 headers.append((b"sec-websocket-extensions", taken[1]))
