@@ -50,6 +50,19 @@ async def hear_the_end(client: trio_h2ws.Client, server: Server) -> list[str | b
         return [message async for message in ws]
 
 
+async def read_slowly(client: trio_h2ws.Client, server: Server) -> int:
+    """Its queue is full when the connection ends: messages and a Close are here, unparsed."""
+    count = 0
+    async with client.websocket(f"{server.ws_url}/ws/push/100/10") as ws:
+        for _ in range(10):
+            await ws.receive()
+        await trio.sleep(2)
+        async for _ in ws:
+            count += 1
+    assert count == 90
+    return count
+
+
 def calls(client: trio_h2ws.Client, server: Server) -> dict[str, Callable[[], Awaitable[object]]]:
     """One stream each, except that over HTTP/1.1 some may share a connection, one after the other. None is repeated
     by the client."""
@@ -61,6 +74,7 @@ def calls(client: trio_h2ws.Client, server: Server) -> dict[str, Callable[[], Aw
         "reset": lambda: client.post("/reset/2"),
         "websocket": lambda: talk(client, server),
         "closed websocket": lambda: hear_the_end(client, server),
+        "slow websocket": lambda: read_slowly(client, server),
         "unanswered": lambda: client.post("/hang"),
         "unanswered upload": lambda: client.post("/hang", content=parts(float("inf"))),
     }
