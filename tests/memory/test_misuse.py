@@ -24,6 +24,22 @@ async def test_a_second_task_in_receive_is_busy() -> None:
         ws.abort()
 
 
+async def test_a_client_of_another_event_loop_raises() -> None:
+    """What it waits for would happen in another thread, so it would wait for ever."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+
+        async def elsewhere() -> None:
+            with trio.fail_after(5):
+                for call in (client.get, client.connect_websocket):
+                    with pytest.raises(RuntimeError, match=r"another trio\.run\(\)"):
+                        await call("/")
+                with pytest.raises(RuntimeError, match=r"another trio\.run\(\)"):
+                    async with client.stream("GET", "/"):
+                        pass
+
+        await trio.to_thread.run_sync(trio.run, elsewhere)
+
+
 async def test_a_second_task_in_a_response_is_busy() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
 

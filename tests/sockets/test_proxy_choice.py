@@ -16,6 +16,9 @@ from servers.listener import Listener, listening
 pytestmark = pytest.mark.usefixtures("no_proxies_of_this_machine")
 
 
+SHORT = trio_h2ws.Timeouts(connect=0.3)  # no proxy is asked: where the name or address leads does not matter
+
+
 class Proxy:
     """Records what it is asked for, and refuses it."""
 
@@ -68,15 +71,23 @@ async def try_(client: trio_h2ws.Client, url: str) -> None:
         ("HTTP_PROXY", "http://a.test:81/", ["GET http://a.test:81/"]),
         ("HTTP_PROXY", "ws://a.test/", ["CONNECT a.test:80"]),
         ("ALL_PROXY", "http://a.test/", ["GET http://a.test/"]),
-        ("HTTP_PROXY", "https://localhost:1/", []),
-        ("HTTPS_PROXY", "http://localhost:1/", []),
-        ("HTTPS_PROXY", "https://[::1]:8443/", ["CONNECT [::1]:8443"]),
+        ("HTTP_PROXY", "https://a.test:1/", []),
+        ("HTTPS_PROXY", "http://a.test:1/", []),
+        ("HTTPS_PROXY", "https://[2001:db8::1]:8443/", ["CONNECT [2001:db8::1]:8443"]),
+        # What is on this machine is reached directly.
+        ("ALL_PROXY", "http://localhost:1/", []),
+        ("HTTPS_PROXY", "https://a.localhost.:1/", []),
+        ("HTTPS_PROXY", "wss://127.1.2.3:1/", []),
+        ("HTTPS_PROXY", "https://[::1]:1/", []),
+        ("HTTPS_PROXY", "https://[::ffff:127.0.0.1]:1/", []),
+        ("HTTPS_PROXY", "https://localhost.test/", ["CONNECT localhost.test:443"]),
+        ("HTTPS_PROXY", "https://126.255.255.255/", ["CONNECT 126.255.255.255:443"]),
     ],
 )
 async def test_environment_variables_name_the_proxy(
     name: str, url: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_proxy() as proxy, trio_h2ws.open_client() as client:
+    async with open_proxy() as proxy, trio_h2ws.open_client(timeouts=SHORT) as client:
         monkeypatch.setenv(name, proxy.url)
         await try_(client, url)
         assert proxy.targets == asked
@@ -85,35 +96,49 @@ async def test_environment_variables_name_the_proxy(
 @pytest.mark.parametrize(
     ("no_proxy", "url", "through"),
     [
-        ("localhost", "https://localhost:1/", False),
-        ("127.0.0.1", "https://127.0.0.1:1/", False),
-        ("localhost:1", "https://localhost:1/", False),
-        ("localhost:2", "https://localhost:1/", True),
-        (" other.test , localhost", "https://localhost:1/", False),
-        ("*", "https://localhost:1/", False),
-        ("localhost", "wss://localhost:1/", False),
+        ("a.test", "https://a.test:1/", False),
+        ("192.0.2.1", "https://192.0.2.1:1/", False),
+        ("a.test:1", "https://a.test:1/", False),
+        ("a.test:2", "https://a.test:1/", True),
+        (" other.test , a.test", "https://a.test:1/", False),
+        ("*", "https://a.test:1/", False),
+        ("a.test", "wss://a.test:1/", False),
         ("test", "https://a.test/", False),
         (".test", "https://a.b.test/", False),
         ("a.test", "https://b.a.test/", False),
         ("a.test", "https://aa.test/", True),
         ("A.TEST", "https://a.test/", False),
-        ("", "https://localhost:1/", True),
+        ("", "https://a.test:1/", True),
     ],
 )
 async def test_no_proxy_names_hosts_to_reach_directly(
     no_proxy: str, url: str, through: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_proxy() as proxy, trio_h2ws.open_client() as client:
+    async with open_proxy() as proxy, trio_h2ws.open_client(timeouts=SHORT) as client:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", no_proxy)
         await try_(client, url)
         assert bool(proxy.asked) is through
 
 
+@pytest.mark.parametrize("url", ["https://localhost:1/", "http://127.0.0.1:1/"])
+async def test_a_given_proxy_applies_to_this_machine_as_well(url: str) -> None:
+    async with open_proxy() as proxy, trio_h2ws.open_client(proxy=proxy.url) as client:
+        await try_(client, url)
+        assert len(proxy.asked) == 1
+
+
+async def test_connect_names_the_client_and_keeps_the_connection() -> None:
+    async with open_proxy() as proxy, trio_h2ws.open_client(proxy=proxy.url) as client:
+        await try_(client, "https://a.test/")
+        assert proxy.asked[0].headers["user-agent"].startswith("trio_h2ws/")
+        assert proxy.asked[0].headers["proxy-connection"] == "keep-alive"
+
+
 async def test_trust_env_false_ignores_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_proxy() as proxy, trio_h2ws.open_client(trust_env=False) as client:
         monkeypatch.setenv("ALL_PROXY", proxy.url)
-        await try_(client, "https://localhost:1/")
+        await try_(client, "https://a.test:1/")
         assert not proxy.asked
 
 

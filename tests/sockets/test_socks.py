@@ -112,6 +112,19 @@ async def test_a_refusal_is_an_error_that_names_the_proxy(answers: Sequence[byte
         assert "secret" not in said
 
 
+@pytest.mark.parametrize("answer", [b"\x05\x02", b"\x05\xff"])
+async def test_a_proxy_that_wants_a_login_says_so(answer: bytes) -> None:
+    async with script(answer) as (place, _):
+        said = await fails(f"socks5://{place}")
+        assert said.endswith("it wants credentials: put user:password@ into the proxy URL")
+
+
+async def test_a_refused_login_is_reported() -> None:
+    async with script(b"\x05\x02", b"\x01\x01") as (place, _):
+        said = await fails(f"socks5://us:secret@{place}")
+        assert said.endswith("it refused the login: check the user and password in the proxy URL")
+
+
 @pytest.mark.parametrize(
     "bound",
     [

@@ -21,7 +21,7 @@ import trio_h2ws
 from servers.http1 import Peer, open_http1
 from servers.http2 import Both, open_both
 from servers.listener import Listener, authority, client_context, listening, server_context, until
-from trio_h2ws._network.tls import TLSTransport
+from trio_h2ws._network.tls import TLSTransport, default_context
 from trio_h2ws._network.transport import transport_for
 from trio_h2ws.testing import open_server
 
@@ -99,13 +99,58 @@ async def test_a_server_without_tls_is_reported() -> None:
 
     async with listening(serve, tls=False) as server, trio_h2ws.open_client() as client:
         error = await get_fails(client, f"https://localhost:{server.port}")
-        assert "TLS handshake failed" in str(error)
+        assert "TLS handshake failed: the server speaks HTTP/1.1 without TLS" in str(error)
+        assert "use http:// (or ws://)" in str(error)
 
 
-async def test_http_to_a_tls_server_is_an_error() -> None:
-    async with open_server() as server, trio_h2ws.open_client() as client:
-        with pytest.raises(trio_h2ws.H2WSError):
-            await client.get(server.url.replace("https", "http"))
+async def test_http_to_a_tls_server_suggests_https() -> None:
+    async with open_server() as server:
+        for http2 in ("auto", "require"):
+            async with trio_h2ws.open_client(http2=http2) as client:
+                with pytest.raises(trio_h2ws.H2WSError, match=r"if this port is for TLS, use https://"):
+                    await client.get(server.url.replace("https", "http"))
+                with pytest.raises(trio_h2ws.H2WSError, match=r"if this port is for TLS, use https://"):
+                    await client.connect_websocket(server.url.replace("https", "ws"))
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "ws", "wss"])
+@pytest.mark.parametrize("http2", ["auto", "require", "never"])
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "the server speaks SSH on this port, not HTTP"),
+        (b"220 mail.test ESMTP\r\n", "the server speaks SMTP or FTP on this port, not HTTP"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "the server speaks TLS on this port: use https://"),  # an alert
+    ],
+)
+async def test_what_another_server_speaks_is_named(scheme: str, http2: str, first: bytes, said: str) -> None:
+    if first[0] == 0x15 and scheme in ("https", "wss"):
+        return  # there it is what it says
+    connections = 0
+
+    async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
+        nonlocal connections
+        connections += 1
+        await stream.send_all(first)
+        while await stream.receive_some(1000):
+            pass
+
+    async with listening(serve, tls=False) as server, trio_h2ws.open_client(http2=http2) as client:
+        call = client.connect_websocket if scheme in ("ws", "wss") else client.get
+        with pytest.raises(trio_h2ws.H2WSError, match=said) as caught:
+            await call(f"{scheme}://localhost:{server.port}/")
+        assert connections == 1
+        assert not caught.value.may_have_been_processed
+
+
+async def test_a_name_in_cn_alone_is_refused() -> None:
+    """RFC 9110, section 4.3.4. OpenSSL would take it from there."""
+    mine, theirs = default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority().configure_trust(mine)
+    authority().issue_cert(common_name="localhost").configure_cert(theirs)
+    async with open_http1(hello, context=theirs) as server, server.open_client(ssl_context=mine) as client:
+        error = await get_fails(client, server.url)
+        assert "certificate was not accepted" in str(error)
 
 
 async def test_a_hang_up_in_the_handshake_is_reported() -> None:
@@ -115,6 +160,15 @@ async def test_a_hang_up_in_the_handshake_is_reported() -> None:
     async with listening(serve, tls=False) as server, trio_h2ws.open_client() as client:
         error = await get_fails(client, f"https://localhost:{server.port}")
         assert "TLS handshake failed" in str(error)
+
+
+async def test_an_end_without_an_answer_to_the_handshake_suggests_http() -> None:
+    async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
+        await stream.receive_some(65536)
+
+    async with listening(serve, tls=False) as server, trio_h2ws.open_client() as client:
+        error = await get_fails(client, f"https://localhost:{server.port}")
+        assert "if this port is not for TLS, use http:// (or ws://)" in str(error)
 
 
 async def test_a_silent_handshake_meets_the_connect_timeout() -> None:
@@ -151,10 +205,43 @@ async def test_a_client_certificate_is_sent() -> None:
                 assert await ws.receive() == "x"
         assert all(("email", "someone@here.test") in certificate["subjectAltName"] for certificate in seen)
         assert seen
-        async with server.open_client() as client:
-            # With TLS 1.3 a server refuses only after the client's part of the handshake.
-            with pytest.raises((trio_h2ws.ConnectFailed, trio_h2ws.ConnectionLost)):
-                await client.get("/")
+
+
+@pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_refused_client_certificate_is_a_failure_to_connect(alpn: str, version: ssl.TLSVersion) -> None:
+    """With TLS 1.3 a server refuses only after the client's part of the handshake."""
+    context = of_version(server_context(["localhost"], [alpn]), version)
+    trustme.CA().configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    unknown = client_context()
+    trustme.CA().issue_cert("someone@here.test").configure_cert(unknown)
+
+    done = False
+
+    def refuse(server: socket.socket) -> None:  # in a thread: Trio's SSLStream sends no alert
+        while True:
+            with server.accept()[0] as sock:
+                if done:
+                    return
+                with pytest.raises(ssl.SSLError):
+                    context.wrap_socket(sock, server_side=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, refuse, server)
+            url = f"https://localhost:{server.getsockname()[1]}/"
+            for mine in (client_context(), unknown):
+                async with trio_h2ws.open_client(ssl_context=mine) as client:
+                    for call in (client.post, client.connect_websocket):
+                        with pytest.raises(trio_h2ws.ConnectFailed, match=r"(?i)alert") as caught:
+                            await call(url)
+                        assert not caught.value.may_have_been_processed
+            done = True
+            socket.create_connection(server.getsockname()).close()
+            done = True
+            socket.create_connection(server.getsockname()).close()
 
 
 PROGRAM = """

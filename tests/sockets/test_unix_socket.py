@@ -7,6 +7,7 @@ import socket
 import sys
 
 import pytest
+import trio
 
 import trio_h2ws
 from servers.http1 import Peer, open_http1
@@ -67,6 +68,49 @@ async def test_a_missing_socket_is_named(path: str) -> None:
             trio_h2ws.ConnectFailed, match=r"http://anything\.test at the Unix socket 'socket': could not"
         ):
             await client.get("http://anything.test/")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses")
+async def test_a_full_queue_of_connections_is_waited_for(path: str) -> None:
+    async def serve(listener: socket.socket) -> None:
+        listener.setblocking(False)
+        async with trio.open_nursery() as nursery:
+            while True:
+                await trio.lowlevel.wait_readable(listener)
+                await trio.sleep(0.002)
+                stream = trio.SocketStream(trio.socket.from_stdlib_socket(listener.accept()[0]))
+                nursery.start_soon(echo, stream)
+
+    async def echo(stream: trio.SocketStream) -> None:
+        async with stream:
+            peer = Peer(stream)
+            request = await peer.request()
+            assert request is not None
+            try:
+                await (await peer.accept_websocket(request)).echo()
+            except trio.BrokenResourceError:
+                pass
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(2)
+        async with trio.open_nursery() as nursery, trio_h2ws.open_client(uds=path) as client:
+            nursery.start_soon(serve, listener)
+            async with client.open_websocket_group(["ws://anything.test/"] * 40) as group:
+                for ws in group.websockets:
+                    assert await echoes(ws)
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses")
+async def test_a_queue_that_stays_full_meets_the_connect_timeout(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as only:
+        listener.bind(path)
+        listener.listen(0)
+        only.connect(path)
+        async with trio_h2ws.open_client(uds=path, timeouts=trio_h2ws.Timeouts(connect=0.2)) as client:
+            with pytest.raises(trio_h2ws.ConnectFailed, match=r"a place in the queue of the Unix socket 'socket'"):
+                await client.post("http://anything.test/")
 
 
 async def test_the_path_may_be_a_pathlib_path(path: str) -> None:

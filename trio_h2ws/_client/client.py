@@ -39,6 +39,7 @@ class Client(metaclass=PrivateConstructor):
     """
 
     def __init__(self, nursery: trio.Nursery, defaults: Defaults, dial: DialConfig, coalesce: bool) -> None:
+        self._token = trio.lowlevel.current_trio_token()
         self._defaults = defaults
         self._pool = Pool(dial.limits, dial.timeouts, coalesce=coalesce)
         self._pool.start(Dialer(dial, nursery, self._pool.changed, self._pool.capacity.wait_for_file), nursery)
@@ -63,7 +64,7 @@ class Client(metaclass=PrivateConstructor):
     ) -> Response:
         """Send a request (RFC 9113, section 8.1) and wait for the whole response.
 
-        - `url`: absolute, or relative to the client's `base_url`. `user:password@` is sent as Basic authentication
+        - `url`: absolute, or appended to the client's `base_url`. `user:password@` is sent as Basic authentication
           (RFC 7617), and shown nowhere.
         - `headers`: a mapping or pairs of names and values; they replace the client's of the same name. With a Range
           (RFC 9110, section 14.2), no `accept-encoding` is sent unless you give one.
@@ -156,6 +157,8 @@ class Client(metaclass=PrivateConstructor):
                 stream.close()
 
     def _http2(self, http2: HTTP2 | None) -> HTTP2:
+        if trio.lowlevel.current_trio_token() is not self._token:  # what it would wait for happens in another thread
+            raise RuntimeError("this client belongs to another trio.run(): open a client in each of them")
         return self._defaults.http2 if http2 is None else check_http2(http2)
 
     # WebSockets.
@@ -176,7 +179,7 @@ class Client(metaclass=PrivateConstructor):
         """Open a WebSocket: with extended CONNECT (RFC 8441) on the origin's HTTP/2 connection if the server accepts
         that, else by Upgrade (RFC 6455) on a separate HTTP/1.1 connection.
 
-        - `url`: `wss://` or `ws://` (or `https://`, `http://`), absolute or relative to the client's `base_url`.
+        - `url`: `wss://` or `ws://` (or `https://`, `http://`), absolute or appended to the client's `base_url`.
         - `subprotocols`: what to offer, in the order of preference; `WebSocket.subprotocol` is the server's choice.
         - `headers`: a mapping or pairs; they replace the client's of the same name.
         - `origin`: the Origin header (RFC 6455, section 10.2); most servers do not need it.

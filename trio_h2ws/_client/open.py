@@ -80,7 +80,8 @@ def open_client(
 ) -> _OpenClient:
     """`async with open_client() as client`: a client that owns its connections until the block ends.
 
-    - `base_url`: what relative URLs are relative to.
+    - `base_url`: the URL that relative ones are appended to, after a slash: with `https://example.org/api`, both
+      `"users"` and `"/users"` mean `https://example.org/api/users`.
     - `headers`: sent with every request and handshake, unless the call gives the same name.
     - `ssl_context`: which certificates to trust, and client certificates. Your object is used, not a copy, and is not
       changed, except that an ALPN list that you have set in it is removed by the first handshake. By default, what

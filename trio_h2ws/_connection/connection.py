@@ -49,13 +49,13 @@ from .._errors import (
     ConnectionLost,
     ErrorCode,
     H2WSError,
-    HTTP2NotAvailable,
     LocalProtocolError,
+    RemoteProtocolError,
     RequestNotProcessed,
     fresh,
     without_frames,
 )
-from .._network.transport import BROKEN, Transport
+from .._network.transport import BROKEN, NotConnected, Transport
 from .._protocols.engine import Engine, Observer, RequestHead
 from .._protocols.guard import connection_bug, observed
 from .._protocols.stream_state import StreamState
@@ -190,7 +190,7 @@ class Connection:
         await self._ready.wait()
         if not self.engine.settings_received:
             error = self.error or ConnectionLost("the connection was closed")
-            if isinstance(error, HTTP2NotAvailable):
+            if isinstance(error, ConnectFailed):
                 raise fresh(error)
             raise ConnectFailed(f"the server did not start HTTP/2: {error}") from error
 
@@ -198,6 +198,8 @@ class Connection:
         """Queue a request's header list on a new stream, in a slot that the pool has reserved; `flush` sends it."""
         if self.state is not State.OPEN:
             self.release()
+            if isinstance(self.error, (RemoteProtocolError, ConnectFailed)) and not self.engine.bytes_sent:
+                raise fresh(self.error)  # what the server sent first was not HTTP, or that it does not want us
             raise RequestNotProcessed("the connection began to drain before the request could be sent")
         if len(self.engine.streams) >= self.engine.max_streams:
             # The slot was reserved under earlier SETTINGS than those that we have acknowledged since.
@@ -290,6 +292,12 @@ class Connection:
 
     def lost(self, cause: BaseException | None) -> None:
         """The transport is at its end, or broken."""
+        if isinstance(cause, NotConnected):
+            without_frames(cause)
+            error = ConnectFailed(str(cause))
+            error.__cause__ = cause
+            self.abort(error)
+            return
         self.abort(self._goaways.error(cause, self.engine.end_hint))
 
     def _write_failed(self, error: Exception) -> None:

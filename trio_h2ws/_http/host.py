@@ -41,6 +41,18 @@ def normalize_host(host: str) -> str:
     return _literal(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether the host, in the form in which an Origin has it, is this machine (RFC 6761, section 6.3)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)  # older Pythons do not look into it
+    return (mapped or address).is_loopback
+
+
 def check_host_field(value: bytes) -> None:
     """Check the value of a Host header (RFC 9112, section 3.2), or of `:authority`. Raises ValueError."""
     if b"@" in value:  # not shown: it may be a password

@@ -25,6 +25,7 @@ _SAFE = "/?%:@!$&'()*+,;=-._~[]|"
 # RFC 3986, appendix B: scheme, authority, and the rest.
 _PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?(.*)", re.DOTALL)
 _HOST_AND_PORT = re.compile(r"(?:\[[^\[\]@]*\]|[^\[\]:@]+)(?::[0-9]*)?")
+_PORT_AND_PATH = re.compile(r"[0-9]{1,5}(?:[/?#].*)?", re.DOTALL)
 # A server may redirect to ever new URLs: of 1,024 URLs of 512 ASCII characters 2 MiB are kept. A character of another
 # kind may become twelve.
 _MAX_CACHED = 512
@@ -74,7 +75,7 @@ _PLAIN = re.compile(r"((?:https?|wss?)://[a-z0-9.-]+(?::[0-9]+)?)(/[A-Za-z0-9/?%
 
 
 def parse_url(url: str, base_url: str | None = None) -> URL:
-    """Parse `url`, relative to `base_url` if there is one. Raises TypeError, or a ValueError without the password."""
+    """Parse `url`, under `base_url` if there is one. Raises TypeError, or a ValueError without the password."""
     if not isinstance(url, str):
         raise TypeError(f"a URL must be str, not {type(url).__name__}")
     plain = _PLAIN.fullmatch(url)
@@ -82,6 +83,13 @@ def parse_url(url: str, base_url: str | None = None) -> URL:
         return _parse_known(url, base_url)
     base = _parse_known(plain[1], None)
     return URL(url, base.scheme, base.origin, base.authority, plain[2].encode(), None)
+
+
+def check_base_url(base_url: str) -> None:
+    """Raises TypeError, or a ValueError without the password."""
+    parse_url(base_url)
+    if "?" in base_url or "#" in base_url:
+        raise ValueError(f"base_url {_shown(base_url)}: leave out the query and fragment: paths are appended to it")
 
 
 def resolve(base: str, reference: str) -> str:
@@ -104,6 +112,20 @@ def resolve(base: str, reference: str) -> str:
     return f"{scheme}://{authority}{path}{its_rest}"
 
 
+def append(base: str, reference: str) -> str:
+    """The URL that a relative one means under a client's base URL: it is appended, after a slash, as httpx does.
+
+    `//host/path` is not appended: it names another host (RFC 3986, section 4.2).
+    """
+    given, authority, rest = _split(reference)
+    if given:
+        return reference
+    scheme, its_authority, path = _split(base)
+    if authority is not None:
+        return f"{scheme}:{reference}"
+    return f"{scheme}://{its_authority}{path.removesuffix('/')}/{rest.removeprefix('/')}"
+
+
 def encode(text: str) -> str:
     """Percent-encode what is not allowed in a path, query or fragment (RFC 3986, section 2.1)."""
     return quote(text, safe=_SAFE)
@@ -120,7 +142,7 @@ def _parse(url: str, base_url: str | None) -> URL:
     if _FORBIDDEN.search(url):
         raise ValueError(f"URL {_shown(url)} contains a control character")
     if base_url is not None:
-        url = resolve(base_url, url)
+        url = append(base_url, url)
     if _SURROGATE.search(url):
         raise ValueError(f"URL {_shown(url)} contains a lone surrogate, which can't be encoded as UTF-8")
     given, authority, rest = _split(url)
@@ -130,10 +152,12 @@ def _parse(url: str, base_url: str | None) -> URL:
     if scheme not in _HTTP_SCHEME:
         # Without "//" it may be a user, as in user:password@host.
         which = f"scheme {scheme[:40]!r}" if authority is not None or "@" not in url else "its scheme"
-        raise ValueError(f"URL {_shown(url)}: {which} is not supported; use http, https, ws or wss")
+        hint = _meant_without_scheme(url) if authority is None else ""
+        raise ValueError(f"URL {_shown(url)}: {which} is not supported; use http, https, ws or wss{hint}")
     userinfo, at, host_and_port = (authority or "").rpartition("@")
     if not host_and_port or host_and_port[0] == ":":
-        raise ValueError(f"URL {_shown(url)} has no host")
+        slashes = f": write // after '{given}:'" if authority is None else ""
+        raise ValueError(f"URL {_shown(url)} has no host{slashes}")
     if "\\" in host_and_port or "\\" in userinfo:  # browsers end the host there
         raise ValueError(f"URL {_shown(url)} contains a backslash before the path")
     host, port = "", None
@@ -155,6 +179,15 @@ def _parse(url: str, base_url: str | None) -> URL:
     target = path + mark + encode(query)
     text = f"{given}://{host_and_port}{rest}" if at else url
     return URL(text, scheme, origin, origin.authority.encode(), target.encode(), _authorization(userinfo))
+
+
+def _meant_without_scheme(url: str) -> str:
+    """What a URL like `localhost:8000/x` or `users:batch` may have been meant to be, for its error."""
+    if "@" in url:
+        return ""
+    if _PORT_AND_PATH.fullmatch(url.partition(":")[2]):
+        return f"; if it begins with a host, write http://{url[:_MAX_SHOWN]}"
+    return f"; if it is a path, write ./{url[:_MAX_SHOWN]}"
 
 
 _parse_cached = lru_cache(maxsize=1024)(_parse)

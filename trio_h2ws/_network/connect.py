@@ -8,6 +8,8 @@ wait for.
 from __future__ import annotations
 
 import ipaddress
+import os
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,8 @@ from .._errors import ConnectFailed
 from .open_files import find_refused_file, open_tcp_stream
 from .tls import TLSTransport
 from .transport import BROKEN, Transport, transport_for
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1  # seconds, between two tries on a Unix socket whose queue is full
 
 
 class DialProgress:
@@ -71,6 +75,32 @@ async def connect_tcp(name: str, host: str, port: int, progress: DialProgress) -
     progress.waiting_for = f"a TCP connection to {name}{lookup}"
     with connecting(name):
         return transport_for(await open_tcp_stream(host, port, progress.one_at_a_time))
+
+
+async def connect_unix(path: str | bytes | os.PathLike[str], progress: DialProgress) -> socket.socket:
+    """A connection to a Unix socket. While its queue of connections is full, it is tried again. Raises OSError.
+
+    Such a connect() fails at once with EAGAIN; it can't be in progress, as one over TCP can. (trio.open_unix_socket
+    takes it for one that is, and returns a socket that is not connected.)
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError("this system has no Unix sockets")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        pause = _FIRST_PAUSE
+        while True:
+            await trio.lowlevel.checkpoint()
+            try:
+                sock.connect(os.fspath(path))
+                return sock
+            except BlockingIOError:
+                progress.waiting_for = f"a place in the queue of the Unix socket {path!r}, which is full"
+            await trio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _is_address(host: str) -> bool:

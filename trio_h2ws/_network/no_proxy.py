@@ -8,17 +8,30 @@ address: `NO_PROXY=1` is not meant to match `127.0.0.1`.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
+from functools import lru_cache
 
 from .._http.host import normalize_host
 
+_log = logging.getLogger("trio_h2ws")
 _PATTERN_AND_PORT = re.compile(r"(\[.*\]|[^:]*)(?::([0-9]+))?")
 
 
 def bypasses(no_proxy: str, host: str, port: int) -> bool:
     """Whether the list contains this host. The host is in lower-case ASCII, like that of every origin."""
+    warn_of_useless(no_proxy)
     entries = re.split(r"[\s,]+", no_proxy.lower())
     return any(_matches(entry, host, port) for entry in entries)
+
+
+@lru_cache(maxsize=64)
+def warn_of_useless(no_proxy: str) -> None:
+    """Log, once for each list, the entries that can match nothing: forms that some other program may accept."""
+    for entry in re.split(r"[\s,]+", no_proxy):
+        if ("*" in entry.removeprefix("*") and entry != "*") or re.fullmatch(r"\[.*\]/.*", entry):
+            hint = "192.168.0.0/16 means a network, *.example.com all names below one"
+            _log.warning("NO_PROXY: the entry %r matches nothing: %s", entry, hint)
 
 
 def _matches(entry: str, host: str, port: int) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from .._http.headers import RawFields
-from .._http.host import normalize_host
+from .._http.host import is_loopback, normalize_host
 from .._http.url import Origin, basic_authorization
 from .no_proxy import bypasses
 
@@ -107,6 +107,8 @@ class ProxyChoice:
             return self.proxy
         if not any(name.lower().endswith("_proxy") for name in os.environ):
             return None
+        if is_loopback(origin.host):
+            return None  # as in browsers and Go: a proxy elsewhere could not reach it
         from urllib import request  # takes as long to import as this whole library, so only where it is needed
 
         # Only the environment, on every system: not the settings of Windows or macOS.

@@ -17,11 +17,25 @@ from typing import Any
 
 import trio
 
+from .._http.first_bytes import is_tls, wrong_protocol
 from .tls_records import RecordBoundary
-from .transport import Transport
+from .transport import NotConnected, Transport
 
 _TOO_OLD_FOR_HTTP2 = ("SSLv3", "TLSv1", "TLSv1.1")  # RFC 9113, section 9.2
 _MAX_RECORD = 16384  # RFC 8446, section 5.1: the bytes that one record carries at most
+# Alerts about the client's certificate (RFC 8446, section 6.2), as the ends of what OpenSSL calls them.
+_ABOUT_CERTIFICATE = (
+    "ALERT_CERTIFICATE_REQUIRED",
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_UNSUPPORTED_CERTIFICATE",
+    "ALERT_CERTIFICATE_REVOKED",
+    "ALERT_CERTIFICATE_EXPIRED",
+    "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_ACCESS_DENIED",
+    "ALERT_DECRYPT_ERROR",
+    "ALERT_HANDSHAKE_FAILURE",
+)
 
 
 def _has_system_certificates() -> bool:
@@ -51,7 +65,13 @@ def default_context() -> ssl.SSLContext:
         with open(cafile, "rb"):
             pass  # OpenSSL does not report that it could not open this file (too many files): this does
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # RFC 9110, section 4.3.4: names are in subjectAltName. Python still looks into CN where that is missing.
+    context.hostname_checks_common_name = False
     return context
+
+
+class NotTLS(OSError):
+    """The peer's first bytes are not TLS."""
 
 
 def _clear_alpn(context: ssl.SSLContext) -> None:
@@ -64,7 +84,17 @@ def _clear_alpn(context: ssl.SSLContext) -> None:
 class TLSTransport:
     """The client side of TLS. Call `await handshake()` first; after that, it is a transport like any other."""
 
-    __slots__ = ("_broken", "_ended", "_incoming", "_inner", "_outgoing", "_records", "_tls", "truncated")
+    __slots__ = (
+        "_accepted",
+        "_broken",
+        "_ended",
+        "_incoming",
+        "_inner",
+        "_outgoing",
+        "_records",
+        "_tls",
+        "truncated",
+    )
 
     def __init__(self, inner: Transport, context: ssl.SSLContext, host: str, alpn: list[str]) -> None:
         self._inner = inner
@@ -72,6 +102,7 @@ class TLSTransport:
         self._outgoing = ssl.MemoryBIO()
         self._ended = False
         self._broken: ssl.SSLError | None = None
+        self._accepted = False  # the server has sent something after the handshake, so it has accepted ours
         self.truncated = False  # TCP ended without a close_notify from the peer (RFC 8446, section 6.1)
         self._records: RecordBoundary | None = RecordBoundary()
         # ALPN is set on the context and read when an SSLObject is made from it, so nothing may await in between.
@@ -111,14 +142,25 @@ class TLSTransport:
 
     async def handshake(self) -> None:
         """The TLS handshake. Raises ssl.SSLError, ssl.CertificateError or OSError."""
+        first = b""
         while True:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 await self._send_pending()
                 data = await self._inner.receive()
+                first = first or data
                 self._arrived(data)
-            except ssl.SSLError:
+            except ssl.SSLError as error:
+                if isinstance(error, ssl.SSLEOFError) and not first:
+                    hint = "if this port is not for TLS, use http:// (or ws://)"
+                    raise NotTLS(f"the server closed the connection without an answer; {hint}") from error
+                if len(first) > 1 and not is_tls(first):
+                    # No alert is sent, which the server would not understand.
+                    reason = (
+                        f"the server does not speak TLS on this port (http:// is without TLS): it sent {first[:40]!r}"
+                    )
+                    raise NotTLS(wrong_protocol(first, "TLS") or reason) from error
                 await self._send_pending()  # the alert that says why
                 raise
             else:
@@ -178,8 +220,13 @@ class TLSTransport:
             self._ended = self.truncated = True
         except ssl.SSLError as error:
             if not records:
+                if not self._accepted and (error.reason or "").endswith(_ABOUT_CERTIFICATE):
+                    # With TLS 1.3 the client has finished the handshake before the server looks at its certificate.
+                    reason = f"the server requires another client certificate, or any: {error}"
+                    raise NotConnected(f"{reason}; load one into open_client's ssl_context") from error
                 raise
             self._broken = error  # first return what came before the broken record; the next read raises
+        self._accepted = self._accepted or bool(records)
         if self._outgoing.pending and not self._inner.blocked:
             self._inner.write(self._outgoing.read())
         return records[0] if len(records) == 1 else b"".join(records)

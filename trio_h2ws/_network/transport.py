@@ -21,6 +21,10 @@ BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 """The exceptions of a broken transport (ssl.SSLError is an OSError)."""
 
 
+class NotConnected(OSError):
+    """The peer ended the connection before it was complete, so it has processed nothing."""
+
+
 class Transport(Protocol):
     """What a connection needs of a transport."""
 

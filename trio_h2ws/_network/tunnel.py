@@ -22,11 +22,20 @@ from .._errors import ConnectFailed
 from .._http.host import in_authority
 from .._http.response_heads import HeadTooLarge, ResponseHeads
 from .._http.url import Origin
+from .._version import __version__
 from .connect import DialProgress, close, connect_tcp, could_not_connect, start_tls
 from .proxies import Proxy
 from .transport import BROKEN, EarlyBytes, Transport, transport_for
 
 _MAX_RESPONSE_HEAD = 64 * 1024
+# As curl and browsers send them. Some proxies refuse a client without a name, and older ones close the connection
+# after their answer unless they are asked to keep it, in this field that no standard has.
+_FOR_PROXY = [(b"User-Agent", f"trio_h2ws/{__version__}".encode()), (b"Proxy-Connection", b"keep-alive")]
+_WANTS_LOGIN = "it wants credentials: put user:password@ into the proxy URL"
+_REFUSED_LOGIN = "check the user and password in the proxy URL"
+# What python-socks says, which has one class of error for all.
+_SOCKS_WANTS_LOGIN = ("Unexpected SOCKS authentication method", "No acceptable authentication methods")
+_SOCKS_REFUSED_LOGIN = "Username and password authentication failure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,8 @@ class Tunnel:
         self.progress.waiting_for = f"proxy {proxy} to answer CONNECT"
         target = f"{in_authority(origin.host)}:{origin.port}".encode()
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_RESPONSE_HEAD)
-        request = h11.Request(method=b"CONNECT", target=target, headers=[(b"Host", target), *proxy.authorization])
+        headers = [(b"Host", target), *_FOR_PROXY, *proxy.authorization]
+        request = h11.Request(method=b"CONNECT", target=target, headers=headers)
         await _send(transport, (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
         informational = 0
         heads = ResponseHeads(_MAX_RESPONSE_HEAD, bodies=False)
@@ -95,7 +105,8 @@ class Tunnel:
         except h11.RemoteProtocolError as error:
             raise ConnectFailed(self._bad_answer(error)) from error
         if not 200 <= event.status_code < 300:
-            hint = "; check the user and password in the proxy URL" if event.status_code == 407 else ""
+            hint = _WANTS_LOGIN if proxy.user is None else _REFUSED_LOGIN
+            hint = f"; {hint}" if event.status_code in (401, 407) else ""
             raise ConnectFailed(f"proxy {proxy} refused a tunnel to {origin} with status {event.status_code}{hint}")
         return connection.trailing_data[0]
 
@@ -119,8 +130,18 @@ class Tunnel:
         except ProxyConnectionError as error:
             raise could_not_connect(f"proxy {proxy}", error.__cause__ or error) from error
         except (ProxyError, OSError, ValueError) as error:
-            raise ConnectFailed(f"proxy {proxy} could not connect to {origin}: {error}") from error
+            reason = self._login_problem(error) or error
+            raise ConnectFailed(f"proxy {proxy} could not connect to {origin}: {reason}") from error
         return transport_for(trio.SocketStream(sock))
+
+    def _login_problem(self, error: Exception) -> str | None:
+        """What to do, if SOCKS5 failed because of the login (RFC 1928, section 3; RFC 1929)."""
+        said = str(error)
+        if said.startswith(_SOCKS_WANTS_LOGIN):
+            if self.proxy.user is None:
+                return _WANTS_LOGIN
+            return f"it accepts no user and password, the only login that is supported ({said})"
+        return f"it refused the login: {_REFUSED_LOGIN}" if said == _SOCKS_REFUSED_LOGIN else None
 
     async def _receive_some(self, transport: Transport) -> bytes:
         data = await transport.receive()

@@ -21,10 +21,10 @@ import trio
 
 from .._config import Limits, Timeouts
 from .._connection.connection import Connection
-from .._errors import ConnectFailed, HTTP2NotAvailable
+from .._errors import ConnectFailed, ConnectionLost, HTTP2NotAvailable
 from .._http.host import normalize_host
 from .._http.url import Origin
-from .._network.connect import DialProgress, TooManyFiles, close, connect_tcp, connecting, start_tls
+from .._network.connect import DialProgress, TooManyFiles, close, connect_tcp, connect_unix, connecting, start_tls
 from .._network.proxies import Proxy, ProxyChoice
 from .._network.tls import default_context
 from .._network.transport import SocketTransport, Transport, transport_for
@@ -163,7 +163,7 @@ class Dialer:
         def make_engine(observer: Observer) -> Engine:
             if http2:
                 return H2Engine(observer, config.limits, trio.current_time)
-            return H1Engine(observer, config.limits, forward)
+            return H1Engine(observer, config.limits, forward, in_clear=origin.scheme == "http")
 
         connection = Connection(transport, make_engine, str(origin), config.limits, config.timeouts, self._changed)
         connection.peer, connection.certificate = peer, certificate
@@ -202,7 +202,7 @@ class Dialer:
         if config.uds is not None:
             progress.waiting_for = f"the Unix socket {config.uds!r}"
             with connecting(f"{origin} at {progress.waiting_for}"):
-                return transport_for(await trio.open_unix_socket(config.uds))
+                return SocketTransport(await connect_unix(config.uds, progress))
         if config.open_stream is not None:
             progress.waiting_for = "open_stream"
             with connecting(str(origin)):
@@ -228,7 +228,9 @@ async def _wait_ready(connection: Connection, name: str) -> None:
     except HTTP2NotAvailable as error:
         raise HTTP2NotAvailable(error.reason, f"{name}: {error.message}") from error
     except ConnectFailed as error:
-        raise ConnectFailed(f"{name}: {error}") from error.__cause__
+        in_clear = connection.origin.startswith("http:") and isinstance(error.__cause__, ConnectionLost)
+        hint = "; if this port is for TLS, use https:// (or wss://)" if in_clear else ""
+        raise ConnectFailed(f"{name}: {error}{hint}") from error.__cause__
     except BaseException:
         connection.abort(ConnectFailed(f"{name}: the dial was given up"))
         raise

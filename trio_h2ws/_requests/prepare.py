@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeAlias
 
 from .._http.headers import HeaderTypes, RawFields, prepare, prepare_trailers
-from .._http.url import URL, parse_url
+from .._http.url import URL, check_base_url, parse_url
 from .._version import __version__
 from .content_encoding import ACCEPT
 from .request_body import Content, RequestBody
@@ -99,7 +99,7 @@ class Defaults:
 
     def __init__(self, base_url: str | None, headers: HeaderTypes, http2: HTTP2) -> None:
         if base_url is not None:
-            parse_url(base_url)
+            check_base_url(base_url)
         self._base_url = base_url
         self._host, own = _take_host(prepare(headers))
         names = {name for name, _ in own}

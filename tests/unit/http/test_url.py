@@ -8,7 +8,7 @@ import pytest
 
 from toolkit.errors import texts_of
 from toolkit.inside import urls_kept_of
-from trio_h2ws._http.url import Origin, parse_url
+from trio_h2ws._http.url import Origin, check_base_url, parse_url, resolve
 
 
 @pytest.mark.parametrize(
@@ -88,33 +88,88 @@ def test_an_invalid_url_is_refused(url: str) -> None:
         parse_url(url)
 
 
-def test_bytes_are_refused() -> None:
-    with pytest.raises(TypeError):
-        parse_url(b"https://example.org/")  # type: ignore[arg-type]
+# Under a base URL.
 
 
 @pytest.mark.parametrize(
-    ("base", "url", "expected"),
+    ("base", "url", "text"),
     [
-        ("https://example.org/api/", "users", "https://example.org/api/users"),
-        ("https://example.org/api/", "/users", "https://example.org/users"),
-        ("https://example.org/api", "users", "https://example.org/users"),
-        ("https://example.org/api/", "?q=1", "https://example.org/api/?q=1"),
-        ("https://example.org/api/", "", "https://example.org/api/"),
-        ("https://example.org/api/", "https://other.test/x", "https://other.test/x"),
-        ("wss://example.org/feed/", "x", "wss://example.org/feed/x"),
-        (
-            "https://example.org/api/",
-            "x?next=https://other.test/",
-            "https://example.org/api/x?next=https://other.test/",
-        ),
-        ("https://example.org/a/", "../b", "https://example.org/b"),
-        ("https://example.org/a/", "//other.test/x", "https://other.test/x"),
+        ("https://a.test/api/v1", "users", "https://a.test/api/v1/users"),
+        ("https://a.test/api/v1", "/users", "https://a.test/api/v1/users"),
+        ("https://a.test/api/v1/", "users", "https://a.test/api/v1/users"),
+        ("https://a.test/api/v1/", "/users/", "https://a.test/api/v1/users/"),
+        ("https://a.test", "users", "https://a.test/users"),
+        ("https://a.test/", "/users", "https://a.test/users"),
+        ("https://a.test/api", "?a=1", "https://a.test/api/?a=1"),
+        ("https://a.test/api", "", "https://a.test/api/"),
+        ("https://a.test/api", "users?a=/b#c", "https://a.test/api/users?a=/b#c"),
+        ("https://a.test/api", "https://b.test/c", "https://b.test/c"),
+        ("https://a.test/api", "wss://b.test/c", "wss://b.test/c"),
+        ("wss://a.test/api", "/feed", "wss://a.test/api/feed"),
+        ("https://a.test/api", "//b.test/c", "https://b.test/c"),
+        ("https://u:p@a.test/api", "c", "https://a.test/api/c"),
+        # A scheme is at the beginning, and is a letter followed by letters, digits, "+", "-" and "." (RFC 3986, 3.1).
+        ("https://a.test/api", "/proxy/http://x", "https://a.test/api/proxy/http://x"),
+        ("https://a.test/api", "/page#a://b", "https://a.test/api/page#a://b"),
+        ("https://a.test/api", "?to=ftp://b", "https://a.test/api/?to=ftp://b"),
+        ("https://a.test/api", "x?next=https://b.test/", "https://a.test/api/x?next=https://b.test/"),
+        ("https://a.test/api", "1a:b", "https://a.test/api/1a:b"),
+        ("https://a.test/api", "./v1:batch", "https://a.test/api/./v1:batch"),
+        # Nothing distinguishes it from a path.
+        ("https://a.test/api", "example.org/x", "https://a.test/api/example.org/x"),
     ],
 )
-def test_a_url_is_joined_to_its_base(base: str, url: str, expected: str) -> None:
-    joined, absolute = parse_url(url, base), parse_url(expected)
-    assert joined[1:] == absolute[1:]
+def test_a_relative_url_is_appended_to_the_base(base: str, url: str, text: str) -> None:
+    assert parse_url(url, base).text == text
+
+
+def test_a_base_url_appends_as_httpx_does() -> None:
+    httpx = pytest.importorskip("httpx")
+    for base in ("https://a.test", "https://a.test/", "https://a.test/b", "https://a.test/b/c/"):
+        for url in (
+            "",
+            "x",
+            "/x",
+            "x/",
+            "?q=1",
+            "/?q=1",
+            "a/../b",
+            "../x",
+            "./x",
+            "x/y?z=//",
+            "/p/http://x",
+            "a b",
+            "%2F",
+        ):
+            with httpx.Client(base_url=base, trust_env=False) as client:
+                assert parse_url(url, base).target == client.build_request("GET", url).url.raw_path, (base, url)
+
+
+@pytest.mark.parametrize("base", ["https://a.test/?x=1", "https://a.test/#x", "https://u:secret@a.test?x"])
+def test_a_base_url_has_neither_query_nor_fragment(base: str) -> None:
+    with pytest.raises(ValueError, match="leave out the query and fragment") as caught:
+        check_base_url(base)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("localhost:8000/x", "write http://localhost:8000/x"),
+        ("example.org:8000", "write http://example.org:8000"),
+        ("users:batch", "write ./users:batch"),
+        ("https:page", "write // after 'https:'"),
+    ],
+)
+@pytest.mark.parametrize("base", [None, "https://a.test"])
+def test_what_is_taken_for_a_scheme_gets_a_hint(url: str, hint: str, base: str | None) -> None:
+    with pytest.raises(ValueError, match=re.escape(hint)):
+        parse_url(url, base)
+
+
+def test_bytes_are_refused() -> None:
+    with pytest.raises(TypeError):
+        parse_url(b"https://example.org/")  # type: ignore[arg-type]
 
 
 def test_user_and_password_become_authorization() -> None:
@@ -222,8 +277,9 @@ def test_a_fragment_stays_in_the_text() -> None:
     """As in httpx: it is part of the URL that the user gave, and is not sent."""
     for url in ("https://example.org/a#b c", "https://example.org#b"):
         assert parse_url(url).text == url
-    assert parse_url("c#d", "https://example.org/a?b#e").text == "https://example.org/c#d"
-    assert parse_url("", "https://example.org/a?b#e").text == "https://example.org/a?b"
+    assert parse_url("c#d", "https://example.org/a").text == "https://example.org/a/c#d"
+    assert resolve("https://example.org/a?b#e", "c#d") == "https://example.org/c#d"
+    assert resolve("https://example.org/a?b#e", "") == "https://example.org/a?b"
 
 
 @pytest.mark.parametrize(
@@ -260,7 +316,7 @@ def test_a_fragment_stays_in_the_text() -> None:
 )
 def test_references_are_resolved_as_the_rfc_says(reference: str, resolved: str) -> None:
     """The examples of RFC 3986, section 5.4."""
-    parsed = parse_url(reference, "http://a/b/c/d;p?q")
+    parsed = parse_url(resolve("http://a/b/c/d;p?q", reference))
     assert f"{parsed.origin}{parsed.target.decode()}" == resolved
 
 

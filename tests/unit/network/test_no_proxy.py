@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trio_h2ws._http.url import parse_url
-from trio_h2ws._network.no_proxy import bypasses
+from trio_h2ws._network.no_proxy import bypasses, warn_of_useless
 
 DIRECT = [
     # A name means that host and its subdomains.
@@ -97,3 +97,20 @@ def test_a_named_host_bypasses_the_proxy(no_proxy: str, url: str) -> None:
 def test_a_near_miss_uses_the_proxy(no_proxy: str, url: str) -> None:
     origin = parse_url(url).origin
     assert not bypasses(no_proxy, origin.host, origin.port)
+
+
+@pytest.mark.parametrize("entry", ["192.168.*", "[::1]/128", "a*.test", "*a*"])
+def test_an_entry_that_matches_nothing_is_logged_once(entry: str, caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_useless.cache_clear()
+    for _ in range(2):
+        bypasses(f"a.test,{entry}", "b.test", 80)
+    assert [repr(entry) in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_useful_entries_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_useless.cache_clear()
+    for no_proxy, _ in DIRECT:
+        if "[fe80::]/10" in no_proxy:
+            continue
+        bypasses(no_proxy, "b.test", 80)
+    assert not caplog.records

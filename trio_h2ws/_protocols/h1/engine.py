@@ -28,6 +28,7 @@ from ..._errors import (
     LocalProtocolError,
     RemoteProtocolError,
 )
+from ..._http.first_bytes import wrong_protocol
 from ..._http.headers import RawFields
 from ..._http.response_heads import ResponseHeads
 from ..engine import Observer, RequestHead, TransportEnd
@@ -36,8 +37,6 @@ from ..stream_state import StreamState
 from .faults import fault_of
 from .keep_alive import KeepAlive
 from .request_head import Forward, request_event
-
-_SETTINGS = b"\x04\x00"  # type and flags of the first frame that an HTTP/2 server sends
 
 
 class H1Engine:
@@ -51,8 +50,11 @@ class H1Engine:
     newest_id = 0
     large_id = 0
 
-    def __init__(self, observer: Observer, limits: Limits, forward: Forward | None = None) -> None:
+    def __init__(
+        self, observer: Observer, limits: Limits, forward: Forward | None = None, *, in_clear: bool = False
+    ) -> None:
         self._observer = observer
+        self._in_clear = in_clear
         self._forward = forward
         self._limits = limits
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.max_header_list_size)
@@ -207,12 +209,12 @@ class H1Engine:
             if stream is not None:
                 self._deliver(stream, data)
             return
+        if not (self._answered or self._heads.begun) and (wrong := wrong_protocol(data, "HTTP/1.1")) is not None:
+            self.fault = RemoteProtocolError(wrong)
+            self.fault.may_have_been_processed = False  # it can't have read the request
+            return
         if stream is None or stream.remote_ended:
             self.fault = RemoteProtocolError("the server sent bytes that do not belong to any request")
-            return
-        if not self._heads.begun and data[3:5] == _SETTINGS:
-            hint = 'give http2="require" to use it with prior knowledge'
-            self.fault = RemoteProtocolError(f"the server speaks HTTP/2, not HTTP/1.1: {hint}")
             return
         data = self._heads.feed(data)
         stream.answered = self._heads.begun
@@ -232,6 +234,8 @@ class H1Engine:
     def receive_end(self, end: TransportEnd) -> None:
         stream = self._stream
         self.exhausted = True
+        if self._in_clear and not (self._answered or self._heads.begun):
+            self.end_hint = " without an answer; if this port is for TLS, use https:// (or wss://)"
         if stream is None or stream.remote_ended or (end is TransportEnd.BROKEN and not self._has_body):
             return
         if self._switched:

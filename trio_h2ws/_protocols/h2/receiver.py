@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from ..._config import Limits
 from ..._errors import ErrorCode, H2WSError, HTTP2NotAvailable, LimitExceeded, RemoteProtocolError
+from ..._http.first_bytes import is_tls, wrong_protocol
 from ..engine import Observer
 from ..guard import end_with_bug, guarded
 from ..receive_window import ReceiveWindow
@@ -81,6 +82,9 @@ class H2Receiver:
         """Handle what was read."""
         self.bytes_received += len(data)
         handlers, blocks, exchange = self._handlers, self._blocks, self._exchange
+        if not exchange.received and is_tls(data):  # an alert: shorter than a frame's header
+            self._on_fault(RemoteProtocolError(wrong_protocol(data, "HTTP/2") or ""), ErrorCode.PROTOCOL_ERROR, b"")
+            return
         try:
             for kind, flags, stream_id, payload in self._splitter.feed(data):
                 if blocks.stream_id and (kind != frames.CONTINUATION or stream_id != blocks.stream_id):
@@ -97,7 +101,8 @@ class H2Receiver:
         except NotHTTP2 as error:
             self._on_fault(HTTP2NotAvailable("refused", "the server answered in HTTP/1.1"), error.code, b"")
         except FrameError as error:
-            fault = RemoteProtocolError(f"the server broke HTTP/2: {error.message}", error.code)
+            wrong = None if exchange.received else wrong_protocol(data, "HTTP/2")
+            fault = RemoteProtocolError(wrong or f"the server broke HTTP/2: {error.message}", error.code)
             self._on_fault(fault, error.code, error.message.encode())
         except LimitExceeded as error:
             self._on_fault(error, ErrorCode.ENHANCE_YOUR_CALM, str(error).encode())
