@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 KIB = 1024
 MIB = 1024 * 1024
 
 
-def _check_fields(config: object, positive: frozenset[str]) -> None:
+def check_fields(config: object, bounds: Mapping[str, tuple[float, float]]) -> None:
+    """Raise ValueError for a field whose value makes no sense: not of its type, not a number, too small or too large.
+
+    `bounds` are the smallest and largest value by the field's name. The default is 0 to what a machine can count, or
+    to infinity for a field that takes any number.
+    """
     for field in fields(config):  # type: ignore[arg-type]
-        value = getattr(config, field.name)
-        kind = str(field.type)
-        if value is None and "None" in kind:
+        value: Any = getattr(config, field.name)
+        kind, _, or_none = str(field.type).partition(" | ")
+        if value is None and or_none:
             continue
-        number = int if kind.startswith("int") else (int, float)
-        minimum = 1 if field.name in positive else 0
-        if not isinstance(value, number) or isinstance(value, bool) or value != value or value < minimum:
+        least, most = bounds.get(field.name, (0, sys.maxsize if kind == "int" else math.inf))
+        if kind == "bool":
+            good, wanted = isinstance(value, bool), "True or False"
+        else:
+            good = isinstance(value, int if kind == "int" else (int, float)) and not isinstance(value, bool)
+            good = good and least <= value <= most
+            # A larger int could not be added to a time.
+            good = good and (kind == "int" or value == math.inf or value <= sys.maxsize)
+            above = "" if most == math.inf else f" and <= {most}"
+            wanted = f"{'a whole number' if kind == 'int' else 'a number'} >= {least}{above}"
+        if not good:
             name = f"{type(config).__name__}.{field.name}"
-            what = "a whole number" if number is int else "a number"
-            or_none = " or None" if "None" in kind else ""
-            raise ValueError(f"{name} must be {what} >= {minimum}{or_none}, not {value!r}")
+            raise ValueError(f"{name} must be {wanted}{' or None' if or_none else ''}, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """Python refuses to print integers of more than 4,300 digits."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"
+    return repr(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +71,7 @@ class Timeouts:
     HTTP_1_1_REQUIRED), and why."""
 
     def __post_init__(self) -> None:
-        _check_fields(self, frozenset())
+        check_fields(self, {})
         if self.ping_interval == 0:
             raise ValueError("Timeouts.ping_interval must be greater than 0, or None")
 
@@ -118,25 +140,23 @@ class Limits:
     required, too much for the server. The requests of a call that follows redirects share them."""
 
     def __post_init__(self) -> None:
-        _check_fields(self, _POSITIVE)
-        if self.stream_window > 2**31 - 1 or not 65535 <= self.connection_window <= 2**31 - 1:
-            raise ValueError(
-                "Limits.stream_window must be 1 to 2**31-1 bytes, Limits.connection_window 65535 to 2**31-1 bytes"
-            )
-        if not self.stream_window <= self.max_stream_window <= 2**31 - 1:
-            raise ValueError("Limits.max_stream_window must be Limits.stream_window to 2**31-1 bytes")
+        check_fields(self, _BOUNDS)
+        if self.max_stream_window < self.stream_window:
+            raise ValueError("Limits.max_stream_window must not be less than Limits.stream_window")
 
 
-# With any of these at 0, the client could not work at all.
-_POSITIVE = frozenset(
-    (
-        "max_queued_messages",
-        "max_queued_bytes",
-        "max_send_buffer",
-        "stream_window",
-        "max_streams",
-        "max_connections_per_origin",
-        "max_http1_connections",
-        "max_connections",
-    )
-)
+_MOST = sys.maxsize
+_MAX_WINDOW = 2**31 - 1  # RFC 9113, section 6.9.1
+_BOUNDS = {
+    # With any of these at 0, the client could not work at all.
+    "max_queued_messages": (1, _MOST),
+    "max_queued_bytes": (1, _MOST),
+    "max_send_buffer": (1, _MOST),
+    "max_streams": (1, _MOST),
+    "max_connections_per_origin": (1, _MOST),
+    "max_http1_connections": (1, _MOST),
+    "max_connections": (1, _MOST),
+    "stream_window": (1, _MAX_WINDOW),
+    "max_stream_window": (1, _MAX_WINDOW),
+    "connection_window": (65535, _MAX_WINDOW),  # it can't be made smaller than it is at the beginning
+}

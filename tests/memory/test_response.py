@@ -4,6 +4,8 @@ stream."""
 from __future__ import annotations
 
 import copy
+import gzip
+import os
 import pickle
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -207,6 +209,69 @@ async def test_a_body_over_the_bound_is_an_error() -> None:
             await peer.expect_rst(request)
         await peer.settle()
         assert_clean(client, peer)
+
+
+@pytest.mark.parametrize("encoding", [None, "gzip"])
+async def test_reading_on_after_a_cancelled_read_is_an_error(encoding: str | None) -> None:
+    """What it had is lost. The rest alone would look like the whole body."""
+    body = gzip.compress(os.urandom(50_000)) if encoding else b"x" * 50_000
+    async with scripted_peer() as peer, peer.open_client() as client:
+
+        async def read() -> None:
+            async with client.stream("GET", "/") as response:
+                with trio.CancelScope() as scope:
+                    half_read.append(scope)
+                    await response.read()
+                assert scope.cancelled_caught
+                for again in (response.read, response.__anext__):
+                    with pytest.raises(trio.ClosedResourceError, match="was cancelled"):
+                        await again()
+                with pytest.raises(RuntimeError):
+                    _ = response.content
+
+        half_read: list[trio.CancelScope] = []
+        call = peer.call(read)
+        request = await peer.expect_headers()
+        await peer.respond(request, headers={"content-encoding": encoding} if encoding else {}, end=False)
+        await peer.data(request.stream, body[: len(body) // 2])
+        await peer.settle()
+        half_read[0].cancel()
+        await call.result()
+        await peer.settle()
+        assert_clean(client, peer)
+
+
+async def test_a_read_that_was_cancelled_before_it_had_anything_may_be_repeated() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+
+        async def read() -> bytes:
+            async with client.stream("GET", "/") as response:
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await response.read()
+                return await response.read()
+
+        call = peer.call(read)
+        await peer.respond(await peer.expect_headers(), body=b"whole")
+        assert await call.result() == b"whole"
+
+
+async def test_a_body_that_cannot_be_decoded_is_over() -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+
+        async def read() -> None:
+            async with client.stream("GET", "/") as response:
+                with pytest.raises(trio_h2ws.RemoteProtocolError, match="not valid gzip"):
+                    await response.read()
+                with pytest.raises(trio.ClosedResourceError):
+                    await response.read()
+
+        call = peer.call(read)
+        request = await peer.expect_headers()
+        await peer.respond(request, headers={"content-encoding": "gzip"}, end=False)
+        await peer.data(request.stream, b"not gzip at all")
+        await peer.expect_rst(request)
+        await call.result()
 
 
 # A whole response, and in the same read the end of its stream or connection: the server answers while the request's

@@ -7,6 +7,7 @@ import time
 from .headers import Headers
 
 _MAX_DIGITS = 15  # a bound for float(): 15 digits of seconds are thirty million years
+_MAX_DATE = 64  # characters; the longest form, of RFC 850, has 33
 
 
 def retry_after(headers: Headers) -> float | None:
@@ -14,7 +15,7 @@ def retry_after(headers: Headers) -> float | None:
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
         return float(value)
-    if not value:
+    if not 0 < len(value) <= _MAX_DATE:
         return None
     from datetime import UTC  # slow to import, and rarely needed
     from email.utils import parsedate_to_datetime

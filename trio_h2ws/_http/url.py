@@ -229,7 +229,8 @@ def _without_dots(path: str) -> str:
     kept: list[str] = []
     for segment in segments:
         if segment == "..":
-            kept = kept[:-1]
+            if kept:
+                kept.pop()
         elif segment != ".":
             kept.append(segment)
     if segments[-1] in (".", ".."):

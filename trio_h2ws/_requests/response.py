@@ -50,6 +50,7 @@ class Response(metaclass=PrivateConstructor):
         "_decoder",
         "_finished",
         "_limit",
+        "_lost",
         "_pieces",
         "_stream",
         "headers",
@@ -92,6 +93,7 @@ class Response(metaclass=PrivateConstructor):
         self._pieces: Iterator[bytes] | None = None
         self._finished = False  # the stream's end was handed to the decoder
         self._cut_short = False
+        self._lost = False  # `read` was cancelled when it had a part of the body
         encoding = self.headers.get("content-encoding")
         # A part of an encoded body can't be decoded alone (206: RFC 9110, section 15.3.7).
         self._decoder = Decoder(encoding) if encoding and method != "HEAD" and status != 206 else None
@@ -164,17 +166,22 @@ class Response(metaclass=PrivateConstructor):
         """Read the rest of the body and return all of it. Also sets `content`.
 
         Raises `LimitExceeded` past `Limits.max_body_size`, and what iterating raises. Cancelled, what was read until
-        then is lost.
+        then is lost, and reading again raises `trio.ClosedResourceError`: to go on after a deadline, iterate.
         """
         if self._content is None:
             chunks: list[bytes] = []
             size = 0
-            async for chunk in self:
-                size += len(chunk)
-                if self._limit is not None and size > self._limit:
-                    self._stream.close()
-                    raise LimitExceeded("max_body_size", self._limit, "the body is too large: iterate over it")
-                add_piece(chunks, chunk)
+            try:
+                async for chunk in self:
+                    size += len(chunk)
+                    if self._limit is not None and size > self._limit:
+                        self._stream.close()
+                        raise LimitExceeded("max_body_size", self._limit, "the body is too large: iterate over it")
+                    add_piece(chunks, chunk)
+            except BaseException as error:
+                if chunks and not isinstance(error, Exception):  # after an error, no more will come
+                    self._lost = True
+                raise
             self._content = b"".join(chunks)
         else:
             await trio.lowlevel.checkpoint()
@@ -186,13 +193,21 @@ class Response(metaclass=PrivateConstructor):
     async def __anext__(self) -> bytes:
         if self._content is not None:
             raise RuntimeError("the body has been read already: it is in `content`")
+        if self._lost:
+            raise trio.ClosedResourceError(
+                "read() was cancelled, and what it had of the body is lost: to read on after a cancellation, iterate"
+            )
         received = False
         while True:
             if self._pieces is not None:
                 if not received:
                     await trio.lowlevel.checkpoint()  # before a piece is taken; a bomb has many
                 received = False
-                piece = next(self._pieces, None)
+                try:
+                    piece = next(self._pieces, None)
+                except RemoteProtocolError:
+                    self._stream.close()  # what still comes can't be decoded
+                    raise
                 if piece:
                     return piece
                 if piece is None:
@@ -265,4 +280,5 @@ def _copy(stream: DetachedStream, kept: dict[str, object]) -> Response:
         setattr(response, name, value)
     response._stream = stream
     response._limit = response._pieces = response._decoder = None
+    response._lost = False
     return response

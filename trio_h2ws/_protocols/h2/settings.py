@@ -44,7 +44,7 @@ class SettingsExchange:
             initial_values={
                 SettingCodes.ENABLE_PUSH: 0,
                 SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
-                SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_header_list_size,
+                SettingCodes.MAX_HEADER_LIST_SIZE: min(limits.max_header_list_size, 2**32 - 1),
             },
         )
         settings.pop(SettingCodes.ENABLE_CONNECT_PROTOCOL, None)

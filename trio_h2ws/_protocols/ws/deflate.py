@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from wsproto.extensions import Extension
 from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
 
+from ..._config import check_fields
 from ..._errors import RemoteProtocolError
 
 PART = 64 * 1024
@@ -46,11 +47,15 @@ class DeflateOptions:
     """Bytes: shorter messages are sent uncompressed. A message in parts is always compressed."""
 
     def __post_init__(self) -> None:
-        for name in ("server_max_window_bits", "client_max_window_bits"):
-            if not 9 <= getattr(self, name) <= 15:
-                raise ValueError(f"{name} must be 9 to 15 (zlib does not support 8), not {getattr(self, name)!r}")
-        if not -1 <= self.level <= 9 or not 1 <= self.memory_level <= 9 or self.threshold < 0:
-            raise ValueError("level must be -1 to 9, memory_level 1 to 9, threshold at least 0")
+        check_fields(self, _BOUNDS)
+
+
+_BOUNDS = {
+    "server_max_window_bits": (9, 15),  # zlib does not support 8
+    "client_max_window_bits": (9, 15),
+    "level": (-1, 9),
+    "memory_level": (1, 9),
+}
 
 
 def offer_deflate(options: DeflateOptions) -> bytes:
