@@ -6,7 +6,6 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -19,23 +18,25 @@ def check_fields(config: object, bounds: Mapping[str, tuple[float, float]]) -> N
     to infinity for a field that takes any number.
     """
     for field in fields(config):  # type: ignore[arg-type]
-        value: Any = getattr(config, field.name)
+        value = getattr(config, field.name)
         kind, _, or_none = str(field.type).partition(" | ")
         if value is None and or_none:
             continue
         least, most = bounds.get(field.name, (0, sys.maxsize if kind == "int" else math.inf))
-        if kind == "bool":
-            good, wanted = isinstance(value, bool), "True or False"
-        else:
-            good = isinstance(value, int if kind == "int" else (int, float)) and not isinstance(value, bool)
-            good = good and least <= value <= most
-            # A larger int could not be added to a time.
-            good = good and (kind == "int" or value == math.inf or value <= sys.maxsize)
+        if not _makes_sense(value, kind, least, most):
             above = "" if most == math.inf else f" and <= {most}"
-            wanted = f"{'a whole number' if kind == 'int' else 'a number'} >= {least}{above}"
-        if not good:
+            number = f"{'a whole number' if kind == 'int' else 'a number'} >= {least}{above}"
+            wanted = "True or False" if kind == "bool" else number
             name = f"{type(config).__name__}.{field.name}"
             raise ValueError(f"{name} must be {wanted}{' or None' if or_none else ''}, not {_shown(value)}")
+
+
+def _makes_sense(value: object, kind: str, least: float, most: float) -> bool:
+    if kind == "bool" or isinstance(value, bool):
+        return kind == "bool" and isinstance(value, bool)
+    if not isinstance(value, int if kind == "int" else (int, float)) or not least <= value <= most:
+        return False
+    return kind == "int" or value == math.inf or value <= sys.maxsize  # a larger int could not be added to a time
 
 
 def _shown(value: object) -> str:
