@@ -64,6 +64,14 @@ class Timeouts:
     ping_timeout: float | None = 20.0
     """How long the client then waits for an answer, or for anything else to arrive. After it,
     `ConnectionTimedOut`."""
+    probe_after: float | None = 10.0
+    """A connection from which nothing has come for this time may be dead, without either side having been told. Over
+    HTTP/2 a PING goes with the next call. Over HTTP/1.1, which has no PING, such a connection gets no call that can't
+    be repeated."""
+    probe_timeout: float | None = 5.0
+    """When nothing comes for this time after that PING, new calls, and those that wait for a response and can be
+    repeated, go to another connection. WebSockets and other calls stay, until `ping_timeout`. Over HTTP/1.1 the
+    system ends the connection if what was sent is not acknowledged in this time (TCP_USER_TIMEOUT, on Linux)."""
     idle: float | None = 300.0
     """A connection without streams is closed after this time; over HTTP/1.1 sooner, if the server says in Keep-Alive
     that it closes it sooner."""

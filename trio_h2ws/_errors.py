@@ -153,6 +153,13 @@ class ConnectionTimedOut(ConnectionLost):
     """
 
 
+class ConnectionSilent(ConnectionTimedOut):
+    """Nothing came on the connection for `Timeouts.probe_timeout` seconds after a PING. The connection goes on.
+
+    Private: the client sends the call again on another connection.
+    """
+
+
 class ConnectionTerminated(ConnectionLost):
     """The server sent GOAWAY (RFC 9113, section 6.8) and ended the connection before this stream was complete.
 

@@ -38,7 +38,8 @@ async def test_a_connection_is_not_used_when_the_server_is_about_to_close_it(
     seconds: int, idle: float | None, autojump_clock: MockClock
 ) -> None:
     serve = closing_after(seconds, f"timeout={seconds}")
-    async with memory_http1(serve, timeouts=trio_h2ws.Timeouts(idle=idle)) as server:
+    timeouts = trio_h2ws.Timeouts(idle=idle, probe_after=None)
+    async with memory_http1(serve, timeouts=timeouts) as server:
         assert (await server.client.post("/", content=b"pay")).status == 200
         for pause in (-0.05, -0.2, -0.0001, 0.0, 0.05):
             before = server.accepted

@@ -77,7 +77,8 @@ async def test_a_peer_that_sends_frames_is_not_pinged(autojump_clock: MockClock)
 
 
 async def test_a_connection_that_died_while_idle_is_noticed_in_time(autojump_clock: MockClock) -> None:
-    async with scripted_peer() as peer, peer.open_client() as client:
+    timeouts = trio_h2ws.Timeouts(probe_after=None)
+    async with scripted_peer() as peer, peer.open_client(timeouts=timeouts) as client:
         call = peer.call(client.get, "/")
         await peer.respond(await peer.expect_headers())
         await call.result()

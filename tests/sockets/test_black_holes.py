@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -56,14 +57,14 @@ class Relay:
 
 
 @asynccontextmanager
-async def open_relayed(server: Server) -> AsyncIterator[tuple[Relay, trio_h2ws.Client]]:
+async def open_relayed(server: Server, **options: Any) -> AsyncIterator[tuple[Relay, trio_h2ws.Client]]:
     relay = Relay(server.port)
     async with trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, relay.serve, [listener])
         port = listener.socket.getsockname()[1]
         async with trio_h2ws.open_client(
-            base_url=f"https://localhost:{port}", ssl_context=server.ssl_context
+            base_url=f"https://localhost:{port}", ssl_context=server.ssl_context, **options
         ) as client:
             yield relay, client
             relay.thaw()
@@ -135,3 +136,19 @@ async def test_a_server_that_was_stopped_answers_when_it_continues() -> None:
         with trio.CancelScope(shield=True):
             await process.wait()
             await process.stdout.aclose()
+
+
+async def test_a_connection_that_died_in_silence_is_left_by_the_next_call() -> None:
+    timeouts = trio_h2ws.Timeouts(probe_after=0.3, probe_timeout=0.5)
+    async with open_server() as server, open_relayed(server, timeouts=timeouts) as (relay, client):
+        async with client.websocket("/ws/echo") as ws:
+            await trio.sleep(0.4)
+            relay.freeze()
+            with trio.fail_after(2):
+                assert (await client.get("/")).status == 200
+                async with client.websocket("/ws/echo") as other:
+                    assert other.http_version == "HTTP/2"
+            assert relay.connections == 2
+            relay.thaw()
+            await ws.send("still here")
+            assert await ws.receive() == "still here"

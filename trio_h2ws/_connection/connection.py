@@ -109,6 +109,7 @@ class Connection:
         self.wakeups = Wakeups()
         self.websockets = 0  # streams that are, or are to become, WebSockets: they may stay for ever
         self.calm = Calm(self, self._report_change)
+        self._limited = False  # the system ends it soon if what we send is not acknowledged
         self.reserved = 0  # slots that the pool has given out and that are not opened yet
         self.draining = Draining()
         self.error: H2WSError | None = None
@@ -144,6 +145,8 @@ class Connection:
         self.calm.on_reset(stream)
 
     def on_slot_free(self, stream: StreamState) -> None:
+        if self._limited:
+            self.on_answer()
         self.websockets -= stream.is_connect
         self.calm.on_stream_end(stream)
         if self.engine.exhausted:
@@ -212,6 +215,7 @@ class Connection:
             self.retire()
             self.release()
             raise RequestNotProcessed("the server ended the idle connection")
+        is_stale = self.keepalive.is_stale
         stream = Stream(self, is_head=is_head, is_connect=is_connect)
         try:
             self.engine.open(stream, head, end_stream)
@@ -228,9 +232,35 @@ class Connection:
             self.websockets += 1
             self._report_change()  # it may hold the last slot that other callers wait for
         self.keepalive.idle_since = None
+        if is_stale:
+            self._doubt_silence()
         if self.engine.exhausted:
             self.retire()
         return stream
+
+    def _doubt_silence(self) -> None:
+        """A call was opened after a long silence."""
+        if self.engine.can_ping:
+            self.keepalive.probe()
+        elif self.timeouts.probe_timeout is not None:
+            self._transport.limit_unacknowledged(self.timeouts.probe_timeout)
+            self._limited = True
+
+    def on_silent(self, error: H2WSError) -> None:
+        for stream in list(self.engine.streams.values()):
+            if isinstance(stream, Stream) and stream.may_move and not stream.answered:
+                stream.leave(error)
+
+    @property
+    def has_unsent(self) -> bool:
+        """Bytes wait for the transport to take them."""
+        return self.engine.has_output or self._transport.blocked
+
+    def on_answer(self) -> None:
+        """An answer has come, so the connection works."""
+        if self._limited:
+            self._limited = False
+            self._transport.limit_unacknowledged(None)
 
     def release(self) -> None:
         """Give back a slot that the pool has reserved, unused."""

@@ -21,6 +21,11 @@ stream is opened until something is received:
 
 What is open already (WebSockets, other calls) is left alone, until `ping_timeout`.
 
+Probe. A connection may also die while nothing is sent on it (NAT, VPN, a machine that slept). When nothing has come
+for `probe_after` and a call opens a stream, a PING goes with it. If nothing comes for `probe_timeout` after that, the
+connection is silent, as above, and the calls that wait on it and can be repeated leave it. While our own bytes are
+still leaving, the answer can't be expected yet.
+
 All of this is done by timers of the connection (`timers.py`), so it costs no task. Nothing is done for a byte that is
 received: that one came is seen from the engine's count, when it matters.
 """
@@ -34,7 +39,7 @@ from typing import Protocol
 import trio
 
 from .._config import Timeouts
-from .._errors import ConnectionTimedOut, H2WSError
+from .._errors import ConnectionSilent, ConnectionTimedOut, H2WSError
 from .._protocols.engine import Engine
 from .timers import Timer, Timers
 
@@ -53,6 +58,7 @@ class KeepaliveOwner(Protocol):
     timers: Timers
     timeouts: Timeouts
     reserved: int
+    origin: str
 
     @property
     def is_open(self) -> bool:
@@ -64,6 +70,14 @@ class KeepaliveOwner(Protocol):
     def flush(self) -> None: ...
     def retire(self) -> None: ...
     def abort(self, error: H2WSError) -> None: ...
+    @property
+    def has_unsent(self) -> bool:
+        """Bytes wait for the transport to take them."""
+        ...
+
+    def on_silent(self, error: H2WSError) -> None:
+        """Calls that can be repeated should leave it, with this error."""
+        ...
 
 
 class Keepalive:
@@ -81,6 +95,7 @@ class Keepalive:
         self.doubted = False  # there was doubt; whether there still is: `in_doubt`
         self._silent = False
         self._received_before_doubt = 0
+        self._probe: tuple[int, int] | None = None  # bytes received and sent when it began
 
     def start(self) -> None:
         connection = self._connection
@@ -115,6 +130,54 @@ class Keepalive:
             self._received_before_doubt = engine.bytes_received
             self._ping()
             connection.timers.add(max(_PATIENCE, 4 * engine.round_trip), self._lose_patience)
+
+    @property
+    def is_stale(self) -> bool:
+        """Nothing has come for so long that the connection may be dead."""
+        seconds = self._connection.timeouts.probe_after
+        return seconds is not None and trio.current_time() - self.last_received >= seconds
+
+    def probe(self) -> None:
+        """A call was opened on a stale connection."""
+        seconds = self._connection.timeouts.probe_timeout
+        if self._probe is None and seconds is not None:
+            engine = self._connection.engine
+            self._probe = (engine.bytes_received, engine.bytes_sent)
+            self._ping()
+            self._connection.timers.add(seconds, self._end_probe)
+
+    @property
+    def is_probing(self) -> bool:
+        """A probe is under way, and nothing has come since it began."""
+        return self._probe is not None and self._connection.engine.bytes_received == self._probe[0]
+
+    def give_up_probe(self) -> None:
+        """A call can't wait for its end."""
+        if self.is_probing:
+            self._become_silent()
+
+    def _end_probe(self) -> None:
+        connection = self._connection
+        engine, probe, seconds = connection.engine, self._probe, connection.timeouts.probe_timeout
+        if probe is None or seconds is None or not self.is_probing or connection.is_closed:
+            self._probe = None
+        elif connection.has_unsent and engine.bytes_sent > probe[1]:
+            self._probe = (probe[0], engine.bytes_sent)
+            connection.timers.add(seconds, self._end_probe)
+        else:
+            self._become_silent()
+
+    def _become_silent(self) -> None:
+        connection = self._connection
+        self._probe = None
+        self.doubted = self._silent = True
+        self._received_before_doubt = connection.engine.bytes_received
+        quiet = trio.current_time() - self.last_received
+        message = (
+            f"{connection.origin}: nothing came on the connection for {quiet:.1f} s, and a PING was not answered"
+        )
+        connection.on_silent(ConnectionSilent(message))
+        self._changed()
 
     def in_doubt(self) -> bool:
         """No new stream now: nothing was received since a call was given up."""

@@ -49,6 +49,7 @@ class Owner(Protocol):
 
     @property
     def is_open(self) -> bool: ...
+    def on_answer(self) -> None: ...
     def info(self) -> ConnectionInfo: ...
 
 
@@ -92,6 +93,7 @@ class Stream(StreamState):
         "connection",
         "error",
         "informational_responses",
+        "may_move",
         "received_trailers",
         "response",
         "stopped",
@@ -111,6 +113,7 @@ class Stream(StreamState):
         self.stopped = False  # we closed it ourselves: nothing more is delivered
         self.unread = 0
         self.bounded = False  # sent while the server wants calm
+        self.may_move = False  # the call may be sent again on another connection, if it has no answer yet
         self.upload: trio.CancelScope | None = None  # of the task that feeds this stream from an iterable
         self._inbox: deque[bytes] = _NOTHING
         self._consumer: Consumer | None = None
@@ -332,6 +335,7 @@ class Stream(StreamState):
 
     def on_websocket_open(self) -> None:
         """The handshake is done."""
+        self.connection.on_answer()
         if not self.closed:
             self.is_open_websocket = True
             self.connection.calm.on_websocket_open()
@@ -345,6 +349,14 @@ class Stream(StreamState):
     def fail(self, error: BaseException) -> None:
         """The body that was to be sent raised `error`: reset the stream, and raise it from whatever waits here."""
         self.user_error = error
+        self._close_with_error()
+
+    def leave(self, error: H2WSError) -> None:
+        """The call is to be sent again elsewhere: the same, with an error of the connection."""
+        self.error = error
+        self._close_with_error()
+
+    def _close_with_error(self) -> None:
         consumer = self._consumer
         self.close()
         if consumer is not None:

@@ -239,6 +239,9 @@ class TLSTransport:
         await self._inner.drain()
         await self._send_pending()
 
+    def limit_unacknowledged(self, seconds: float | None) -> None:
+        self._inner.limit_unacknowledged(seconds)
+
     def send_close_notify(self) -> None:
         """Queue a close_notify (RFC 8446, section 6.1), which distinguishes a proper end from a cut connection."""
         try:

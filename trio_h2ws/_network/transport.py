@@ -11,12 +11,17 @@ without a switch to the writer task, and because the send contains no `await`, i
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import Protocol
 
 import trio
 
 _RECEIVE_SIZE = 128 * 1024
+# Seconds of silence before a probe, and between probes, and how many are sent. A system may lack some of them; macOS
+# calls the first TCP_KEEPALIVE.
+_KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPALIVE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
+_MOST_MILLISECONDS = 2**31 - 1
 BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 """The exceptions of a broken transport (ssl.SSLError is an OSError)."""
 
@@ -60,6 +65,11 @@ class Transport(Protocol):
         """Send what `write` has kept. A task that cancels this must close the transport next."""
         ...
 
+    def limit_unacknowledged(self, seconds: float | None) -> None:
+        """End the connection if bytes that were sent are not acknowledged in this time; None: as the system does it.
+        Does nothing where that is not known."""
+        ...
+
     async def aclose(self) -> None:
         """Close at once, without close_notify. A task waiting in `receive` or `drain` gets
         trio.ClosedResourceError."""
@@ -75,6 +85,8 @@ class SocketTransport:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            _keep_alive(sock)
         self._socket = sock
         self._buffer = bytearray(_RECEIVE_SIZE)
         self._view = memoryview(self._buffer)
@@ -134,6 +146,14 @@ class SocketTransport:
                 continue
         self.blocked = False
 
+    def limit_unacknowledged(self, seconds: float | None) -> None:
+        if hasattr(socket, "TCP_USER_TIMEOUT") and self._socket.family != getattr(socket, "AF_UNIX", None):
+            milliseconds = 0 if seconds is None else min(math.ceil(seconds * 1000), _MOST_MILLISECONDS)
+            try:
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+            except OSError:
+                pass  # it is closed, or no TCP socket
+
     async def aclose(self) -> None:
         if self._socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self._socket)
@@ -173,6 +193,9 @@ class StreamTransport:
         await self._stream.send_all(data)
         self.blocked = bool(self._unsent)
 
+    def limit_unacknowledged(self, seconds: float | None) -> None:
+        pass  # not known for a trio.abc.Stream
+
     async def aclose(self) -> None:
         await trio.aclose_forcefully(self._stream)
 
@@ -209,8 +232,22 @@ class EarlyBytes:
     async def drain(self) -> None:
         await self._inner.drain()
 
+    def limit_unacknowledged(self, seconds: float | None) -> None:
+        self._inner.limit_unacknowledged(seconds)
+
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """TCP keepalive: over HTTP/1.1, which has no PING, only TCP notices that a peer is gone while nothing is sent."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    except OSError:
+        pass  # it was reset already: the first read says so
 
 
 def transport_for(stream: trio.abc.Stream) -> Transport:

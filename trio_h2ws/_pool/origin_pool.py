@@ -204,6 +204,11 @@ class OriginPool:
         """The connection that the next call gets, if one is free."""
         return next(reversed(self._free), None)
 
+    def retire_stale(self) -> None:
+        """Over HTTP/1.1: the next connection must be one that is known to work, or a new one."""
+        while (connection := self.next_free()) is not None and connection.keepalive.is_stale:
+            connection.retire()  # which is the one that was used last, so the others are stale as well
+
     # Calls.
 
     def take(self) -> Connection | None:

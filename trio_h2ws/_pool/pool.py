@@ -85,18 +85,22 @@ class Pool:
         *,
         http2_only: bool = False,
         on_phase: OnPhase | None = None,
+        repeatable: bool = True,
     ) -> Connection:
         """A connection to the origin, with one slot reserved: call its `open` next, without any await between.
 
         Raises ConnectFailed, LimitExceeded (see `choose` and `Capacity`), or trio.ClosedResourceError when the client
         is closed. `http2_only`: a call that has to wait gets HTTP2NotAvailable if the origin chooses HTTP/1.1.
         `on_phase(phase)` is called when the call has to wait: "queue" for a slot, "connect" for a dial.
+        `repeatable`: the call may be sent again if it is lost; else it gets no HTTP/1.1 connection that may be dead.
         """
         self.check_open()
         origin_pool = self._origin_pools.get((origin, protocol))
         if origin_pool is None:
             origin_pool = OriginPool(origin, protocol, self._limits, self, self._admissions.of(origin))
             self._origin_pools[origin, protocol] = origin_pool
+        if not repeatable and origin_pool.http1:
+            origin_pool.retire_stale()
         return origin_pool.take() or await origin_pool.wait(http2_only, on_phase)
 
     def changed(self, connection: Connection) -> None:

@@ -152,7 +152,9 @@ class Dispatcher:
                 connection = await self.pool.single.alone(origin, protocol, on_phase)
             else:
                 choice = ProtocolChoice.HTTP1 if moved else protocol
-                connection = await self.pool.acquire(origin, choice, http2_only=http2_only, on_phase=on_phase)
+                connection = await self.pool.acquire(
+                    origin, choice, http2_only=http2_only, on_phase=on_phase, repeatable=request.repeatable
+                )
             if http2_only:
                 check_http2_spoken(connection, request)
             return connection
@@ -189,6 +191,7 @@ class Dispatcher:
             try:
                 connection = await connect(way)
                 stream = self._begin(connection, request)
+                stream.may_move = request.repeatable and request.body.rewindable and budget.is_left
                 if way is Way.ALONE:
                     connection.retire()
                 if on_phase is not None:

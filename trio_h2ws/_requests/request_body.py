@@ -123,9 +123,14 @@ class RequestBody:
     @property
     def replayable(self) -> bool:
         """Whether it can be sent (again) from its beginning."""
+        return self.rewindable or not self.started
+
+    @property
+    def rewindable(self) -> bool:
+        """Whether it can be sent from its beginning more than once."""
         if self.file is not None:
-            return self.file.can_rewind or not self.started
-        return self.whole is not None or isinstance(self._parts, list) or not self.started
+            return self.file.can_rewind
+        return self.whole is not None or isinstance(self._parts, list)
 
     async def upload(self, carrier: Upload, trailers: RawFields | None) -> None:
         """Send the parts, then END_STREAM. If the iterable or the file raises, the request raises that."""

@@ -19,6 +19,8 @@
     CALM: reset with ENHANCE_YOUR_CALM            the same, if it is repeatable and unanswered
     AFTER_CALM: lost in any other way, when the   the same, if it is repeatable; in the middle of the body only once
     server had just asked for calm
+    SILENT: the connection has not answered       at once, on another connection, if it is repeatable and
+    a PING (`_connection/keepalive.py`)           unanswered
     TERMINATED: the connection ended after a      at once, on a new connection, if it is repeatable and
     GOAWAY that promised to process the request   not in the middle of the body
     FINAL: anything else                          never
@@ -51,6 +53,7 @@ from typing import NamedTuple
 
 from .._errors import (
     ConnectionLost,
+    ConnectionSilent,
     ConnectionTerminated,
     ConnectionTimedOut,
     ErrorCode,
@@ -79,6 +82,7 @@ class Failure(Enum):
     CALM = "calm"
     AFTER_CALM = "after a call for calm"
     LOST = "connection lost"
+    SILENT = "connection silent"
     TERMINATED = "connection terminated"
     FINAL = "final"
 
@@ -189,6 +193,8 @@ def _by_table(attempt: Attempt, wish: Wish, jitter: float) -> Decision:
         return _NO if attempt.in_body else again
     if attempt.answered:
         return _NO
+    if failure is Failure.SILENT:
+        return _AT_ONCE
     if failure is Failure.CALM:
         return calm
     if failure is Failure.TERMINATED_FOR_HTTP1:
@@ -234,6 +240,8 @@ def failure_of(error: H2WSError, calm: bool = False) -> Failure:
     if isinstance(error, ConnectionTerminated):
         for_http1 = error.error_code == ErrorCode.HTTP_1_1_REQUIRED
         return Failure.TERMINATED_FOR_HTTP1 if for_http1 else Failure.AFTER_CALM if calm else Failure.TERMINATED
+    if isinstance(error, ConnectionSilent):
+        return Failure.SILENT
     # After ConnectionTimedOut the caller has waited for long already; the next call finds a new connection.
     if isinstance(error, ConnectionLost) and not isinstance(error, ConnectionTimedOut):
         return Failure.AFTER_CALM if calm else Failure.LOST
@@ -290,6 +298,11 @@ class Budget:
         self._ends += failure in _ENDS
         self._retries += decision.action is not Action.NO and not free
         return decision
+
+    @property
+    def is_left(self) -> bool:
+        """There is a retry left."""
+        return self._retries < self._max_retries
 
     def allows(self, failure: Failure, *, replayable: bool) -> bool:
         """Whether `decide` will send the request again after this failure. It is not counted."""

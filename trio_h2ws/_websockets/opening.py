@@ -101,6 +101,10 @@ class Opening:
             return None
 
         def too_late() -> None:
+            if stream.may_move:  # if the connection is dead, the answer may come on another one
+                stream.connection.keepalive.give_up_probe()
+            if stream.closed:
+                return
             stream.connection.keepalive.doubt()
             bound = f"{seconds} s (Timeouts.handshake)"
             stream.fail(WebSocketError(f"{request.url.origin} did not answer the WebSocket handshake within {bound}"))
