@@ -66,6 +66,7 @@ from .goaways import Goaways
 from .info import ConnectionInfo, describe
 from .keepalive import Keepalive
 from .reader import Reader
+from .resets import Resets
 from .stream import Stream
 from .tasks import serve
 from .timers import Timers
@@ -110,6 +111,7 @@ class Connection:
         self.websockets = 0  # streams that are, or are to become, WebSockets: they may stay for ever
         self.calm = Calm(self, self._report_change)
         self._limited = False  # the system ends it soon if what we send is not acknowledged
+        self.resets = Resets(self, self._report_change)
         self.reserved = 0  # slots that the pool has given out and that are not opened yet
         self.draining = Draining()
         self.error: H2WSError | None = None
@@ -132,7 +134,11 @@ class Connection:
         self._report_change()
 
     def on_ping_ack(self, payload: bytes) -> None:
-        self.keepalive.on_ping_ack(payload)
+        if not self.resets.on_ping_ack(payload):
+            self.keepalive.on_ping_ack(payload)
+
+    def on_reset(self) -> None:
+        self.resets.on_reset()
 
     def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None:
         self._goaways.add(code, debug)
@@ -181,7 +187,7 @@ class Connection:
             return 0
         if self.keepalive.doubted and self.keepalive.in_doubt():
             return 0
-        return self.engine.max_streams - len(self.engine.streams) - self.reserved
+        return self.engine.max_streams - len(self.engine.streams) - self.reserved - self.resets.held
 
     @property
     def full_of_websockets(self) -> bool:
@@ -328,7 +334,7 @@ class Connection:
             error.__cause__ = cause
             self.abort(error)
             return
-        self.abort(self._goaways.error(cause, self.engine.end_hint))
+        self.abort(self._goaways.error(cause, self.engine.end_hint + self.resets.explain_end()))
 
     def _write_failed(self, error: Exception) -> None:
         """Nothing can be sent any more, but the peer may have explained why (a response, GOAWAY) before it stopped

@@ -29,11 +29,12 @@ class Goaways:
             message = "the server ended the connection with GOAWAY"
             if self._latest is not None and self._latest[0] != code:
                 message = f"{message}; the last said {code_name(self._latest[0])}, the first"
+            message += hint
             error: ConnectionLost = ConnectionTerminated(message, code, debug)
         elif cause is None:
             error = ConnectionLost("the server closed the connection" + hint)
         else:
-            error = ConnectionLost(f"the connection broke: {cause}")
+            error = ConnectionLost(f"the connection broke: {cause}{hint if hint.startswith(';') else ''}")
         without_frames(cause)
         error.__cause__ = cause
         return error

@@ -123,6 +123,8 @@ class Pool:
             return  # it was closed already, or it belongs to a dial that is under way
         self.capacity.on_closed(connection)
         self.single.on_closed(connection)
+        if connection.resets.blamed is not None:
+            self.known.most_resets.put(connection.origin, connection.resets.blamed // 2)
         for origin_pool in origin_pools:
             origin_pool.remove(connection)
             self.forget_if_unused(origin_pool)
@@ -180,6 +182,7 @@ class Pool:
     async def _connect(self, origin_pool: OriginPool) -> Connection:
         """Dial, and add the connection to the pool."""
         connection = await self._find_or_dial(origin_pool)
+        connection.resets.most = self.known.most_resets.get(connection.origin)
         if self._closed:
             self._end(connection)  # it became ready after `close` had ended the others
         if connection.state is not State.CLOSED:

@@ -49,6 +49,9 @@ class Observer(Protocol):
     def on_calm(self, stream: StreamState) -> None:
         """RST_STREAM(ENHANCE_YOUR_CALM) came; the stream ends next."""
 
+    def on_reset(self) -> None:
+        """We have queued RST_STREAM; the slot of its stream comes free next."""
+
     def on_slot_free(self, stream: StreamState) -> None: ...
 
     def on_unusable(self, error: H2WSError) -> None:

@@ -89,6 +89,8 @@ class Recorder:
     def on_calm(self, stream: StreamState) -> None:
         self.log.append(("calm", stream.id))
 
+    def on_reset(self) -> None: ...
+
     def on_slot_free(self, stream: StreamState) -> None:
         self.log.append(("free", stream.id))
 

@@ -126,6 +126,7 @@ class StreamTable:
         if not stream.closed:
             self.queue.control += frames.rst_stream(stream.id, code)
             self._closed.reset(stream)
+            observed(self._observer, self._observer.on_reset)
             self._close(stream)
 
     def fail(self, stream: StreamState, error: StreamError) -> None:
