@@ -98,7 +98,7 @@ async def test_a_bug_in_a_timer_ends_its_websocket(
         ws, theirs = await open_websocket(peer, client, ping_interval=1)
         other, others = await open_websocket(peer, client, ping_interval=5)
         with monkeypatch.context() as patch:
-            patch.setattr(Pings, "keep_alive", fail)
+            patch.setattr(Channel, "send_keepalive", fail)
             with pytest.raises(trio_h2ws.LocalProtocolError) as caught:
                 await ws.receive()
         assert is_bug(caught.value)

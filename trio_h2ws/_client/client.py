@@ -185,10 +185,10 @@ class Client(metaclass=PrivateConstructor):
         - `origin`: the Origin header (RFC 6455, section 10.2); most servers do not need it.
         - `compression`: the permessage-deflate to offer (RFC 7692); None offers none. By default neither side keeps
           its context, so an idle WebSocket costs no memory for it, and messages below 256 bytes are not compressed.
-        - `ping_interval`, `ping_timeout`: seconds. With an interval, a Ping is sent each time it has passed, and this
-          WebSocket ends when one is not answered within the time-out (None: no bound). The time-out does not run
-          while bytes wait because your code does not receive: the Pong may be among them. The keepalive of the
-          connection is separate, see `Timeouts`.
+        - `ping_interval`, `ping_timeout`: seconds. When nothing has come for the interval, a Ping is sent, and this
+          WebSocket ends when nothing comes for the time-out (None: no bound) after the Ping has left. The time does
+          not run while bytes wait because your code does not receive. The keepalive of the connection is separate,
+          see `Timeouts`.
         - `http2`: "auto", "require" or "never", for this call. Default: the client's.
         - `follow_redirects`: whether a redirect is followed (never wss to ws); else it is a `WebSocketRejected`.
 
@@ -207,7 +207,7 @@ class Client(metaclass=PrivateConstructor):
         request = self._defaults.prepare_handshake(url, headers, offered)
         ws = await self._fallback.open_following(Offer(request, names, compression), mode, follow_redirects)
         if ping_interval is not None:
-            ws._channel.pings.keep_alive(ping_interval, ping_timeout)
+            ws._channel.keep_alive(ping_interval, ping_timeout)
         return ws
 
     @asynccontextmanager

@@ -60,6 +60,7 @@ from .._protocols.engine import Engine, Observer, RequestHead
 from .._protocols.guard import connection_bug, observed
 from .._protocols.stream_state import StreamState
 from .calm import Calm
+from .departure import Departure
 from .draining import Draining
 from .ended_engine import EndedEngine
 from .goaways import Goaways
@@ -68,6 +69,7 @@ from .keepalive import Keepalive
 from .reader import Reader
 from .resets import Resets
 from .stream import Stream
+from .sweep import Sweep, Watched
 from .tasks import serve
 from .timers import Timers
 from .wakeups import Wakeups
@@ -82,6 +84,20 @@ class State(Enum):
     OPEN = "open"
     DRAINING = "draining"
     CLOSED = "closed"
+
+
+class _ControlQueue:
+    """Control frames (`departure.Queue`)."""
+
+    __slots__ = ("_engine",)
+    credit = 0  # they need none
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def sent_size(self) -> int:
+        return self._engine.bytes_sent
 
 
 class Connection:
@@ -110,6 +126,7 @@ class Connection:
         self.wakeups = Wakeups()
         self.websockets = 0  # streams that are, or are to become, WebSockets: they may stay for ever
         self.calm = Calm(self, self._report_change)
+        self._sweep: Sweep | None = None
         self._limited = False  # the system ends it soon if what we send is not acknowledged
         self.resets = Resets(self, self._report_change)
         self.reserved = 0  # slots that the pool has given out and that are not opened yet
@@ -257,16 +274,21 @@ class Connection:
             if isinstance(stream, Stream) and stream.may_move and not stream.answered:
                 stream.leave(error)
 
-    @property
-    def has_unsent(self) -> bool:
-        """Bytes wait for the transport to take them."""
-        return self.engine.has_output or self._transport.blocked
+    def departure(self) -> Departure:
+        """Of a PING that was just queued: control frames leave together, before all that waits in streams."""
+        return Departure(self._transport, _ControlQueue(self.engine), int(self.engine.has_output))
 
     def on_answer(self) -> None:
         """An answer has come, so the connection works."""
         if self._limited:
             self._limited = False
             self._transport.limit_unacknowledged(None)
+
+    def watch(self, websocket: Watched, interval: float, timeout: float | None) -> None:
+        """Keep it alive: see `sweep.py`."""
+        if self._sweep is None:
+            self._sweep = Sweep(self.timers, self._transport)
+        self._sweep.watch(websocket, interval, timeout)
 
     def release(self) -> None:
         """Give back a slot that the pool has reserved, unused."""
@@ -309,6 +331,7 @@ class Connection:
         self.engine = self._writer.engine = self._reader.engine = EndedEngine(self.engine)
         self.timers.clear()
         self.certificate = None
+        self._sweep = None
         self._changed = _nothing
 
     async def _read(self) -> None:

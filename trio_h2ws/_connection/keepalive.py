@@ -24,7 +24,7 @@ What is open already (WebSockets, other calls) is left alone, until `ping_timeou
 Probe. A connection may also die while nothing is sent on it (NAT, VPN, a machine that slept). When nothing has come
 for `probe_after` and a call opens a stream, a PING goes with it. If nothing comes for `probe_timeout` after that, the
 connection is silent, as above, and the calls that wait on it and can be repeated leave it. While our own bytes are
-still leaving, the answer can't be expected yet.
+still leaving (`departure.py`), no answer can be expected yet, to this PING or any other.
 
 All of this is done by timers of the connection (`timers.py`), so it costs no task. Nothing is done for a byte that is
 received: that one came is seen from the engine's count, when it matters.
@@ -33,6 +33,7 @@ received: that one came is seen from the engine's count, when it matters.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -41,6 +42,7 @@ import trio
 from .._config import Timeouts
 from .._errors import ConnectionSilent, ConnectionTimedOut, H2WSError
 from .._protocols.engine import Engine
+from .departure import Departure, soon
 from .timers import Timer, Timers
 
 _MARGIN = 1.0  # seconds before the server's end; less if its timeout is under two seconds
@@ -70,9 +72,8 @@ class KeepaliveOwner(Protocol):
     def flush(self) -> None: ...
     def retire(self) -> None: ...
     def abort(self, error: H2WSError) -> None: ...
-    @property
-    def has_unsent(self) -> bool:
-        """Bytes wait for the transport to take them."""
+    def departure(self) -> Departure:
+        """Of a PING that was just queued."""
         ...
 
     def on_silent(self, error: H2WSError) -> None:
@@ -89,13 +90,15 @@ class Keepalive:
         self.last_received = trio.current_time()  # the reader updates it
         self.idle_since: float | None = trio.current_time()  # None while there are streams
         self._idle_timer: Timer | None = None
-        self._sent: float | None = None  # when the unanswered PING was sent
+        self._sent: float | None = None  # when the unanswered PING was queued
+        self._departure: Departure | None = None
+        self._waits_since = 0.0  # from here its time-out runs
         self._payload = b""
         self._count = itertools.count(1)
         self.doubted = False  # there was doubt; whether there still is: `in_doubt`
         self._silent = False
         self._received_before_doubt = 0
-        self._probe: tuple[int, int] | None = None  # bytes received and sent when it began
+        self._probe: int | None = None  # bytes received when it began
 
     def start(self) -> None:
         connection = self._connection
@@ -141,15 +144,14 @@ class Keepalive:
         """A call was opened on a stale connection."""
         seconds = self._connection.timeouts.probe_timeout
         if self._probe is None and seconds is not None:
-            engine = self._connection.engine
-            self._probe = (engine.bytes_received, engine.bytes_sent)
+            self._probe = self._connection.engine.bytes_received
             self._ping()
             self._connection.timers.add(seconds, self._end_probe)
 
     @property
     def is_probing(self) -> bool:
         """A probe is under way, and nothing has come since it began."""
-        return self._probe is not None and self._connection.engine.bytes_received == self._probe[0]
+        return self._probe is not None and self._connection.engine.bytes_received == self._probe
 
     def give_up_probe(self) -> None:
         """A call can't wait for its end."""
@@ -158,11 +160,10 @@ class Keepalive:
 
     def _end_probe(self) -> None:
         connection = self._connection
-        engine, probe, seconds = connection.engine, self._probe, connection.timeouts.probe_timeout
-        if probe is None or seconds is None or not self.is_probing or connection.is_closed:
+        seconds = connection.timeouts.probe_timeout
+        if seconds is None or not self.is_probing or connection.is_closed:
             self._probe = None
-        elif connection.has_unsent and engine.bytes_sent > probe[1]:
-            self._probe = (probe[0], engine.bytes_sent)
+        elif self._departure is not None and self._departure.delays():
             connection.timers.add(seconds, self._end_probe)
         else:
             self._become_silent()
@@ -196,10 +197,14 @@ class Keepalive:
 
     def _ping(self) -> None:
         if self._sent is None and not self._connection.is_closed:
-            self._sent = trio.current_time()
+            self._sent = self._waits_since = trio.current_time()
             self._payload = next(self._count).to_bytes(8, "big")
             self._connection.engine.ping(self._payload)
             self._connection.flush()
+            self._departure = self._connection.departure()
+            timeouts = self._connection.timeouts
+            seconds = min(timeouts.ping_timeout or math.inf, timeouts.probe_timeout or math.inf)
+            self._connection.timers.add(soon(seconds), self._departure.settle)
 
     def _keep_alive(self) -> None:
         connection = self._connection
@@ -209,7 +214,9 @@ class Keepalive:
         now = trio.current_time()
         quiet = now - self.last_received
         if self._sent is not None and timeout is not None:
-            silent_since = max(self._sent, self.last_received)
+            silent_since = max(self._waits_since, self.last_received)
+            if now >= silent_since + timeout and self._departure is not None and self._departure.delays():
+                self._waits_since = silent_since = now
             if now >= silent_since + timeout:
                 message = f"the server sent nothing for {quiet:.1f} s and did not answer a PING"
                 connection.abort(ConnectionTimedOut(message))

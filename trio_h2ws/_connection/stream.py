@@ -28,6 +28,7 @@ from .calm import Calm
 from .draining import Draining
 from .info import ConnectionInfo
 from .keepalive import Keepalive
+from .sweep import Watched
 from .timers import Timer, Timers
 from .wakeups import ParkedTask, Wakeups
 
@@ -50,6 +51,7 @@ class Owner(Protocol):
     @property
     def is_open(self) -> bool: ...
     def on_answer(self) -> None: ...
+    def watch(self, websocket: Watched, interval: float, timeout: float | None) -> None: ...
     def info(self) -> ConnectionInfo: ...
 
 

@@ -118,6 +118,14 @@ class TLSTransport:
         return self._inner.blocked
 
     @property
+    def written(self) -> int:
+        return self._inner.written
+
+    @property
+    def acknowledged(self) -> int:
+        return self._inner.acknowledged
+
+    @property
     def has_pending_input(self) -> bool:
         return self._incoming.pending > 0 or self._inner.has_pending_input
 

@@ -13,9 +13,15 @@ from __future__ import annotations
 
 import math
 import socket
+import struct
+import sys
 from typing import Protocol
 
 import trio
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
 
 _RECEIVE_SIZE = 128 * 1024
 # Seconds of silence before a probe, and between probes, and how many are sent. A system may lack some of them; macOS
@@ -41,6 +47,16 @@ class Transport(Protocol):
     @property
     def has_pending_input(self) -> bool:
         """Whether bytes, or the end, have arrived that `receive` has not returned yet. False if that is not known."""
+        ...
+
+    @property
+    def written(self) -> int:
+        """Bytes that `write` was given so far; below TLS, if there is TLS."""
+        ...
+
+    @property
+    def acknowledged(self) -> int:
+        """How many of them the peer's system has received; where that is not known, how many ours has taken."""
         ...
 
     @property
@@ -79,7 +95,7 @@ class Transport(Protocol):
 class SocketTransport:
     """A connected, non-blocking socket."""
 
-    __slots__ = ("_buffer", "_filled", "_socket", "_unsent", "_view", "blocked")
+    __slots__ = ("_buffer", "_filled", "_socket", "_unsent", "_view", "blocked", "written")
     truncated = False  # without TLS this is not known
     inside_record = False
 
@@ -93,6 +109,11 @@ class SocketTransport:
         self._filled = False
         self._unsent = b""
         self.blocked = False
+        self.written = 0
+
+    @property
+    def acknowledged(self) -> int:
+        return self.written - len(self._unsent) - _system_queue(self._socket)
 
     @property
     def peer(self) -> tuple[str, int] | None:
@@ -129,6 +150,7 @@ class SocketTransport:
             return bytes(self._view[:n])
 
     def write(self, data: bytes) -> None:
+        self.written += len(data)
         try:
             sent = self._socket.send(data)
         except (BlockingIOError, InterruptedError):
@@ -167,7 +189,7 @@ class SocketTransport:
 class StreamTransport:
     """Any trio.abc.Stream: a memory stream in a test, or what the user's `open_stream` returned."""
 
-    __slots__ = ("_stream", "_unsent", "blocked")
+    __slots__ = ("_stream", "_unsent", "acknowledged", "blocked", "written")
     truncated = False  # without TLS this is not known
     inside_record = False
 
@@ -175,6 +197,7 @@ class StreamTransport:
         self._stream = stream
         self._unsent = b""
         self.blocked = False
+        self.written = self.acknowledged = 0
 
     @property
     def has_pending_input(self) -> bool:
@@ -186,11 +209,13 @@ class StreamTransport:
     def write(self, data: bytes) -> None:
         # Sending on a Trio stream needs an await, so the writer task sends everything, in `drain`.
         self._unsent += data
+        self.written += len(data)
         self.blocked = bool(self._unsent)
 
     async def drain(self) -> None:
         data, self._unsent = self._unsent, b""
         await self._stream.send_all(data)
+        self.acknowledged += len(data)
         self.blocked = bool(self._unsent)
 
     def limit_unacknowledged(self, seconds: float | None) -> None:
@@ -216,6 +241,14 @@ class EarlyBytes:
         return self._inner.blocked
 
     @property
+    def written(self) -> int:
+        return self._inner.written
+
+    @property
+    def acknowledged(self) -> int:
+        return self._inner.acknowledged
+
+    @property
     def has_pending_input(self) -> bool:
         return bool(self._early) or self._inner.has_pending_input
 
@@ -237,6 +270,17 @@ class EarlyBytes:
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _system_queue(sock: socket.socket) -> int:
+    """Bytes that the system has taken, and the peer's has not acknowledged; 0 where that is not known."""
+    if sys.platform != "linux":
+        return 0
+    try:
+        size: int = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
+    except (OSError, ValueError):
+        return 0  # it is closed
+    return size
 
 
 def _keep_alive(sock: socket.socket) -> None:

@@ -73,6 +73,7 @@ class StreamState:
         "responded",
         "reused",
         "send_window",
+        "sent_size",
         "trailers",
     )
 
@@ -96,6 +97,7 @@ class StreamState:
         self.send_window = 0
         self.out: deque[bytes | memoryview] = _NOTHING
         self.out_size = 0
+        self.sent_size = 0  # bytes that have left `out`
         self.end_queued = False  # END_STREAM follows the bytes in `out`
         self.trailers: RawFields | None = None
         self.queued = False  # it is in the send queue's ring

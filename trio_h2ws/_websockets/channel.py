@@ -18,13 +18,16 @@ import trio
 
 from .._connection.stream import Stream
 from .._connection.wakeups import ParkedTask
-from .._errors import H2WSError
+from .._errors import H2WSError, WebSocketError
+from .._protocols.stream_state import StreamState
 from .._protocols.ws.receiver import FrameReceiver
 from .._protocols.ws.sender import FrameSender
 from .checkpoints import Checkpoints, checkpoint
 from .closing import Closing
 from .end_error import end_error
 from .pings import Pings
+
+_KEEPALIVE = b"keepalive"
 
 
 class Channel:
@@ -35,12 +38,14 @@ class Channel:
         "_arriving",
         "_closing",
         "_leaving",
+        "_liveness",
         "_pings",
         "_rest",
         "_waiting",
         "closed",
         "ended",
         "error",
+        "heard",
         "notify",
         "queue",
         "receiver",
@@ -56,6 +61,9 @@ class Channel:
         self.receiver = receiver
         self.queue = receiver.queue
         self.sender = sender
+        self._liveness = stream.connection.keepalive
+        self.heard = self._liveness.last_received
+        """When bytes came, or the application took what waited for room."""
         self.ended = False
         self.closed = False
         self.error: H2WSError | None = None  # what ended the stream, if it did not end well
@@ -88,6 +96,7 @@ class Channel:
     def feed(self, data: bytes) -> bool:
         """Bytes that have just arrived. False: there is no room, so they stay in the stream."""
         receiver = self.receiver
+        self.heard = self._liveness.last_received
         if receiver.stalled or self._rest or not self.queue.has_room:
             return False
         receiver.receive(data)
@@ -108,8 +117,7 @@ class Channel:
         holds no more than its bounds.
         """
         receiver, queue = self.receiver, self.queue
-        if self._pings is not None:
-            self._pings.last_held = trio.current_time()
+        self.heard = trio.current_time()  # a peer whose bytes wait was not silent
         while queue.has_room:
             if receiver.stalled:
                 data = b""
@@ -330,6 +338,28 @@ class Channel:
         if self._arriving is None and busy:
             self._arriving = Checkpoints()
         await checkpoint(schedules=self._arriving is None or self._arriving.yields(busy))
+
+    # Keepalive: see _connection/sweep.py.
+
+    def keep_alive(self, interval: float, timeout: float | None) -> None:
+        """Send a Ping when nothing has come for `interval` seconds; end this WebSocket if nothing comes for `timeout`
+        seconds after that."""
+        if not self.is_over:
+            self.stream.connection.watch(self, interval, timeout)
+
+    @property
+    def may_ping(self) -> bool:
+        return not (self.is_over or self.sender.close_sent)
+
+    def send_keepalive(self) -> StreamState:
+        self.stream.send_nowait(self.sender.ping(_KEEPALIVE))
+        return self.stream
+
+    def fail_silent(self, seconds: float) -> None:
+        self.fail(WebSocketError(f"the server did not answer a WebSocket Ping within {seconds:g} s"))
+
+    def end_with_bug(self, bug: Exception) -> None:
+        self.stream.end_with_bug(bug)
 
     # Sending.
 

@@ -182,6 +182,7 @@ class H1Engine:
                     stream.out.appendleft(view[limit:])
                     chunk = view[:limit]
                 stream.out_size -= len(chunk)
+                stream.sent_size += len(chunk)
                 data += self._body(bytes(chunk))
             if not stream.out_size and stream.end_queued and not stream.local_ended:
                 self._finish_request(stream)

@@ -104,6 +104,7 @@ class SendQueue:
         out = stream.out
         n = min(stream.out_size, stream.send_window, self.window, self.frame_size)
         stream.out_size -= n
+        stream.sent_size += n
         stream.send_window -= n
         self.window -= n
         self.updates_expected = min(self.updates_expected + 2 + n // 256, _UPDATES)
