@@ -1,7 +1,7 @@
 """`nox` runs what must pass: lint, types, the tests on the built wheel, those without sockets once more with the
 oldest versions that pyproject.toml allows, the docs. `nox -s bench` measures, `nox -s autobahn` runs the
-Autobahn|Testsuite, `nox -s interop` tries every server that can be installed, and `nox -s soak` runs for minutes over
-a network that keeps failing."""
+Autobahn|Testsuite, `nox -s interop` tries every server that can be installed, `nox -s soak` runs for minutes over a
+network that keeps failing, and `nox -s fuzz` for as long as it is told to."""
 
 from __future__ import annotations
 
@@ -113,6 +113,13 @@ def soak(session: nox.Session) -> None:
     """Requests and WebSockets for minutes, over a network that keeps failing: `-- --minutes 30 --seed 1`."""
     install(session, f"{wheel(session)}[testing]")
     session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Mutated conversations, cancellations at each checkpoint, misuse, odd arguments: `-- --seconds 600 --seed 1`."""
+    install(session, f"{wheel(session)}[testing]", "hypothesis")
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
 
 
 @nox.session

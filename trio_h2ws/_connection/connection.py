@@ -50,7 +50,6 @@ from .._errors import (
     ErrorCode,
     H2WSError,
     LocalProtocolError,
-    RemoteProtocolError,
     RequestNotProcessed,
     fresh,
     without_frames,
@@ -69,7 +68,7 @@ from .keepalive import Keepalive
 from .reader import Reader
 from .resets import Resets
 from .stream import Stream
-from .sweep import Sweep, Watched
+from .sweep import Sweep, Watch, Watched
 from .tasks import serve
 from .timers import Timers
 from .wakeups import Wakeups
@@ -132,6 +131,7 @@ class Connection:
         self.reserved = 0  # slots that the pool has given out and that are not opened yet
         self.draining = Draining()
         self.error: H2WSError | None = None
+        self.refusal: H2WSError | None = None  # the server speaks no HTTP, or refuses us: another one will end so too
         self._transport = transport
         self._writer = Writer(transport, self.engine, self._write_failed)
         self.flush = self._writer.flush
@@ -224,8 +224,8 @@ class Connection:
         """Queue a request's header list on a new stream, in a slot that the pool has reserved; `flush` sends it."""
         if self.state is not State.OPEN:
             self.release()
-            if isinstance(self.error, (RemoteProtocolError, ConnectFailed)) and not self.engine.bytes_sent:
-                raise fresh(self.error)  # what the server sent first was not HTTP, or that it does not want us
+            if self.refusal is not None:
+                raise fresh(self.refusal)
             raise RequestNotProcessed("the connection began to drain before the request could be sent")
         if len(self.engine.streams) >= self.engine.max_streams:
             # The slot was reserved under earlier SETTINGS than those that we have acknowledged since.
@@ -284,11 +284,11 @@ class Connection:
             self._limited = False
             self._transport.limit_unacknowledged(None)
 
-    def watch(self, websocket: Watched, interval: float, timeout: float | None) -> None:
+    def watch(self, websocket: Watched, interval: float, timeout: float | None) -> Watch:
         """Keep it alive: see `sweep.py`."""
         if self._sweep is None:
             self._sweep = Sweep(self.timers, self._transport)
-        self._sweep.watch(websocket, interval, timeout)
+        return self._sweep.watch(websocket, interval, timeout)
 
     def release(self) -> None:
         """Give back a slot that the pool has reserved, unused."""
@@ -332,12 +332,15 @@ class Connection:
         self.timers.clear()
         self.certificate = None
         self._sweep = None
+        self.keepalive.forget()
         self._changed = _nothing
 
     async def _read(self) -> None:
         await self._reader.run()
         if self.engine.fault is not None:
             without_frames(self.engine.fault)
+            if not self.engine.fault.may_have_been_processed:
+                self.refusal = self.engine.fault
             self.abort(self.engine.fault, flush_seconds=_GOAWAY_SECONDS)
         else:
             self.lost(None)
@@ -353,7 +356,7 @@ class Connection:
         """The transport is at its end, or broken."""
         if isinstance(cause, NotConnected):
             without_frames(cause)
-            error = ConnectFailed(str(cause))
+            error = self.refusal = ConnectFailed(str(cause))
             error.__cause__ = cause
             self.abort(error)
             return

@@ -113,8 +113,12 @@ class Keepalive:
     def on_ping_ack(self, payload: bytes) -> None:
         if self._sent is not None and payload == self._payload:
             self._connection.engine.round_trip = trio.current_time() - self._sent
-            self._sent = None
+            self._sent = self._departure = None
         self._changed()  # there is no doubt any more
+
+    def forget(self) -> None:
+        """The connection is gone: keep nothing of its transport."""
+        self._departure = None
 
     def check(self) -> None:
         """The server has said that it will go: a PING now shows whether it still serves what is open."""

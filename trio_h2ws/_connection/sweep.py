@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import trio
 
@@ -33,6 +34,7 @@ from .departure import Departure, soon
 from .timers import Timer, Timers
 
 _LEAST = 0.001  # seconds between two looks
+_FEW = 64  # cancelled entries that are not worth a new heap
 
 
 class Watched(Protocol):
@@ -64,15 +66,30 @@ class Watched(Protocol):
     def end_with_bug(self, bug: Exception) -> None: ...
 
 
-class _Entry(NamedTuple):
-    """An entry of the heap: the next look at one WebSocket."""
+class Watch:
+    """The keepalive of one WebSocket: its entry in the heap."""
 
-    time: float
-    number: int
-    socket: Watched
-    interval: float
-    timeout: float | None
-    ping: _Ping | None
+    __slots__ = ("_cancelled", "interval", "number", "ping", "socket", "time", "timeout")
+
+    def __init__(
+        self, socket: Watched, interval: float, timeout: float | None, number: int, cancelled: Callable[[], None]
+    ) -> None:
+        self.socket: Watched | None = socket
+        self.interval = interval
+        self.timeout = timeout
+        self.ping: _Ping | None = None
+        self.time = socket.heard + interval  # of the next look
+        self.number = number
+        self._cancelled = cancelled
+
+    def __lt__(self, other: Watch) -> bool:
+        return (self.time, self.number) < (other.time, other.number)
+
+    def cancel(self) -> None:
+        """The WebSocket is over, and must not be kept by its entry. Idempotent."""
+        if self.socket is not None:
+            self.socket = self.ping = None
+            self._cancelled()
 
 
 class _Ping:
@@ -106,22 +123,32 @@ class StreamQueue:
 class Sweep:
     """Of one connection; made for its first WebSocket that has a keepalive."""
 
-    __slots__ = ("_heap", "_numbers", "_timer", "_timers", "_transport")
+    __slots__ = ("_cancelled", "_heap", "_numbers", "_timer", "_timers", "_transport")
 
     def __init__(self, timers: Timers, transport: Transport) -> None:
         self._timers = timers
         self._transport = transport
-        self._heap: list[_Entry] = []
+        self._heap: list[Watch] = []
+        self._cancelled = 0  # entries of the heap
         self._numbers = itertools.count()
         self._timer: Timer | None = None
 
-    def watch(self, socket: Watched, interval: float, timeout: float | None) -> None:
-        """From now on. It is forgotten when it is over."""
-        self._push(socket.heard + interval, socket, interval, timeout, None)
-
-    def _push(self, time: float, socket: Watched, interval: float, timeout: float | None, ping: _Ping | None) -> None:
-        heapq.heappush(self._heap, _Entry(time, next(self._numbers), socket, interval, timeout, ping))
+    def watch(self, socket: Watched, interval: float, timeout: float | None) -> Watch:
+        """From now on, until it is cancelled."""
+        watch = Watch(socket, interval, timeout, next(self._numbers), self._on_cancelled)
+        self._push(watch)
         self._set_timer()
+        return watch
+
+    def _push(self, watch: Watch) -> None:
+        heapq.heappush(self._heap, watch)
+
+    def _on_cancelled(self) -> None:
+        self._cancelled += 1
+        if self._cancelled > max(_FEW, len(self._heap) // 2):
+            self._heap = [watch for watch in self._heap if watch.socket is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
 
     def _set_timer(self) -> None:
         time, timer = self._heap[0].time, self._timer
@@ -131,56 +158,69 @@ class Sweep:
             self._timer = self._timers.add(max(time - trio.current_time(), _LEAST), self._run)
 
     def _run(self) -> None:
-        heap, now = self._heap, trio.current_time()
+        now = trio.current_time()
         self._timer = None
         due = []
-        while heap and heap[0].time <= now:
-            due.append(heapq.heappop(heap))
-        for entry in due:
+        while self._heap and self._heap[0].time <= now:
+            watch = heapq.heappop(self._heap)
+            if watch.socket is None:
+                self._cancelled -= 1
+            else:
+                due.append(watch)
+        for watch in due:
+            socket = watch.socket
+            if socket is None:  # the end of another one has ended it
+                self._cancelled -= 1
+                continue
             try:
-                self._look(entry, now)
+                goes_on = self._look(socket, watch, now)
             except Exception as bug:
-                entry.socket.end_with_bug(bug)
-        if heap:
+                watch.socket = None
+                socket.end_with_bug(bug)
+            else:
+                if goes_on:
+                    self._push(watch)
+        if self._heap:
             self._set_timer()
 
-    def _look(self, entry: _Entry, now: float) -> None:
-        _, _, socket, interval, timeout, ping = entry
+    def _look(self, socket: Watched, watch: Watch, now: float) -> bool:
+        """Whether there will be another look, at `watch.time`."""
+        interval, timeout = watch.interval, watch.timeout
         if not socket.may_ping:
-            return
-        if ping is not None and socket.heard > ping.heard:
-            ping = None
+            watch.socket = None
+            return False
+        if watch.ping is not None and socket.heard > watch.ping.heard:
+            watch.ping = None
         if socket.is_held:
             # What is waited for may be among the bytes that wait.
-            self._push(
-                now + (interval if timeout is None else min(interval, timeout)), socket, interval, timeout, ping
-            )
-        elif ping is None:
-            due = socket.heard + interval
-            if due > now:
-                self._push(due, socket, interval, timeout, None)
-            else:
-                self._send(socket, interval, timeout, now)
-        elif timeout is not None:
-            self._wait(socket, interval, timeout, ping, now)
+            watch.time = now + (interval if timeout is None else min(interval, timeout))
+        elif watch.ping is None or timeout is None:
+            watch.time = socket.heard + interval
+            if watch.time <= now:
+                self._send(socket, watch, now)
+        else:
+            return self._wait(socket, watch, watch.ping, timeout, now)
+        return True
 
-    def _send(self, socket: Watched, interval: float, timeout: float | None, now: float) -> None:
+    def _send(self, socket: Watched, watch: Watch, now: float) -> None:
         stream = socket.send_keepalive()
-        if timeout is None:
-            self._push(now + interval, socket, interval, None, None)
+        if watch.timeout is None:
+            watch.time = now + watch.interval
             return
         # A direct write may have taken it already.
         departure = Departure(self._transport, StreamQueue(stream), stream.out_size)
-        self._push(now + soon(timeout), socket, interval, timeout, _Ping(departure, socket.heard, now))
+        watch.ping = _Ping(departure, socket.heard, now)
+        watch.time = now + soon(watch.timeout)
 
-    def _wait(self, socket: Watched, interval: float, timeout: float, ping: _Ping, now: float) -> None:
+    def _wait(self, socket: Watched, watch: Watch, ping: _Ping, timeout: float, now: float) -> bool:
         """Nothing has come since the Ping was queued."""
-        due = ping.since + timeout
-        if due > now:
+        watch.time = ping.since + timeout
+        if watch.time > now:
             ping.departure.settle()
         elif ping.departure.delays():
-            ping.since, due = now, now + timeout
-        if due > now:
-            self._push(due, socket, interval, timeout, ping)
-        else:
-            socket.fail_silent(timeout)
+            ping.since, watch.time = now, now + timeout
+        if watch.time > now:
+            return True
+        watch.socket = None  # it is in the heap no more
+        socket.fail_silent(timeout)
+        return False

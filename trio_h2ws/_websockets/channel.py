@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from .._connection.stream import Stream
+from .._connection.sweep import Watch
 from .._connection.wakeups import ParkedTask
 from .._errors import H2WSError, WebSocketError
 from .._protocols.stream_state import StreamState
@@ -42,6 +43,7 @@ class Channel:
         "_pings",
         "_rest",
         "_waiting",
+        "_watch",
         "closed",
         "ended",
         "error",
@@ -75,6 +77,7 @@ class Channel:
         self._closing: Closing | None = None
         self._pings: Pings | None = None
         self._waiting: ParkedTask | None = None
+        self._watch: Watch | None = None
         self._arriving: Checkpoints | None = None
         self._leaving: Checkpoints | None = None
         stream.consume_with(self)
@@ -188,6 +191,8 @@ class Channel:
             self.stream.connection.draining.forget(self.stream)
             self.stream.close()
         finally:
+            if self._watch is not None:
+                self._watch.cancel()
             if self._pings is not None:
                 self._pings.on_end()
             if self._closing is not None:
@@ -345,7 +350,7 @@ class Channel:
         """Send a Ping when nothing has come for `interval` seconds; end this WebSocket if nothing comes for `timeout`
         seconds after that."""
         if not self.is_over:
-            self.stream.connection.watch(self, interval, timeout)
+            self._watch = self.stream.connection.watch(self, interval, timeout)
 
     @property
     def may_ping(self) -> bool:
