@@ -64,6 +64,13 @@ class Timeouts:
     ping_timeout: float | None = 20.0
     """How long the client then waits for an answer, or for anything else to arrive. After it,
     `ConnectionTimedOut`."""
+    websocket_ping_interval: float | None = 20.0
+    """A Ping (RFC 6455, section 5.5.2) is sent on a WebSocket from which nothing has come for this time, over both
+    protocols: proxies and load balancers cut silent ones, and HTTP/2's PING does not count for them. The same for
+    one: `connect_websocket(ping_interval=…)`."""
+    websocket_ping_timeout: float | None = 20.0
+    """When nothing comes from that WebSocket for this time after the Ping has left, it is closed with 1006. While its
+    messages wait for your code, the time stands still. The same for one: `connect_websocket(ping_timeout=…)`."""
     probe_after: float | None = 10.0
     """A connection from which nothing has come for this time may be dead, without either side having been told. Over
     HTTP/2 a PING goes with the next call. Over HTTP/1.1, which has no PING, such a connection gets no call that can't
@@ -81,8 +88,9 @@ class Timeouts:
 
     def __post_init__(self) -> None:
         check_fields(self, {})
-        if self.ping_interval == 0:
-            raise ValueError("Timeouts.ping_interval must be greater than 0, or None")
+        for name in ("ping_interval", "websocket_ping_interval"):
+            if getattr(self, name) == 0:
+                raise ValueError(f"Timeouts.{name} must be greater than 0, or None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

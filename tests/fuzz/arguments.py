@@ -140,6 +140,8 @@ def case(seed: int) -> None:
                 refused = await refusal(odd_call(chance, client, ws))
                 await peer.settle()
                 sent = [frame for frame in peer.frames[before:] if not isinstance(frame, hf.PingFrame)]
+                if "a part of the content" in str(refused):
+                    continue  # an iterable is known only when it is sent
                 assert refused is None or not sent, f"{refused!r}, after this was sent: {sent}"
             await peer.settle()
             check_wire(peer)

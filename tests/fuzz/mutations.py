@@ -59,9 +59,15 @@ def run(case: Callable[[], Awaitable[object]]) -> None:
     )
     @given(st.just(None))
     def example(_: None) -> None:
-        trio.run(bounded, clock=MockClock(autojump_threshold=0))
+        try:
+            trio.run(bounded, clock=MockClock(autojump_threshold=0))
+        except Exception as error:  # Hypothesis would run the case again, which is a function of its seed
+            errors.append(error)
 
+    errors: list[Exception] = []
     example()
+    if errors:
+        raise errors[0]
 
 
 def check_no_bug(error: BaseException | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import hyperframe.frame as hf
 import pytest
 import trio
@@ -311,3 +313,96 @@ async def test_a_message_before_a_violation_survives_the_end(autojump_clock: Moc
         with pytest.raises(trio_h2ws.WebSocketClosed) as caught:
             await ws.receive()
         assert caught.value.code == 1002
+
+
+# Closing from another task is ordinary.
+
+
+@pytest.mark.parametrize("how", ["aclose", "aclose with another code", "abort"])
+async def test_a_loop_ends_quietly_when_another_task_closes(how: str, autojump_clock: MockClock) -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        ws, theirs = await open_websocket(peer, client)
+        received: list[object] = []
+
+        async def loop() -> None:
+            async for message in ws:
+                received.append(message)  # noqa: PERF401  # what came before the end counts
+
+        looping = peer.call(loop)
+        await theirs.send("a message")
+        await peer.settle()
+        if how == "abort":
+            ws.abort()
+        else:
+            await ws.aclose(*(() if how == "aclose" else (4000,)))
+        await looping.result()
+        assert received == ["a message"]
+        async for _ in ws:
+            raise AssertionError("it is closed")
+        with pytest.raises(trio.ClosedResourceError):
+            await ws.receive()
+
+
+async def test_a_receiver_gets_what_a_closed_stream_raises(autojump_clock: MockClock) -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        ws, _ = await open_websocket(peer, client)
+        receiving = peer.call(ws.receive)
+        await peer.settle()
+        await ws.aclose()
+        await receiving.error(trio.ClosedResourceError)
+
+
+# What was wrong is said in the same words, however the bytes come.
+
+
+def deflated(data: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-15)
+    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+@pytest.mark.parametrize(
+    ("name", "frame", "code", "said"),
+    [
+        (
+            "too big, compressed",
+            (0xC2, deflated(bytes(3_000))),
+            1009,
+            "of more than 1000 bytes (Limits.max_message_size)",
+        ),
+        ("too big", (0x82, bytes(3_000)), 1009, "of more than 1000 bytes (Limits.max_message_size)"),
+        ("not DEFLATE", (0xC2, b"\xff" * 30), 1007, "not valid DEFLATE"),
+        ("RSV1 on a Ping", (0xC9, b"x"), 1002, "RSV1 on a control frame"),
+        ("RSV1 on a continuation", (0xC0, b"x"), 1002, "RSV1 on a continuation frame"),
+        ("not UTF-8", (0x81, b"\xff\xfe"), 1007, "UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("cut", [None, 1, 7])
+async def test_a_failure_says_what_was_wrong(
+    name: str, frame: tuple[int, bytes], code: int, said: str, cut: int | None, autojump_clock: MockClock
+) -> None:
+    limits = trio_h2ws.Limits(max_message_size=1000)
+    async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
+        opening = peer.call(client.connect_websocket, "/")
+        theirs = await peer.accept_websocket({"sec-websocket-extensions": "permessage-deflate"})
+        ws = await opening.result()
+        first, payload = frame
+        data = frames.ws(first & 0x0F, payload, rsv=first >> 4 & 7)
+        receiving = peer.call(ws.receive)
+        step = len(data) if cut is None else cut * max(1, len(data) // 50)
+        for at in range(0, len(data), step):
+            await theirs.raw(data[at : at + step])
+            await peer.settle()
+        closed = await receiving.error(trio_h2ws.WebSocketClosed)
+        assert type(closed.code) is int
+        assert closed.code == code
+        assert said in closed.reason
+        assert "extension" not in closed.reason
+
+
+async def test_a_ping_that_was_not_answered_is_the_reason(autojump_clock: MockClock) -> None:
+    async with scripted_peer() as peer, peer.open_client() as client:
+        ws, _ = await open_websocket(peer, client, ping_interval=1, ping_timeout=2)
+        with pytest.raises(trio_h2ws.WebSocketClosed) as caught:
+            await ws.receive()
+        assert caught.value.reason == "the server did not answer a WebSocket Ping within 2 s"
+        assert caught.value.reason in str(caught.value)

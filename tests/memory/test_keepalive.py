@@ -100,7 +100,7 @@ async def test_an_idle_connection_is_not_pinged(autojump_clock: MockClock) -> No
 
 
 async def test_keepalive_can_be_switched_off(autojump_clock: MockClock) -> None:
-    timeouts = trio_h2ws.Timeouts(ping_interval=None)
+    timeouts = trio_h2ws.Timeouts(ping_interval=None, websocket_ping_interval=None)
     async with scripted_peer() as peer, peer.open_client(timeouts=timeouts) as client:
         peer.auto_pong = False
         opening = peer.call(client.connect_websocket, "/")

@@ -112,6 +112,34 @@ async def test_a_websocket_that_is_closing_gets_no_ping(autojump_clock: MockCloc
         assert ws.close_code == 1000
 
 
+async def test_silent_websockets_are_pinged_by_default(autojump_clock: MockClock) -> None:
+    timeouts = trio_h2ws.Timeouts(ping_interval=None)
+    async with scripted_peer() as peer, peer.open_client(timeouts=timeouts) as client:
+        ws, theirs = await open_websocket(peer, client)
+        other, others = await open_websocket(peer, client, ping_interval=None)
+        start = trio.current_time()
+        await theirs.expect_frame(frames.PING, within=100)
+        assert trio.current_time() - start == pytest.approx(20, abs=0.01)
+        with pytest.raises(trio_h2ws.WebSocketClosed, match="did not answer a WebSocket Ping within 20 s") as caught:
+            await ws.receive()
+        assert caught.value.code == 1006
+        assert trio.current_time() - start == pytest.approx(40, abs=0.01)
+        await trio.sleep(1000)
+        assert not others.request.body
+        other.abort()
+
+
+async def test_timeouts_set_the_interval_for_all(autojump_clock: MockClock) -> None:
+    timeouts = trio_h2ws.Timeouts(websocket_ping_interval=5, websocket_ping_timeout=None)
+    async with scripted_peer() as peer, peer.open_client(timeouts=timeouts) as client:
+        ws, theirs = await open_websocket(peer, client)
+        for _ in range(5):
+            start = trio.current_time()
+            await theirs.expect_frame(frames.PING, within=100)
+            assert trio.current_time() - start == pytest.approx(5, abs=0.01)
+        ws.abort()
+
+
 @pytest.mark.parametrize("http2", ["require", "never"])
 async def test_many_silent_websockets_live(http2: Any, autojump_clock: MockClock) -> None:
     async with (

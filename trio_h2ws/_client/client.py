@@ -29,7 +29,16 @@ from .._websockets.group import OpenGroup
 from .._websockets.opening import Offer
 from .._websockets.reconnecting import ReconnectingWebSocket
 from .._websockets.websocket import WebSocket
-from .options import ContentOptions, Handler, RequestOptions, WebSocketOptions, check_seconds, made_once
+from .options import (
+    FROM_TIMEOUTS,
+    ContentOptions,
+    FromTimeouts,
+    Handler,
+    RequestOptions,
+    WebSocketOptions,
+    check_seconds,
+    made_once,
+)
 
 
 class Client(metaclass=PrivateConstructor):
@@ -39,6 +48,7 @@ class Client(metaclass=PrivateConstructor):
     """
 
     def __init__(self, nursery: trio.Nursery, defaults: Defaults, dial: DialConfig, coalesce: bool) -> None:
+        self._timeouts = dial.timeouts
         self._token = trio.lowlevel.current_trio_token()
         self._defaults = defaults
         self._pool = Pool(dial.limits, dial.timeouts, coalesce=coalesce)
@@ -171,8 +181,8 @@ class Client(metaclass=PrivateConstructor):
         headers: HeaderTypes = None,
         origin: str | None = None,
         compression: DeflateOptions | None = DeflateOptions(),  # noqa: B008  # it is frozen
-        ping_interval: float | None = None,
-        ping_timeout: float | None = 20.0,
+        ping_interval: float | FromTimeouts | None = FROM_TIMEOUTS,
+        ping_timeout: float | FromTimeouts | None = FROM_TIMEOUTS,
         http2: HTTP2 | None = None,
         follow_redirects: bool = False,
     ) -> WebSocket:
@@ -185,10 +195,10 @@ class Client(metaclass=PrivateConstructor):
         - `origin`: the Origin header (RFC 6455, section 10.2); most servers do not need it.
         - `compression`: the permessage-deflate to offer (RFC 7692); None offers none. By default neither side keeps
           its context, so an idle WebSocket costs no memory for it, and messages below 256 bytes are not compressed.
-        - `ping_interval`, `ping_timeout`: seconds. When nothing has come for the interval, a Ping is sent, and this
+        - `ping_interval`, `ping_timeout`: seconds, in place of `Timeouts.websocket_ping_interval` and
+          `websocket_ping_timeout`. When nothing has come for the interval (None: never), a Ping is sent, and this
           WebSocket ends when nothing comes for the time-out (None: no bound) after the Ping has left. The time does
-          not run while bytes wait because your code does not receive. The keepalive of the connection is separate,
-          see `Timeouts`.
+          not run while bytes wait because your code does not receive.
         - `http2`: "auto", "require" or "never", for this call. Default: the client's.
         - `follow_redirects`: whether a redirect is followed (never wss to ws); else it is a `WebSocketRejected`.
 
@@ -200,14 +210,18 @@ class Client(metaclass=PrivateConstructor):
         Cancelled, it resets the stream and leaves the connection intact.
         """
         mode = self._http2(http2)
-        check_seconds("ping_interval", ping_interval)
-        check_seconds("ping_timeout", ping_timeout)
+        interval = self._timeouts.websocket_ping_interval if ping_interval is FROM_TIMEOUTS else ping_interval
+        timeout = self._timeouts.websocket_ping_timeout if ping_timeout is FROM_TIMEOUTS else ping_timeout
+        if ping_interval is not FROM_TIMEOUTS:
+            check_seconds("ping_interval", ping_interval)
+        if ping_timeout is not FROM_TIMEOUTS:
+            check_seconds("ping_timeout", ping_timeout)
         names = check_subprotocols(subprotocols) if subprotocols != () else ()
         offered = offer(names, origin, compression)
         request = self._defaults.prepare_handshake(url, headers, offered)
         ws = await self._fallback.open_following(Offer(request, names, compression), mode, follow_redirects)
-        if ping_interval is not None:
-            ws._channel.keep_alive(ping_interval, ping_timeout)
+        if interval is not None:
+            ws._channel.keep_alive(interval, timeout)
         return ws
 
     @asynccontextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeAlias, TypedDict
+from enum import Enum
+from typing import Any, Final, TypeAlias, TypedDict
 
 from .._http.headers import HeaderTypes, prepare
 from .._protocols.ws.deflate import DeflateOptions
@@ -13,6 +14,17 @@ from .._requests.prepare import HTTP2
 from .._requests.request_body import Content
 from .._websockets.websocket import WebSocket
 
+
+class FromTimeouts(Enum):
+    """The default of what `Timeouts` has a field for."""
+
+    FROM_TIMEOUTS = "from Timeouts"
+
+    def __repr__(self) -> str:
+        return "FROM_TIMEOUTS"
+
+
+FROM_TIMEOUTS: Final = FromTimeouts.FROM_TIMEOUTS
 Handler: TypeAlias = Callable[[WebSocket], Awaitable[object]]
 
 
@@ -39,8 +51,8 @@ class WebSocketOptions(TypedDict, total=False):
     headers: HeaderTypes
     origin: str | None
     compression: DeflateOptions | None
-    ping_interval: float | None
-    ping_timeout: float | None
+    ping_interval: float | FromTimeouts | None
+    ping_timeout: float | FromTimeouts | None
     http2: HTTP2 | None
     follow_redirects: bool
 

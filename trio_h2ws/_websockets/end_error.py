@@ -43,6 +43,7 @@ def end_error(channel: EndedChannel) -> BaseException:
         return WebSocketClosed(*receiver.failure, False, "local")
     if channel.error is not None and not isinstance(channel.error, _OF_ONE_WEBSOCKET):
         return fresh(channel.error)
-    closed = WebSocketClosed(1006, "", False, channel.initiator)
+    reason = str(channel.error) if isinstance(channel.error, WebSocketError) else ""  # why we have ended it
+    closed = WebSocketClosed(1006, reason, False, channel.initiator)
     closed.__cause__ = channel.error
     return closed

@@ -149,6 +149,8 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
             if closed.clean and closed.code in (1000, 1001):
                 raise StopAsyncIteration from None
             raise
+        except trio.ClosedResourceError:  # closed here, by another task perhaps, which is an ordinary end
+            raise StopAsyncIteration from None
         return channel.take()
 
     # Sending.

@@ -655,6 +655,8 @@ class Network:
     def open_client(self, **options: Any) -> Any:
         options.setdefault("base_url", self.url)
         options.setdefault("http2", "require")
+        # Peers answer no Ping by themselves, and tests sleep for hours of virtual time.
+        options.setdefault("timeouts", trio_h2ws.Timeouts(websocket_ping_interval=None))
         if self._contexts is not None:
             options.setdefault("ssl_context", self._contexts[1])
         return trio_h2ws.open_client(open_stream=self.open_stream, **options)

@@ -59,7 +59,16 @@ _BOUNDS = {
 
 
 def offer_deflate(options: DeflateOptions) -> bytes:
-    """The value of Sec-WebSocket-Extensions."""
+    """The value of Sec-WebSocket-Extensions: what we want, and then what every server can agree to.
+
+    A server may not accept a parameter of an offer, and then has to decline that offer as a whole (RFC 7692, section
+    7.1); some refuse the handshake if no other offer follows. It takes the first that it can (section 5.1).
+    """
+    offers = dict.fromkeys((_wanted(options), "permessage-deflate; client_max_window_bits", "permessage-deflate"))
+    return ", ".join(offers).encode()
+
+
+def _wanted(options: DeflateOptions) -> str:
     parts = ["permessage-deflate", "client_max_window_bits"]
     if options.client_max_window_bits < 15:
         parts[1] += f"={options.client_max_window_bits}"
@@ -69,7 +78,7 @@ def offer_deflate(options: DeflateOptions) -> bytes:
         parts.append("server_no_context_takeover")
     if not options.client_context_takeover:
         parts.append("client_no_context_takeover")
-    return "; ".join(parts).encode()
+    return "; ".join(parts)
 
 
 def accept_deflate(value: str, options: DeflateOptions) -> Deflate:
@@ -99,9 +108,8 @@ def accept_deflate(value: str, options: DeflateOptions) -> Deflate:
                 client_bits = min(client_bits, int(raw))
         else:
             raise RemoteProtocolError(f"permessage-deflate: unknown parameter {part!r}")
-    if "server_max_window_bits" in seen and server_bits > options.server_max_window_bits:
-        raise RemoteProtocolError("permessage-deflate: the server's window is larger than the one that was offered")
-    # A server that keeps its context, or a window of 15 bits, against our request can be read all the same.
+    # A server that keeps its context, or has a larger window than we wish for, can be read all the same: it has taken
+    # one of the later offers.
     if client_bits < 9:
         raise RemoteProtocolError(
             "permessage-deflate: the server requires a window of 8 bits, and zlib has 9 or more"

@@ -32,7 +32,6 @@ from .messages import MessageQueue
 
 _FAST = 64 * 1024  # a frame up to this size may take the fast lane
 _INFLATE_STEP = 16 * 1024  # compressed bytes that zlib gets at once: at each step it copies what it has not used yet
-_BAD_COMPRESSED = "a compressed message that is corrupt or larger than Limits.max_message_size"
 
 
 class FrameReceiver:
@@ -189,9 +188,11 @@ class FrameReceiver:
                 else:  # a violation, if it is compressed: wsproto says what is wrong
                     self._frame_left = head + length
         except UnicodeDecodeError as error:
-            self.failure = (CloseReason.INVALID_FRAME_PAYLOAD_DATA, str(error))
+            self.failure = (int(CloseReason.INVALID_FRAME_PAYLOAD_DATA), _not_utf8(error))
         except ParseFailed as error:
-            self.failure = (error.code, str(error) or "protocol error")
+            cause = error.__cause__ or error.__context__
+            reason = _not_utf8(cause) if isinstance(cause, UnicodeDecodeError) else str(error)
+            self.failure = (int(error.code), reason or "protocol error")
         except Exception:  # a bug, which leaves it unknown where the next frame begins
             self._lost = True
             raise
@@ -215,8 +216,16 @@ class FrameReceiver:
         assert self._deflate is not None
         inflated = self._deflate.inflate_message(payload, self._limits.max_message_size)
         if isinstance(inflated, CloseReason):
-            raise ParseFailed(_BAD_COMPRESSED, inflated)
+            raise self._not_inflated(inflated)
         return inflated
+
+    def _not_inflated(self, reason: CloseReason) -> ParseFailed:
+        if reason is CloseReason.MESSAGE_TOO_BIG:
+            return ParseFailed(self._too_big(), reason)
+        return ParseFailed("a compressed message that is not valid DEFLATE (RFC 7692)", reason)
+
+    def _too_big(self) -> str:
+        return f"a message of more than {self._limits.max_message_size} bytes (Limits.max_message_size)"
 
     def _inflate_part(self, raw: bytes, position: int) -> int:
         """Inflate the next part of the compressed frame whose payload goes on at `position`, and give it to wsproto.
@@ -236,7 +245,7 @@ class FrameReceiver:
                 data += TAIL
         part = deflate.inflate(data)
         if isinstance(part, CloseReason):
-            raise ParseFailed(_BAD_COMPRESSED, part)
+            raise self._not_inflated(part)
         if self._frame_left > 1 or deflate.more:
             if part:
                 self._slow_lane(plain_frame(self._first & 0x0F, part))
@@ -252,6 +261,11 @@ class FrameReceiver:
 
     def _admit(self, first: int, length: int) -> bool:
         """Check the bounds, before a byte of payload is buffered. False: wait until the application has chosen."""
+        if first & 0x40 and self._deflate is not None and (first & 0x08 or not first & 0x0F):
+            what = "a control" if first & 0x08 else "a continuation"
+            raise ParseFailed(
+                f"RSV1 on {what} frame: it is on the first frame of a message only (RFC 7692, section 6)"
+            )
         if first & 0x08:  # a control frame; wsproto limits it to 125 bytes
             self._spend()
             return True
@@ -262,10 +276,7 @@ class FrameReceiver:
             if queue.want_parts is None:
                 return False
             if not queue.want_parts:
-                raise ParseFailed(
-                    f"a message of more than {limits.max_message_size} bytes (Limits.max_message_size)",
-                    CloseReason.MESSAGE_TOO_BIG,
-                )
+                raise ParseFailed(self._too_big(), CloseReason.MESSAGE_TOO_BIG)
         if first & 0x0F:
             queue.in_message = True
             self._compressed = compressed and bool(first & 0x40)
@@ -297,8 +308,7 @@ class FrameReceiver:
                 self._deflate.allowed = max(limit - held, 0)
         if too_big is not None:
             queue.drop_from(too_big)
-            message = f"a message of more than {limit} bytes (Limits.max_message_size)"
-            self.failure = (CloseReason.MESSAGE_TOO_BIG, message)
+            self.failure = (int(CloseReason.MESSAGE_TOO_BIG), self._too_big())
 
     def _spend(self) -> None:
         if not self._bucket.spend():
@@ -328,3 +338,7 @@ class FrameReceiver:
             else:
                 self.close_received = True
                 self.close_code, self.close_reason = int(payload[0]), payload[1]
+
+
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    return f"text that is not valid UTF-8: {error.reason}"

@@ -15,12 +15,13 @@ OPTIONS = DeflateOptions()
     [
         (
             DeflateOptions(client_max_window_bits=15, server_context_takeover=True, client_context_takeover=True),
-            "permessage-deflate; client_max_window_bits",
+            "permessage-deflate; client_max_window_bits, permessage-deflate",
         ),
         (
             DeflateOptions(server_max_window_bits=10, client_max_window_bits=11),
             "permessage-deflate; client_max_window_bits=11; server_max_window_bits=10; "
-            "server_no_context_takeover; client_no_context_takeover",
+            "server_no_context_takeover; client_no_context_takeover, "
+            "permessage-deflate; client_max_window_bits, permessage-deflate",
         ),
     ],
 )
