@@ -240,6 +240,9 @@ class LocalProtocolError(ProtocolError):
 class RemoteProtocolError(ProtocolError):
     """The server broke the protocol. The request may have been processed: retry only what is idempotent."""
 
+    of_handshake: bool = False
+    """The server's answer to the handshake of a WebSocket agrees to something that was not offered."""
+
 
 class LimitExceeded(H2WSError):
     """A bound of `Limits` was exceeded. `bound` is the name of the field, `limit` its value.

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 import trio_h2ws
 from toolkit import connection_of, frames, open_websocket, scripted_peer
-from toolkit.inside import dialer_of, end_when_draining
+from toolkit.inside import dialer_of, when_draining
 from trio_h2ws._connection.stream import Stream
 from trio_h2ws._connection.writer import Writer
 from trio_h2ws._protocols.h2.header_compression import BlockDecoder, BlockEncoder
@@ -107,18 +107,11 @@ async def test_a_bug_in_a_timer_ends_its_websocket(
         other.abort()
 
 
-async def test_a_bug_as_draining_begins_ends_one_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_as_draining_begins_ends_one_websocket() -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         (ws, _), (other, others) = await open_websocket(peer, client), await open_websocket(peer, client)
-        for each in (ws, other):
-            end_when_draining(each)
-        wake = Channel.wake
-
-        def fail_once(channel: Channel) -> None:
-            monkeypatch.setattr(Channel, "wake", wake)
-            raise Planted
-
-        monkeypatch.setattr(Channel, "wake", fail_once)
+        when_draining(ws, fail)
+        when_draining(other, lambda: None)
         await peer.goaway(3)
         with pytest.raises(trio_h2ws.LocalProtocolError) as caught:
             await ws.receive()

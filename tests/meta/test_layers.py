@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_pool/",),
     ("_connection/",),
     ("_network/", "_protocols/"),
-    ("_errors.py",),
+    ("_errors.py", "_events.py"),
     ("_config.py", "_http/", "_util.py", "_version.py"),
 )
 ROW = {entry: number for number, row in enumerate(LAYERS) for entry in row}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
+from collections.abc import Sequence
 
 import trio
 
+from .reloads import PROXIES, reloads, text
 from .run import Plan, soak
 
 
@@ -17,11 +19,29 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, metavar="S", help="seed of the faults and calls (random)")
     parser.add_argument("--workers", type=int, default=5, metavar="N", help="concurrent calls of each client (5)")
     parser.add_argument("--short", action="store_true", help="run for seconds instead of minutes, as in CI")
+    parser.add_argument(
+        "--reloads",
+        choices=PROXIES,
+        nargs="*",
+        default=None,
+        help="WebSockets that reconnect, for --minutes behind each of these proxies (all), reloaded every 5 s",
+    )
     return parser.parse_args()
+
+
+def _reloads(names: Sequence[str], seconds: float) -> int:
+    lost = 0
+    for name in names:
+        result = trio.run(reloads, name, seconds)
+        lost += result.lost + result.failed_requests
+        print(text(name, result), flush=True)
+    return 1 if lost else 0
 
 
 def main() -> int:
     options = _options()
+    if options.reloads is not None:
+        return _reloads(options.reloads or PROXIES, options.minutes * 60)
     seed = options.seed if options.seed is not None else secrets.randbelow(10**6)
     if options.short:
         plan = Plan(seconds=8.0, seed=seed, storm=6.0, calm=2.0, workers=3, flat=False)

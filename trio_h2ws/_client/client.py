@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import Unpack
+from typing import Unpack, cast
 
 import trio
 
 from .._connection.info import ConnectionInfo
+from .._events import Events
 from .._http.headers import HeaderTypes
 from .._pool.dial import DialConfig, Dialer
 from .._pool.pool import Pool
@@ -23,20 +24,22 @@ from .._protocols.ws.handshake import check_subprotocols, offer
 from .._requests.dispatch import Dispatcher
 from .._requests.prepare import HTTP2, Defaults, check_http2
 from .._requests.response import Response
-from .._util import PrivateConstructor
+from .._util import PrivateConstructor, check_seconds
+from .._websockets import log
 from .._websockets.fallback import Fallback
 from .._websockets.group import OpenGroup
 from .._websockets.opening import Offer
-from .._websockets.reconnecting import ReconnectingWebSocket
+from .._websockets.reconnecting import AtEachAttempt, Given, ReconnectingWebSocket
+from .._websockets.recovery import Pauses, StopOn, check_codes
 from .._websockets.websocket import WebSocket
 from .options import (
     FROM_TIMEOUTS,
     ContentOptions,
     FromTimeouts,
     Handler,
+    HandshakeOptions,
     RequestOptions,
     WebSocketOptions,
-    check_seconds,
     made_once,
 )
 
@@ -53,8 +56,9 @@ class Client(metaclass=PrivateConstructor):
         self._defaults = defaults
         self._pool = Pool(dial.limits, dial.timeouts, coalesce=coalesce)
         self._pool.start(Dialer(dial, nursery, self._pool.changed, self._pool.capacity.wait_for_file), nursery)
-        self._dispatcher = Dispatcher(self._pool, nursery, dial.limits)
-        self._fallback = Fallback(self._dispatcher, dial.limits, dial.timeouts)
+        self._events = Events(log.is_wanted, log.log)
+        self._dispatcher = Dispatcher(self._pool, nursery, dial.limits, self._events)
+        self._fallback = Fallback(self._dispatcher, dial.limits, dial.timeouts, self._events)
 
     @property
     def connections(self) -> list[ConnectionInfo]:
@@ -274,19 +278,61 @@ class Client(metaclass=PrivateConstructor):
 
     def reconnecting_websocket(
         self,
-        url: str,
+        url: str | AtEachAttempt[str],
         *,
+        headers: HeaderTypes | AtEachAttempt[HeaderTypes] = None,
+        first_delay: float = 1.0,
         first_backoff: float = 0.25,
         max_backoff: float = 30.0,
-        **options: Unpack[WebSocketOptions],
+        handover: float = 0.5,
+        stop_on: StopOn = (),
+        **options: Unpack[HandshakeOptions],
     ) -> ReconnectingWebSocket:
         """A WebSocket that comes back: `async for ws in client.reconnecting_websocket(url)`.
 
-        `first_backoff` and `max_backoff` are seconds. Options are those of `connect_websocket`; see
-        `ReconnectingWebSocket` for when it tries again and when it gives up.
+        - `url`, `headers`: as in `connect_websocket`, or a function, sync or async, that gives them at each attempt:
+          for tokens that can be used once, and for resuming. It may take one argument: this object, with
+          `last_error` and `attempts`. What it raises ends the loop, unless it is an `H2WSError`.
+        - `first_delay`: the first attempt after an end that was not planned waits a random part of so many seconds.
+        - `first_backoff`, `max_backoff`: seconds, of the pauses after failed attempts.
+        - `handover`: seconds for which a WebSocket on a draining connection is used when its successor is open.
+        - `stop_on`: codes of Close after which the loop ends with that `WebSocketClosed`; or a function of the error
+          that says whether it is final.
+
+        Other options are those of `connect_websocket`; see `ReconnectingWebSocket` for when it tries again and when
+        it gives up.
         """
-        check_seconds("first_backoff", first_backoff, optional=False)
-        check_seconds("max_backoff", max_backoff, optional=False)
-        connect = partial(self.connect_websocket, url, **made_once(options))
-        sockets: ReconnectingWebSocket = ReconnectingWebSocket._create(connect, first_backoff, max_backoff)
+        for name, seconds in {"first_backoff": first_backoff, "max_backoff": max_backoff}.items():
+            check_seconds(name, seconds, optional=False)
+        if first_backoff > max_backoff:
+            raise ValueError("first_backoff must not be greater than max_backoff")
+        for name, seconds in {"first_delay": first_delay, "handover": handover}.items():
+            if seconds != 0:
+                check_seconds(name, seconds, optional=False)
+        if not callable(stop_on):
+            stop_on = check_codes(stop_on)
+        urls: Given[str] = Given(url, "url")
+        if urls.is_fixed:
+            self._defaults.url(cast("str", url))
+        fields: Given[HeaderTypes] = Given(headers, "headers")
+        fixed: WebSocketOptions = {**options, "headers": None if callable(headers) else headers}
+        fixed = made_once(fixed)
+
+        async def connect(sockets: ReconnectingWebSocket) -> WebSocket:
+            target = await urls.get(sockets)
+            sockets._on_attempt(str(self._defaults.url(target).origin))
+            if fields.is_fixed:
+                return await self.connect_websocket(target, **fixed)
+            changed = fixed.copy()
+            changed["headers"] = await fields.get(sockets)
+            return await self.connect_websocket(target, **changed)
+
+        sockets: ReconnectingWebSocket = ReconnectingWebSocket._create(
+            connect,
+            self._pool,
+            self._events,
+            Pauses(first_delay, first_backoff, max_backoff),
+            handover,
+            stop_on,
+        )
         return sockets

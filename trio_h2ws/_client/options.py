@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from typing import Any, Final, TypeAlias, TypedDict
@@ -44,11 +43,10 @@ class RequestOptions(ContentOptions, total=False):
     follow_redirects: bool
 
 
-class WebSocketOptions(TypedDict, total=False):
-    """What every WebSocket may be given; `Client.connect_websocket` documents each."""
+class HandshakeOptions(TypedDict, total=False):
+    """What every WebSocket may be given, without its headers; `Client.connect_websocket` documents each."""
 
     subprotocols: Iterable[str]
-    headers: HeaderTypes
     origin: str | None
     compression: DeflateOptions | None
     ping_interval: float | FromTimeouts | None
@@ -57,19 +55,10 @@ class WebSocketOptions(TypedDict, total=False):
     follow_redirects: bool
 
 
-def check_seconds(name: str, value: float | None, *, optional: bool = True) -> None:
-    """Raises ValueError or TypeError for what is not a finite number of seconds above 0, or None if `optional`."""
-    if value is None and optional:
-        return
-    or_none = " or None" if optional else ""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be seconds{or_none}, not {type(value).__name__}")
-    try:
-        is_good = 0 < float(value) < math.inf
-    except OverflowError:
-        is_good = False
-    if not is_good:
-        raise ValueError(f"{name} must be a finite number of seconds above 0{or_none}, not {value!r}")
+class WebSocketOptions(HandshakeOptions, total=False):
+    """What every WebSocket may be given."""
+
+    headers: HeaderTypes
 
 
 def made_once(options: WebSocketOptions) -> WebSocketOptions:

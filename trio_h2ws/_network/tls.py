@@ -162,7 +162,7 @@ class TLSTransport:
             except ssl.SSLError as error:
                 if isinstance(error, ssl.SSLEOFError) and not first:
                     hint = "if this port is not for TLS, use http:// (or ws://)"
-                    raise NotTLS(f"the server closed the connection without an answer; {hint}") from error
+                    raise OSError(f"the server closed the connection without an answer; {hint}") from error
                 if len(first) > 1 and not is_tls(first):
                     # No alert is sent, which the server would not understand.
                     reason = (

@@ -11,6 +11,7 @@ is for a single call (`single.py`).
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import trio
@@ -148,6 +149,21 @@ class Pool:
         assert self._nursery is not None
         self._nursery.start_soon(self._dial, origin_pool)
         return True
+
+    def start_background(self, run: Callable[[], Awaitable[None]]) -> None:
+        """A task of the client, which lives until it ends, or the client is closed. It must not raise."""
+        assert self._nursery is not None
+        self._nursery.start_soon(self._run_background, run)
+
+    async def _run_background(self, run: Callable[[], Awaitable[None]]) -> None:
+        with trio.CancelScope(shield=True) as scope:
+            self._dials.add(scope)
+            if self._closed:
+                scope.cancel()
+            try:
+                await run()
+            finally:
+                self._dials.discard(scope)
 
     def wants_no_dial(self, origin_pool: OriginPool) -> None:
         self.capacity.withdraw(origin_pool)

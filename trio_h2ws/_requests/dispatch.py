@@ -17,6 +17,7 @@ from .._config import Limits
 from .._connection.connection import Connection
 from .._connection.stream import Stream
 from .._errors import H2WSError, HTTP2NotAvailable, LimitExceeded, WebSocketRejected, explain
+from .._events import Events, RequestRetried
 from .._http.headers import Headers
 from .._pool.dial import ProtocolChoice
 from .._pool.pool import Pool
@@ -55,8 +56,9 @@ _WAYS = {Action.OVER_HTTP1: Way.HTTP1, Action.ALONE: Way.ALONE}
 class Dispatcher:
     """Sends the requests of one client, and the handshakes of its WebSockets."""
 
-    def __init__(self, pool: Pool, nursery: trio.Nursery, limits: Limits) -> None:
+    def __init__(self, pool: Pool, nursery: trio.Nursery, limits: Limits, events: Events) -> None:
         self.pool = pool
+        self._events = events
         self.limits = limits
         self._nursery = nursery
 
@@ -254,6 +256,9 @@ class Dispatcher:
             if large is not None and (suspect or way is Way.ALONE):
                 explain(error, f"{large}, which may be more than the server takes")
         if decision.action is not Action.NO:
+            if self._events.wanted:
+                origin = str(request.url.origin)
+                self._events.emit(RequestRetried(request.method, origin, error, failure.value, decision.seconds))
             if failure is Failure.MISDIRECTED:
                 self.pool.unshare(request.url.origin)
             elif failure is Failure.LOST:

@@ -13,6 +13,7 @@ idle most of the time.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import trio
 
@@ -31,6 +32,28 @@ from .pings import Pings
 _KEEPALIVE = b"keepalive"
 
 
+class Beating(Protocol):
+    """A heartbeat of the application."""
+
+    def look(self) -> None:
+        """Messages may have been queued."""
+        ...
+
+    def on_taken(self) -> None:
+        """The first message of the queue was taken."""
+        ...
+
+    def stop(self) -> None: ...
+
+
+class Handing(Protocol):
+    """A hand-over to a successor."""
+
+    def on_closed(self) -> None:
+        """The application has closed the WebSocket."""
+        ...
+
+
 class Channel:
     """Between one stream and its frames. All of it is synchronous, except the waiting."""
 
@@ -47,13 +70,15 @@ class Channel:
         "closed",
         "ended",
         "error",
+        "handed_over",
+        "handover",
         "heard",
+        "heartbeat",
         "notify",
         "queue",
         "receiver",
         "sender",
         "stream",
-        "successor_due",
     )
 
     def __init__(
@@ -69,7 +94,9 @@ class Channel:
         self.ended = False
         self.closed = False
         self.error: H2WSError | None = None  # what ended the stream, if it did not end well
-        self.successor_due = False  # the connection is draining, and that counts as an end: see end_when_draining
+        self.heartbeat: Beating | None = None  # of the application: see heartbeat.py
+        self.handed_over = False  # our Close was sent, because the successor is open
+        self.handover: Handing | None = None  # to a successor: see handover.py
         self.notify: Callable[[], None] | None = None  # called for new messages, if no task waits here: see group.py
         self._answer_close_at_once = answer_close_at_once
         self._rest: list[bytes] = []  # bytes of a stream that has ended, for which there was no room, last ones first
@@ -105,6 +132,8 @@ class Channel:
         receiver.receive(data)
         if self.closed:
             self.queue.forget()  # no task will take it, and the peer's Close comes after it
+        if self.heartbeat is not None:
+            self.heartbeat.look()
         self._react()
         return True
 
@@ -133,6 +162,8 @@ class Channel:
             receiver.receive(data)
             if self.closed:
                 queue.forget()
+            if self.heartbeat is not None:
+                self.heartbeat.look()
         self._react()
         if self.ended:
             self._release()
@@ -193,6 +224,8 @@ class Channel:
         finally:
             if self._watch is not None:
                 self._watch.cancel()
+            if self.heartbeat is not None:
+                self.heartbeat.stop()
             if self._pings is not None:
                 self._pings.on_end()
             if self._closing is not None:
@@ -217,6 +250,8 @@ class Channel:
 
     def close(self, code: int, reason: str) -> None:
         """The application closes it: send our Close, unless it is over, and take no more messages. Never waits."""
+        if self.handover is not None:
+            self.handover.on_closed()
         if not (self.closed or self.is_over):
             self.closing.begin(code, reason)
         self.closed = True
@@ -228,6 +263,8 @@ class Channel:
 
     def abort(self) -> None:
         """The application gives it up: end it now, without a closing handshake."""
+        if self.handover is not None:
+            self.handover.on_closed()
         self.closed = True
         self.finish()
 
@@ -259,19 +296,27 @@ class Channel:
         if self.ended or self.closed or self.receiver.close_received or self.sender.close_sent:
             raise self.end_error()
 
-    def end_when_draining(self) -> None:
-        """From now on, a loop over messages ends when the connection drains: its user opens a successor."""
-        self.stream.connection.draining.call(self.stream, self._on_draining)
+    def ended_by(self) -> H2WSError | None:
+        """What ended it; None if it is open, or was closed here."""
+        if self.closed or not self.is_over:
+            return None
+        error = self.end_error()
+        return error if isinstance(error, H2WSError) else None
 
-    def _on_draining(self) -> None:
-        if not self.is_over:
-            self.successor_due = True
-            self.wake()
+    def when_draining(self, call: Callable[[], None]) -> None:
+        """`call()` when its connection begins to drain, at once if it does already."""
+        self.stream.connection.draining.call(self.stream, call)
+
+    def hand_over(self) -> None:
+        """A successor is open: send our Close, and go on receiving what comes before the peer's."""
+        if not (self.is_over or self.sender.close_sent):
+            self.handed_over = True
+            self.closing.begin(1000, "")
 
     # Receiving.
 
-    async def wait_message(self, *, iterating: bool = False) -> bool:
-        """Until there is a whole message: `take` it without an await between. False: `successor_due`, if iterating.
+    async def wait_message(self) -> None:
+        """Until there is a whole message: `take` it without an await between.
 
         Raises what ended the WebSocket when no message will come any more.
         """
@@ -286,11 +331,9 @@ class Channel:
                 self.skip_message()
                 continue
             if queue.messages and not self.closed:
-                return True
+                return
             if self.is_over:
                 raise self.end_error()
-            if self.successor_due and iterating:
-                return False
             await self.wait()
 
     def want_whole(self) -> None:
@@ -303,6 +346,8 @@ class Channel:
     def take(self) -> str | bytes:
         """The next whole message; only if there is one. Bytes that waited for room may be parsed."""
         message = self.queue.pop()
+        if self.heartbeat is not None:
+            self.heartbeat.on_taken()
         if self.receiver.stalled or self._rest or self.stream.unread:
             self._refill_if_low()
         return message

@@ -17,6 +17,7 @@ from .._errors import (
 )
 from .._protocols.ws.receiver import FrameReceiver
 
+HANDED_OVER = "handed over: the next turn of the loop gives the successor"
 # These end one WebSocket and not its connection. "Not processed" is not true any more once it was accepted.
 _OF_ONE_WEBSOCKET = (StreamReset, RequestNotProcessed, WebSocketError)
 
@@ -25,6 +26,7 @@ class EndedChannel(Protocol):
     receiver: FrameReceiver
     closed: bool
     error: H2WSError | None
+    handed_over: bool
 
     @property
     def initiator(self) -> str | None: ...
@@ -35,6 +37,8 @@ def end_error(channel: EndedChannel) -> BaseException:
     receiver = channel.receiver
     if channel.closed:
         return trio.ClosedResourceError("this WebSocket was closed here")
+    if channel.handed_over:
+        return WebSocketClosed(1000, HANDED_OVER, receiver.close_received, "local")
     if isinstance(channel.error, LocalProtocolError):  # a bug, which may have made the rest unreliable
         return fresh(channel.error)
     if receiver.close_received:

@@ -25,6 +25,7 @@ from .._errors import (
     WebSocketError,
     WebSocketRejected,
 )
+from .._events import Events, WebSocketFellBack, WebSocketOpened
 from .._pool.dial import ProtocolChoice
 from .._protocols.ws.handshake import new_key
 from .._requests.dispatch import Dispatcher, Way, check_http2_spoken, http1_required, too_many_redirects, wants_http1
@@ -61,7 +62,8 @@ def why_fall_back(error: H2WSError, proven: bool) -> str | None:
 class Fallback:
     """Opens the WebSockets of one client."""
 
-    def __init__(self, dispatcher: Dispatcher, limits: Limits, timeouts: Timeouts) -> None:
+    def __init__(self, dispatcher: Dispatcher, limits: Limits, timeouts: Timeouts, events: Events) -> None:
+        self._events = events
         self._dispatcher = dispatcher
         self._pool = dispatcher.pool
         self._known = dispatcher.pool.known
@@ -75,7 +77,10 @@ class Fallback:
         budget = self._dispatcher.new_budget()
         while True:
             try:
-                return await self.open(offer, http2, budget)
+                ws = await self.open(offer, http2, budget)
+                if self._events.wanted:
+                    self._events.emit(WebSocketOpened(str(offer.request.url.origin), ws.http_version))
+                return ws
             except WebSocketRejected as error:
                 following = redirected(offer.request, error.status, error.headers) if follow else None
                 if following is None:
@@ -111,6 +116,8 @@ class Fallback:
             if reason not in _NOT_SENT and budget.decide(Failure.NO_WEBSOCKET).action is Action.NO:
                 raise
             first = error
+            if self._events.wanted:
+                self._events.emit(WebSocketFellBack(str(origin), reason))
         else:
             if not proven:
                 known.websockets_over_http2.put(origin, "opened")

@@ -14,7 +14,7 @@ import trio
 from .._config import Limits, Timeouts
 from .._connection.stream import Stream
 from .._connection.timers import Timer
-from .._errors import H2WSError, StreamReset, WebSocketError, WebSocketRejected
+from .._errors import H2WSError, RemoteProtocolError, StreamReset, WebSocketError, WebSocketRejected
 from .._protocols.ws.deflate import DeflateOptions
 from .._protocols.ws.handshake import check_answer, check_upgrade
 from .._protocols.ws.receiver import FrameReceiver
@@ -83,9 +83,13 @@ class Opening:
                 body = await self._rejection(stream, seconds)
             message = "it answered as if to an ordinary request" if status < 300 else ""
             raise WebSocketRejected(status, response.headers, body, message) from stream.error
-        if key is not None:
-            check_upgrade(response.headers, key)
-        agreement = check_answer(response.headers, offer.subprotocols, offer.compression)
+        try:
+            if key is not None:
+                check_upgrade(response.headers, key)
+            agreement = check_answer(response.headers, offer.subprotocols, offer.compression)
+        except RemoteProtocolError as error:
+            error.of_handshake = True
+            raise
         receiver = FrameReceiver(self._limits, agreement.deflate, trio.current_time)
         sender = FrameSender(receiver, agreement.deflate)
         # Over HTTP/1.1 the server waits for our Close before it ends the connection (RFC 6455, section 7.1.1).

@@ -22,6 +22,7 @@ from .._protocols.ws.sender import Data
 from .._requests.response import Response
 from .._util import PrivateConstructor
 from .channel import Channel
+from .heartbeat import Heartbeat
 from .parts import IncomingParts, MessageLock, OutgoingMessage, check_part
 
 Parts: TypeAlias = "Iterable[Data] | AsyncIterable[Data]"
@@ -143,10 +144,9 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
     async def __anext__(self) -> str | bytes:
         channel = self._channel
         try:
-            if not await channel.wait_message(iterating=True):
-                raise StopAsyncIteration
+            await channel.wait_message()
         except WebSocketClosed as closed:
-            if closed.clean and closed.code in (1000, 1001):
+            if channel.handed_over or (closed.clean and closed.code in (1000, 1001)):
                 raise StopAsyncIteration from None
             raise
         except trio.ClosedResourceError:  # closed here, by another task perhaps, which is an ordinary end
@@ -225,6 +225,35 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         Ping has been sent, and its Pong will be ignored.
         """
         return await self._channel.pings.ping()
+
+    def heartbeat(
+        self,
+        interval: float,
+        message: Data | Callable[[], Data],
+        *,
+        expect: Callable[[str | bytes], object] | None = None,
+        timeout: float | None = None,
+    ) -> Heartbeat:
+        """Send a message of your own protocol every `interval` seconds, in the background, until this WebSocket ends.
+
+        - `message`: str, bytes-like, or a function that gives one each time.
+        - `expect`: a function of a received message that says whether it answers the heartbeat; it is called when the
+          message arrives, before you receive it, and must not block. Without an answer within `timeout` seconds
+          (default: `interval`), this WebSocket is closed with 1006 and that reason, which the task that receives
+          gets. While messages wait because your code does not receive, the time stands still. Default: no answer is
+          expected.
+
+        Returns an object whose `stop()` ends it. It needs no task. A message in parts that is being sent delays it.
+        What your functions raise ends this WebSocket, as the cause of that error. Raises ValueError or TypeError for
+        bad arguments, RuntimeError if there is one already.
+        """
+        channel = self._channel
+        channel.check_open()
+        if channel.heartbeat is not None:
+            raise RuntimeError("this WebSocket has a heartbeat already: stop() that first")
+        heartbeat = Heartbeat(channel, self._lock, interval, message, expect, timeout)
+        channel.heartbeat = heartbeat
+        return heartbeat
 
     # Closing.
 

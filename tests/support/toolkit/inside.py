@@ -251,9 +251,9 @@ def stream_of(ws: trio_h2ws.WebSocket) -> Any:
     return ws._channel.stream
 
 
-def end_when_draining(ws: trio_h2ws.WebSocket) -> None:
-    """As `reconnecting_websocket` does it: a loop over its messages ends when the connection drains."""
-    ws._channel.end_when_draining()
+def when_draining(ws: trio_h2ws.WebSocket, call: Callable[[], None]) -> None:
+    """As `reconnecting_websocket` does it: `call()` when the connection drains."""
+    ws._channel.when_draining(call)
 
 
 def raw_bytes_of(ws: trio_h2ws.WebSocket) -> int:

@@ -83,7 +83,9 @@ class H2Receiver:
         self.bytes_received += len(data)
         handlers, blocks, exchange = self._handlers, self._blocks, self._exchange
         if not exchange.received and is_tls(data):  # an alert: shorter than a frame's header
-            self._on_fault(RemoteProtocolError(wrong_protocol(data, "HTTP/2") or ""), ErrorCode.PROTOCOL_ERROR, b"")
+            fault = RemoteProtocolError(wrong_protocol(data, "HTTP/2") or "")
+            fault.may_have_been_processed = False
+            self._on_fault(fault, ErrorCode.PROTOCOL_ERROR, b"")
             return
         try:
             for kind, flags, stream_id, payload in self._splitter.feed(data):
@@ -103,6 +105,7 @@ class H2Receiver:
         except FrameError as error:
             wrong = None if exchange.received else wrong_protocol(data, "HTTP/2")
             fault = RemoteProtocolError(wrong or f"the server broke HTTP/2: {error.message}", error.code)
+            fault.may_have_been_processed = wrong is None
             self._on_fault(fault, error.code, error.message.encode())
         except LimitExceeded as error:
             self._on_fault(error, ErrorCode.ENHANCE_YOUR_CALM, str(error).encode())
