@@ -30,6 +30,7 @@ from ._protocols.ws.deflate import DeflateOptions
 from ._requests.response import Response
 from ._version import __version__
 from ._websockets.group import WebSocketGroup
+from ._websockets.heartbeat import Heartbeat
 from ._websockets.parts import OutgoingMessage
 from ._websockets.reconnecting import ReconnectingWebSocket
 from ._websockets.websocket import WebSocket
@@ -47,6 +48,7 @@ __all__ = [
     "HTTP2NotAvailable",
     "HTTPStatusError",
     "Headers",
+    "Heartbeat",
     "Limits",
     "LimitExceeded",
     "LocalProtocolError",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext
-from functools import partial
 from typing import Unpack, cast
 
 import trio
@@ -26,8 +25,9 @@ from .._requests.prepare import HTTP2, Defaults, check_http2
 from .._requests.response import Response
 from .._util import PrivateConstructor, check_seconds
 from .._websockets import log
+from .._websockets.connecting import Connecting, check_rate
 from .._websockets.fallback import Fallback
-from .._websockets.group import OpenGroup
+from .._websockets.group_opening import OnFailure, OnOpen, OpenGroup, check_functions, check_urls
 from .._websockets.opening import Offer
 from .._websockets.reconnecting import AtEachAttempt, Given, ReconnectingWebSocket
 from .._websockets.recovery import Pauses, StopOn, check_codes
@@ -36,11 +36,13 @@ from .options import (
     FROM_TIMEOUTS,
     ContentOptions,
     FromTimeouts,
+    GroupOptions,
     Handler,
     HandshakeOptions,
     RequestOptions,
     WebSocketOptions,
     made_once,
+    split_options,
 )
 
 
@@ -259,7 +261,17 @@ class Client(metaclass=PrivateConstructor):
             task_status.started(ws)
             await handler(ws)
 
-    def open_websocket_group(self, urls: Iterable[str], **options: Unpack[WebSocketOptions]) -> OpenGroup:
+    def open_websocket_group(
+        self,
+        urls: Iterable[str],
+        *,
+        reconnect: bool = False,
+        max_connecting: int | None = None,
+        rate: tuple[int, float] | None = None,
+        on_open: OnOpen | None = None,
+        on_failure: OnFailure | None = None,
+        **options: Unpack[GroupOptions],
+    ) -> OpenGroup:
         """Open many WebSockets at once, and receive from all of them in one loop:
 
             async with client.open_websocket_group(urls) as group:
@@ -267,14 +279,45 @@ class Client(metaclass=PrivateConstructor):
                     ...
 
         They are opened concurrently; if one can't be opened, the others are aborted and its error is raised. Leaving
-        the block closes all of them. Options and errors are those of `connect_websocket`; see `WebSocketGroup`.
+        the block closes all of them.
+
+        - `reconnect`: the block begins at once, and they are opened in the background. One that can't be opened, or
+          ends, comes back as with `reconnecting_websocket`, and does not affect the others.
+        - `max_connecting`: how many handshakes may be under way at once. Default: any number.
+        - `rate`: `(count, seconds)`: so many handshakes begin in so many seconds at most.
+        - `on_open(ws)`: a function, sync or async, that is called for each WebSocket when it is open, before its
+          messages are received, to subscribe for example.
+        - `on_failure(url, error)`: called for a URL that was added or comes back, when it is given up; without it,
+          `receive` raises that error.
+
+        Options and errors are those of `connect_websocket`, and with `reconnect` also those of
+        `reconnecting_websocket`; see `WebSocketGroup`.
         """
-        if isinstance(urls, (str, bytes)) or not isinstance(urls, Iterable):
-            raise TypeError(f"urls must be an iterable of URLs, not {type(urls).__name__}")
-        urls, options = list(urls), made_once(options)
-        for url in urls:
-            self._defaults.url(url)  # raises for a bad one: before any is dialled
-        return OpenGroup([partial(self.connect_websocket, url, **options) for url in urls])
+        check_rate(max_connecting, rate)
+        check_functions(on_open=on_open, on_failure=on_failure)
+        checked = check_urls(urls, self._defaults.url)
+        again, plain, headers = split_options(options)
+        if again and not reconnect:
+            raise TypeError(f"{next(iter(again))} is an option of reconnect=True")
+
+        async def connect(url: str) -> WebSocket:
+            return await self.connect_websocket(url, headers=headers, **plain)
+
+        def keep(url: str, connecting: Connecting) -> ReconnectingWebSocket:
+            return self._reconnecting(url, headers, connecting, plain, **again)
+
+        if reconnect:
+            self._reconnecting(lambda: "", headers, None, plain, **again)  # raises for bad options
+        return OpenGroup(
+            checked,
+            connect,
+            keep if reconnect else None,
+            self._defaults.url,
+            self._pool,
+            Connecting(max_connecting, rate),
+            on_open,
+            on_failure,
+        )
 
     def reconnecting_websocket(
         self,
@@ -302,13 +345,26 @@ class Client(metaclass=PrivateConstructor):
         Other options are those of `connect_websocket`; see `ReconnectingWebSocket` for when it tries again and when
         it gives up.
         """
-        for name, seconds in {"first_backoff": first_backoff, "max_backoff": max_backoff}.items():
-            check_seconds(name, seconds, optional=False)
-        if first_backoff > max_backoff:
-            raise ValueError("first_backoff must not be greater than max_backoff")
-        for name, seconds in {"first_delay": first_delay, "handover": handover}.items():
-            if seconds != 0:
-                check_seconds(name, seconds, optional=False)
+        return self._reconnecting(
+            url, headers, None, options, first_delay, first_backoff, max_backoff, handover, stop_on
+        )
+
+    def _reconnecting(
+        self,
+        url: str | AtEachAttempt[str],
+        headers: HeaderTypes | AtEachAttempt[HeaderTypes],
+        connecting: Connecting | None,
+        options: HandshakeOptions,
+        first_delay: float = 1.0,
+        first_backoff: float = 0.25,
+        max_backoff: float = 30.0,
+        handover: float = 0.5,
+        stop_on: StopOn = (),
+    ) -> ReconnectingWebSocket:
+        """`connecting`: the bound on the handshakes of a group."""
+        pauses = Pauses(first_delay, first_backoff, max_backoff)
+        if handover != 0:
+            check_seconds("handover", handover, optional=False)
         if not callable(stop_on):
             stop_on = check_codes(stop_on)
         urls: Given[str] = Given(url, "url")
@@ -321,18 +377,16 @@ class Client(metaclass=PrivateConstructor):
         async def connect(sockets: ReconnectingWebSocket) -> WebSocket:
             target = await urls.get(sockets)
             sockets._on_attempt(str(self._defaults.url(target).origin))
-            if fields.is_fixed:
-                return await self.connect_websocket(target, **fixed)
-            changed = fixed.copy()
-            changed["headers"] = await fields.get(sockets)
-            return await self.connect_websocket(target, **changed)
+            given = fixed
+            if not fields.is_fixed:
+                given = fixed.copy()
+                given["headers"] = await fields.get(sockets)
+            if connecting is None:
+                return await self.connect_websocket(target, **given)
+            async with connecting.place():
+                return await self.connect_websocket(target, **given)
 
         sockets: ReconnectingWebSocket = ReconnectingWebSocket._create(
-            connect,
-            self._pool,
-            self._events,
-            Pauses(first_delay, first_backoff, max_backoff),
-            handover,
-            stop_on,
+            connect, self._pool, self._events, pauses, handover, stop_on
         )
         return sockets

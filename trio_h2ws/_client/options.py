@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
-from typing import Any, Final, TypeAlias, TypedDict
+from typing import Any, Final, TypeAlias, TypedDict, cast
 
 from .._http.headers import HeaderTypes, prepare
 from .._protocols.ws.deflate import DeflateOptions
 from .._protocols.ws.handshake import check_subprotocols
 from .._requests.prepare import HTTP2
 from .._requests.request_body import Content
+from .._websockets.recovery import StopOn
 from .._websockets.websocket import WebSocket
 
 
@@ -59,6 +60,30 @@ class WebSocketOptions(HandshakeOptions, total=False):
     """What every WebSocket may be given."""
 
     headers: HeaderTypes
+
+
+class ReconnectOptions(TypedDict, total=False):
+    """When a WebSocket comes back; `Client.reconnecting_websocket` documents each."""
+
+    first_delay: float
+    first_backoff: float
+    max_backoff: float
+    handover: float
+    stop_on: StopOn
+
+
+class GroupOptions(WebSocketOptions, ReconnectOptions, total=False):
+    """What the WebSockets of a group may be given."""
+
+
+def split_options(options: GroupOptions) -> tuple[ReconnectOptions, HandshakeOptions, HeaderTypes]:
+    """Those for coming back, those of each handshake, made once, and the headers."""
+    names = ReconnectOptions.__annotations__
+    again = {name: value for name, value in options.items() if name in names}
+    plain = {name: value for name, value in options.items() if name not in names}
+    made = made_once(cast("WebSocketOptions", plain))
+    headers = made.pop("headers", None)
+    return cast("ReconnectOptions", again), cast("HandshakeOptions", made), headers
 
 
 def made_once(options: WebSocketOptions) -> WebSocketOptions:

@@ -160,7 +160,8 @@ class TLSTransport:
                 first = first or data
                 self._arrived(data)
             except ssl.SSLError as error:
-                if isinstance(error, ssl.SSLEOFError) and not first:
+                # Which of the two it is depends on the version of Python.
+                if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) and not first:
                     hint = "if this port is not for TLS, use http:// (or ws://)"
                     raise OSError(f"the server closed the connection without an answer; {hint}") from error
                 if len(first) > 1 and not is_tls(first):

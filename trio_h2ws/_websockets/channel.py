@@ -35,11 +35,11 @@ _KEEPALIVE = b"keepalive"
 class Beating(Protocol):
     """A heartbeat of the application."""
 
-    def look(self) -> None:
+    def _look(self) -> None:
         """Messages may have been queued."""
         ...
 
-    def on_taken(self) -> None:
+    def _on_taken(self) -> None:
         """The first message of the queue was taken."""
         ...
 
@@ -133,7 +133,7 @@ class Channel:
         if self.closed:
             self.queue.forget()  # no task will take it, and the peer's Close comes after it
         if self.heartbeat is not None:
-            self.heartbeat.look()
+            self.heartbeat._look()
         self._react()
         return True
 
@@ -163,7 +163,7 @@ class Channel:
             if self.closed:
                 queue.forget()
             if self.heartbeat is not None:
-                self.heartbeat.look()
+                self.heartbeat._look()
         self._react()
         if self.ended:
             self._release()
@@ -347,7 +347,7 @@ class Channel:
         """The next whole message; only if there is one. Bytes that waited for room may be parsed."""
         message = self.queue.pop()
         if self.heartbeat is not None:
-            self.heartbeat.on_taken()
+            self.heartbeat._on_taken()
         if self.receiver.stalled or self._rest or self.stream.unread:
             self._refill_if_low()
         return message

@@ -16,14 +16,14 @@ from collections.abc import Callable
 from .._connection.timers import Timer
 from .._errors import WebSocketError
 from .._protocols.ws.sender import Data
-from .._util import check_seconds
+from .._util import PrivateConstructor, check_seconds
 from .channel import Channel
 from .parts import MessageLock, check_part
 
 _AGAIN = 0.05  # seconds, while a message in parts is being sent
 
 
-class Heartbeat:
+class Heartbeat(metaclass=PrivateConstructor):
     """Of one WebSocket, from `WebSocket.heartbeat`. It ends with it, or with `stop()`."""
 
     __slots__ = (
@@ -112,7 +112,7 @@ class Heartbeat:
 
     # Messages.
 
-    def look(self) -> None:
+    def _look(self) -> None:
         messages = self._channel.queue.messages
         new, self._seen = messages[self._seen :], len(messages)
         if self._answer_timer is None or self._expect is None:
@@ -128,5 +128,5 @@ class Heartbeat:
                 self._answer_timer = None
                 return
 
-    def on_taken(self) -> None:
+    def _on_taken(self) -> None:
         self._seen = max(0, self._seen - 1)

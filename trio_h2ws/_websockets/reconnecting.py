@@ -154,12 +154,12 @@ class ReconnectingWebSocket(metaclass=PrivateConstructor):
         if handover is None or (last._channel.closed and handover.successor is None):
             self._end_handover()
             pause = self._after_end(last)
-            last._begin_close(1000, "")
+            _close(last)
             await trio.sleep(pause)
             return self._take(await self._open())
         ws = await handover.take()
         self._handover = None
-        last._begin_close(1000, "")
+        _close(last)
         self.last_error = None
         if self._events.wanted:
             self._events.emit(WebSocketHandedOver(self.origin))
@@ -220,3 +220,9 @@ class ReconnectingWebSocket(metaclass=PrivateConstructor):
                 await trio.sleep(pause)
             else:
                 return ws
+
+
+def _close(last: WebSocket) -> None:
+    """Its user has left it. If it has ended by itself, messages of it may still be taken."""
+    if not last._channel.is_over:
+        last._begin_close(1000, "")

@@ -32,6 +32,7 @@ from .._errors import (
 )
 from .._http.backoff import backoff
 from .._network.tls import NotTLS
+from .._util import check_seconds
 
 StopOn: TypeAlias = "Iterable[int] | Callable[[H2WSError], bool]"
 
@@ -89,6 +90,15 @@ class Pauses:
     first_backoff: float
     max_backoff: float
     failures: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises TypeError or ValueError."""
+        check_seconds("first_backoff", self.first_backoff, optional=False)
+        check_seconds("max_backoff", self.max_backoff, optional=False)
+        if self.first_backoff > self.max_backoff:
+            raise ValueError("first_backoff must not be greater than max_backoff")
+        if self.first_delay != 0:
+            check_seconds("first_delay", self.first_delay, optional=False)
 
     def after_end(self, error: H2WSError | None, lived: float, jitter: float) -> float:
         """It has ended with this error; None: by the caller, who wants another one."""

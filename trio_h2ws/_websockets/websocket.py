@@ -251,7 +251,7 @@ class WebSocket(trio.abc.AsyncResource, metaclass=PrivateConstructor):
         channel.check_open()
         if channel.heartbeat is not None:
             raise RuntimeError("this WebSocket has a heartbeat already: stop() that first")
-        heartbeat = Heartbeat(channel, self._lock, interval, message, expect, timeout)
+        heartbeat: Heartbeat = Heartbeat._create(channel, self._lock, interval, message, expect, timeout)
         channel.heartbeat = heartbeat
         return heartbeat
 
