@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from struct import pack
 
 from wsproto.frame_protocol import XorMaskerSimple
@@ -9,7 +10,7 @@ from wsproto.frame_protocol import XorMaskerSimple
 # The first byte of a frame that is a whole message: FIN and the opcode, no reserved bit.
 TEXT, BINARY = 0x81, 0x82
 COMPRESSED = (TEXT | 0x40, BINARY | 0x40)  # the same with RSV1, which permessage-deflate owns
-CLOSE = 0x88
+CLOSE, PING, PONG = 0x88, 0x89, 0x8A
 
 _SLICE = 64 * 1024
 _SMALL_MASK = 1536  # up to here one big-integer XOR beats wsproto's four table look-ups
@@ -21,6 +22,12 @@ def plain_frame(first: int, payload: bytes) -> bytes:
     if size < 126:
         return bytes((first, size)) + payload
     return (pack(">BBH", first, 126, size) if size < 65536 else pack(">BBQ", first, 127, size)) + payload
+
+
+def control_frame(first: int, payload: bytes) -> bytes:
+    """A Ping or Pong as a client sends it: at most 125 bytes (RFC 6455, section 5.5), and masked."""
+    key = os.urandom(4)
+    return bytes((first, 0x80 | len(payload))) + key + mask(payload, key)
 
 
 def mask(payload: bytes, key: bytes) -> bytes:

@@ -5,8 +5,9 @@ size. So frame headers are read here first, each bound is checked before a byte 
 wsproto gets the frame, in whatever pieces it arrives.
 
 Two lanes. Most traffic is messages in one frame that has come completely, and they need nothing that wsproto knows:
-the fast lane takes their payload directly. Everything else (fragments, control frames, large or partial frames, every
-violation) takes wsproto's lane. A property test checks that both lanes give the same result for any bytes.
+the fast lane takes their payload directly, and that of good control frames. Everything else (fragments, large or
+partial frames, every violation) takes wsproto's lane, which is made when it is first needed. A property test checks
+that both lanes give the same result for any bytes.
 
 Compression (RFC 7692). A compressed frame in wsproto's lane is inflated here, in parts of bounded size, each of which
 wsproto gets as an uncompressed frame of the same message. So a part is inflated only when there is room for it,
@@ -27,7 +28,7 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFail
 from ..._config import Limits
 from ..token_bucket import TokenBucket
 from .deflate import TAIL, Deflate
-from .frames import BINARY, CLOSE, COMPRESSED, TEXT, is_close_code, plain_frame
+from .frames import BINARY, CLOSE, COMPRESSED, PING, PONG, TEXT, control_frame, is_close_code, plain_frame
 from .messages import MessageQueue
 
 _FAST = 64 * 1024  # a frame up to this size may take the fast lane
@@ -124,8 +125,6 @@ class FrameReceiver:
                     position += len(chunk)
                     self._frame_left -= len(chunk)
                     self._slow_lane(chunk)
-                    if self.close_received:
-                        return
                     continue
                 if size - position < 2:
                     break
@@ -170,6 +169,16 @@ class FrameReceiver:
                     self._spend()
                     self._on_close(raw[position + head : end])
                     return
+                if first in (PING, PONG) and head == 2 and not masked:
+                    if end > size:
+                        break
+                    self._spend()
+                    if first == PING:
+                        self.replies += control_frame(PONG, raw[position + head : end])
+                    else:
+                        self.pongs.append(raw[position + head : end])
+                    position = end
+                    continue
                 expected = (0,) if queue.in_message else (0x41, 0x42)
                 queue.undecided = not self._admit(first, length)
                 if queue.undecided:
@@ -318,26 +327,17 @@ class FrameReceiver:
             )
 
     def _slow_lane(self, chunk: bytes) -> None:
-        """Let wsproto parse it."""
+        """Let wsproto parse it. What comes out is a part of a message: of control frames only bad ones get here."""
         self.wsproto.receive_bytes(chunk)
         for frame in self.wsproto.received_frames():
-            opcode = frame.opcode
-            payload: Any = frame.payload  # str, bytes, or (code, reason) of a Close
+            payload: Any = frame.payload
             if isinstance(payload, bytearray):  # wsproto before 1.3
                 payload = bytes(payload)
-            if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
-                self.queue.add_part(payload)
-                if frame.message_finished:
-                    self._announced = 0
-                    self._bucket.earn(2)
-                    self.queue.end_message(opcode is Opcode.TEXT)
-            elif opcode is Opcode.PING:
-                self.replies += self.wsproto.pong(payload)
-            elif opcode is Opcode.PONG:
-                self.pongs.append(payload)
-            else:
-                self.close_received = True
-                self.close_code, self.close_reason = int(payload[0]), payload[1]
+            self.queue.add_part(payload)
+            if frame.message_finished:
+                self._announced = 0
+                self._bucket.earn(2)
+                self.queue.end_message(frame.opcode is Opcode.TEXT)
 
 
 def _not_utf8(error: UnicodeDecodeError) -> str:

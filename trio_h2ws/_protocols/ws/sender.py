@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from wsproto.frame_protocol import FrameProtocol
 
 from .deflate import Deflate
-from .frames import BINARY, TEXT, mask
+from .frames import BINARY, PING, TEXT, control_frame, mask
 
 Data: TypeAlias = "str | bytes | bytearray | memoryview"
 
@@ -66,7 +66,7 @@ class FrameSender:
             deflate.compress_next = False
 
     def ping(self, payload: bytes) -> bytes:
-        return bytes(self._receiver.wsproto.ping(payload))
+        return control_frame(PING, payload)
 
     def close(self, code: int | None, reason: str) -> bytes:
         self.close_sent = True
