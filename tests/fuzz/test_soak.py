@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from servers.program import need
+
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
@@ -33,3 +35,18 @@ async def test_the_short_soak_leaves_nothing_over(tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout.decode()
+
+
+@pytest.mark.parametrize("proxy", ["haproxy", "nghttpx"])
+async def test_reloads_of_a_proxy_lose_nothing(proxy: str, tmp_path: Path) -> None:
+    need(proxy, "nghttp2-proxy" if proxy == "nghttpx" else proxy)
+    root = Path(__file__).parents[2]
+    run = await trio.run_process(
+        [sys.executable, "-c", PROGRAM, str(root), "--minutes", "0.2", "--reloads", proxy],
+        cwd=tmp_path,
+        capture_stdout=True,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout.decode()
+    assert " 0 lost" in run.stdout.decode()

@@ -1,6 +1,7 @@
 """The soak: requests and WebSockets for minutes, over a network that fails all the time, with the books audited.
 
     python -m tests.soak --minutes 3 --seed 7          (or: nox -s soak)
+    python -m tests.soak --minutes 2 --reloads         (WebSockets behind proxies that are reloaded: `reloads.py`)
 
 Theory of operation
 ===================

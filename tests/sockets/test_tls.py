@@ -143,6 +143,20 @@ async def test_what_another_server_speaks_is_named(scheme: str, http2: str, firs
         assert not caught.value.may_have_been_processed
 
 
+async def test_a_websocket_does_not_come_back_to_a_port_without_http() -> None:
+    async def serve(stream: trio.abc.Stream, alpn: str | None) -> None:
+        await stream.send_all(b"SSH-2.0-OpenSSH_9.2\r\n")
+        while await stream.receive_some(1000):
+            pass
+
+    async with listening(serve, tls=False) as server, trio_h2ws.open_client() as client:
+        for scheme in ("ws", "wss"):
+            with pytest.raises(trio_h2ws.H2WSError, match="the server speaks SSH"):
+                async for _ in client.reconnecting_websocket(f"{scheme}://localhost:{server.port}/"):
+                    pass
+        assert server.accepted == 2
+
+
 async def test_a_name_in_cn_alone_is_refused() -> None:
     """RFC 9110, section 4.3.4. OpenSSL would take it from there."""
     mine, theirs = default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
