@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from ._client.client import Client
 from ._client.open import open_client
 from ._config import Limits, Timeouts
@@ -34,6 +36,9 @@ from ._websockets.heartbeat import Heartbeat
 from ._websockets.parts import OutgoingMessage
 from ._websockets.reconnecting import ReconnectingWebSocket
 from ._websockets.websocket import WebSocket
+
+# Without a handler of the program's, Python would print warnings to stderr.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "Client",
