@@ -19,17 +19,19 @@ import trio
 from .._errors import ConnectFailed
 from .open_files import find_refused_file, open_tcp_stream
 from .tls import TLSTransport
+from .tls_sessions import TLSSessions
 from .transport import BROKEN, Transport, transport_for
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1  # seconds, between two tries on a Unix socket whose queue is full
 
 
 class DialProgress:
-    """What a dial is waiting for now, for the message of a timeout; and a lock that all dials share."""
+    """What a dial is waiting for now, for the message of a timeout; and what all dials share."""
 
-    __slots__ = ("one_at_a_time", "waiting_for")
+    __slots__ = ("one_at_a_time", "sessions", "waiting_for")
 
-    def __init__(self, one_at_a_time: trio.Lock) -> None:
+    def __init__(self, one_at_a_time: trio.Lock, sessions: TLSSessions) -> None:
+        self.sessions = sessions
         self.waiting_for = "the first step of the dial"
         self.one_at_a_time = one_at_a_time
 
@@ -112,12 +114,21 @@ def _is_address(host: str) -> bool:
 
 
 async def start_tls(
-    name: str, transport: Transport, context: ssl.SSLContext, host: str, alpn: list[str], progress: DialProgress
+    name: str,
+    transport: Transport,
+    context: ssl.SSLContext,
+    host: str,
+    alpn: list[str],
+    progress: DialProgress,
+    way: str = "",
 ) -> TLSTransport:
-    """TLS on the transport. Raises ConnectFailed, and then the caller has to close the transport."""
+    """TLS on the transport; `way` is what leads there, a proxy perhaps.
+
+    Raises ConnectFailed, and then the caller has to close the transport.
+    """
     progress.waiting_for = f"the TLS handshake with {name}"
     try:
-        tls = TLSTransport(transport, context, host, alpn)
+        tls = TLSTransport(transport, context, host, alpn, progress.sessions, way)
         await tls.handshake()
     except ssl.SSLCertVerificationError as error:
         raise ConnectFailed(

@@ -19,6 +19,7 @@ import trio
 
 from .._http.first_bytes import is_tls, wrong_protocol
 from .tls_records import RecordBoundary
+from .tls_sessions import TLSSessions, key_of
 from .transport import NotConnected, Transport
 
 _TOO_OLD_FOR_HTTP2 = ("SSLv3", "TLSv1", "TLSv1.1")  # RFC 9113, section 9.2
@@ -90,14 +91,27 @@ class TLSTransport:
         "_ended",
         "_incoming",
         "_inner",
+        "_key",
         "_outgoing",
         "_records",
+        "_sessions",
         "_tls",
         "truncated",
     )
 
-    def __init__(self, inner: Transport, context: ssl.SSLContext, host: str, alpn: list[str]) -> None:
+    def __init__(
+        self,
+        inner: Transport,
+        context: ssl.SSLContext,
+        host: str,
+        alpn: list[str],
+        sessions: TLSSessions | None = None,
+        way: str = "",
+    ) -> None:
+        """With `sessions`, one of them is resumed, and the new one is kept: of the same `way`, a proxy perhaps."""
         self._inner = inner
+        self._sessions = sessions
+        self._key = key_of(context, host, alpn, way) if sessions is not None else None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ended = False
@@ -109,7 +123,8 @@ class TLSTransport:
         # It is cleared again because others may use the same context, and may not speak what we offer.
         context.set_alpn_protocols(alpn)
         try:
-            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+            session = sessions.take(self._key) if sessions is not None else None
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
         finally:
             _clear_alpn(context)
 
@@ -235,7 +250,11 @@ class TLSTransport:
                     raise NotConnected(f"{reason}; load one into open_client's ssl_context") from error
                 raise
             self._broken = error  # first return what came before the broken record; the next read raises
-        self._accepted = self._accepted or bool(records)
+        if records and not self._accepted:
+            self._accepted = True
+            if self._sessions is not None and self._key is not None:
+                self._sessions.keep(self._key, self._tls.session)
+                self._sessions = None
         if self._outgoing.pending and not self._inner.blocked:
             self._inner.write(self._outgoing.read())
         return records[0] if len(records) == 1 else b"".join(records)

@@ -54,7 +54,7 @@ class Tunnel:
         if proxy.scheme != "https":
             return transport
         try:
-            return await start_tls(name, transport, self.context(), proxy.host, ["http/1.1"], progress)
+            return await start_tls(name, transport, self.context(), proxy.host, ["http/1.1"], progress, "proxy")
         except BaseException:
             await close(transport)
             raise

@@ -27,6 +27,7 @@ from .._http.url import Origin
 from .._network.connect import DialProgress, TooManyFiles, close, connect_tcp, connect_unix, connecting, start_tls
 from .._network.proxies import Proxy, ProxyChoice
 from .._network.tls import default_context
+from .._network.tls_sessions import TLSSessions
 from .._network.transport import SocketTransport, Transport, transport_for
 from .._network.tunnel import Tunnel
 from .._protocols.engine import Engine, Observer
@@ -95,6 +96,7 @@ class Dialer:
         self._wait_for_file = wait_for_file
         self._context = config.ssl_context
         self._one_at_a_time = trio.Lock()
+        self._sessions = TLSSessions()
 
     async def dial(
         self,
@@ -110,7 +112,7 @@ class Dialer:
         Cancelled, it leaves nothing open.
         """
         seconds = self._config.timeouts.connect
-        progress = DialProgress(self._one_at_a_time)
+        progress = DialProgress(self._one_at_a_time, self._sessions)
         no_file: TooManyFiles | None = None
         try:
             with trio.fail_after(seconds if seconds is not None else float("inf")):
@@ -148,7 +150,10 @@ class Dialer:
             alpn = ["http/1.1"] if protocol is ProtocolChoice.HTTP1 else ["h2", "http/1.1"]
             host = config.server_hostname or origin.host
             try:
-                tls = await start_tls(name, transport, self._default_context(), host, alpn, progress)
+                way = "" if proxy is None else str(proxy)
+                tls = await start_tls(
+                    name, transport, self._default_context(), host, alpn, progress, f"{origin} {way}"
+                )
             except BaseException:
                 await close(transport)
                 raise

@@ -63,6 +63,8 @@ class Listener:
         """Connections so far."""
         self.alive = 0
         """Connections that are open now."""
+        self.resumed = 0
+        """Connections whose TLS session was resumed."""
         self.offers: list[list[str]] = []
         """What each ClientHello offered by ALPN, in order of arrival."""
         self.names: list[str | None] = []
@@ -144,6 +146,7 @@ async def listening(
                     await secure.do_handshake()
                 finally:
                     listener.offers.append(_offer(tapped.first))
+                listener.resumed += secure.session_reused
                 await serve(secure, secure.selected_alpn_protocol())
             else:
                 await serve(stream, None)
