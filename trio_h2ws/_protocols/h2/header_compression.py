@@ -31,6 +31,7 @@ _FIELD = 170
 # Bytes of a name and value that are Huffman-coded at most: for this many hpack takes a tenth of a millisecond, for a
 # hundred times as many half a second. It would save a fifth of them.
 _HUFFMAN = 1024
+_NAMES = 64  # whose changes are counted
 
 
 class BlockEncoder(Encoder):
@@ -40,6 +41,7 @@ class BlockEncoder(Encoder):
         super().__init__()
         self._known: dict[Any, bytes] = {}
         self._room = _REMEMBERED
+        self._latest: dict[bytes, tuple[bytes, int]] = {}  # of each name: its value, and how often that has changed
 
     @property
     def header_table_size(self) -> int:
@@ -75,6 +77,8 @@ class BlockEncoder(Encoder):
         if field[0] == b":path" and len(field[1]) < 127:
             # Never indexed, name from the static table, value as it is: Huffman in Python costs more than it saves.
             return b"\x14" + bytes((len(field[1]),)) + field[1]  # type: ignore[no-any-return]
+        if len(field) == 2 and self._is_changing(field[0], field[1]):
+            return self._without_indexing(field[0], field[1])
         entries = self.header_table.dynamic_entries
         newest = entries[0] if entries else None
         huffman = len(field[0]) + len(field[1]) <= _HUFFMAN
@@ -84,6 +88,28 @@ class BlockEncoder(Encoder):
         elif (size := 2 * _FIELD + len(field[0]) + len(field[1]) + len(encoded)) <= self._room:
             self._room -= size
             self._known[field] = encoded
+        return encoded
+
+    def _is_changing(self, name: bytes, value: bytes) -> bool:
+        """Whether a field has had other values before, more than once: a date, an id, a token. In the table each of
+        them would displace others, and what was encoded before would have to be encoded again."""
+        if len(name) + len(value) > _HUFFMAN:
+            return False  # too large to be kept here
+        latest, changes = self._latest.get(name, (value, 0))
+        changes += latest != value
+        if name in self._latest or len(self._latest) < _NAMES:
+            self._latest[name] = (value, changes)
+        return changes > 1
+
+    def _without_indexing(self, name: bytes, value: bytes) -> bytes:
+        """RFC 7541, section 6.2.2; without Huffman coding, which costs more in Python than it saves."""
+        match = self.header_table.search(name, value)
+        if match is None:
+            encoded: bytes = self._encode_literal(name, value, b"\x00", False)
+        elif match[2] is not None:
+            encoded = self._encode_indexed(match[0])
+        else:
+            encoded = self._encode_indexed_literal(match[0], value, b"\x00", False)
         return encoded
 
     def _forget(self) -> None:

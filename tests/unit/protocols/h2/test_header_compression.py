@@ -91,3 +91,31 @@ def test_a_list_over_the_bound_is_refused_each_time() -> None:
     for _ in range(2):
         with pytest.raises(hpack.OversizedHeaderListError):
             decoder.decode_block(block)
+
+
+def test_a_value_that_keeps_changing_displaces_nothing() -> None:
+    encoder, decoder = BlockEncoder(), hpack.Decoder()
+    constant = (b"x-constant", b"value")
+    sizes = []
+    for n in range(200):
+        fields = [(b":method", b"GET"), constant, (b"x-id", b"%032d" % n)]
+        block = encoder.encode_block([*fields])
+        assert [tuple(field) for field in decoder.decode(block, raw=True)] == fields
+        sizes.append(len(block))
+    # The constant field is one byte, whatever the other one does.
+    assert sizes[-1] == 1 + 1 + 1 + 1 + 1 + 32
+    assert len(encoder.header_table.dynamic_entries) <= 3
+
+
+def test_a_value_that_changes_once_is_indexed() -> None:
+    encoder = BlockEncoder()
+    encoder.encode_block([(b"x-a", b"1")])
+    encoder.encode_block([(b"x-a", b"2")])
+    assert len(encoder.encode_block([(b"x-a", b"2")])) == 1
+
+
+def test_a_value_that_returns_uses_its_entry() -> None:
+    encoder, decoder = BlockEncoder(), hpack.Decoder()
+    for value in (b"1", b"2", b"3", b"1", b"2", b"3"):
+        decoded = decoder.decode(encoder.encode_block([(b"x-a", value)]), raw=True)
+        assert [tuple(field) for field in decoded] == [(b"x-a", value)]
