@@ -1,6 +1,6 @@
 """What happens inside a client, as one typed stream of events. Read-only: nothing that listens can change anything.
 
-An event is made only if something listens (`Events.wanted`), so what nobody wants to know costs an attribute. Every
+An event is made only if something listens (`Events.wanted`), so what is not wanted costs an attribute. Every
 listener is called at once, in the task in which it happened, and must neither block nor await. What it raises is
 logged and changes nothing.
 

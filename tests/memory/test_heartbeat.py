@@ -59,7 +59,7 @@ async def test_a_missing_answer_ends_the_websocket_with_a_reason(held: bool, aut
         assert trio.current_time() - start <= 3.01
 
 
-async def test_an_answer_counts_although_nobody_receives(autojump_clock: MockClock) -> None:
+async def test_an_answer_counts_although_no_task_receives(autojump_clock: MockClock) -> None:
     async with scripted_peer() as peer, peer.open_client() as client:
         ws, theirs = await open_websocket(peer, client)
         ws.heartbeat(4, b"ping", expect=lambda message: message == "pong", timeout=3)

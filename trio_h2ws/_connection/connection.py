@@ -68,7 +68,7 @@ from .keepalive import Keepalive
 from .reader import Reader
 from .resets import Resets
 from .stream import Stream
-from .sweep import Sweep, Watch, Watched
+from .sweep import KeepaliveEntry, KeptAlive, Sweep
 from .tasks import serve
 from .timers import Timers
 from .wakeups import Wakeups
@@ -131,7 +131,7 @@ class Connection:
         self.reserved = 0  # slots that the pool has given out and that are not opened yet
         self.draining = Draining()
         self.error: H2WSError | None = None
-        self.refusal: H2WSError | None = None  # the server speaks no HTTP, or refuses us: another one will end so too
+        self.refusal: H2WSError | None = None  # the server does not speak HTTP, or refuses us: no other will do
         self._transport = transport
         self._writer = Writer(transport, self.engine, self._write_failed)
         self.flush = self._writer.flush
@@ -284,11 +284,11 @@ class Connection:
             self._limited = False
             self._transport.limit_unacknowledged(None)
 
-    def watch(self, websocket: Watched, interval: float, timeout: float | None) -> Watch:
+    def keep_alive(self, websocket: KeptAlive, interval: float, timeout: float | None) -> KeepaliveEntry:
         """Keep it alive: see `sweep.py`."""
         if self._sweep is None:
             self._sweep = Sweep(self.timers, self._transport)
-        return self._sweep.watch(websocket, interval, timeout)
+        return self._sweep.keep_alive(websocket, interval, timeout)
 
     def release(self) -> None:
         """Give back a slot that the pool has reserved, unused."""

@@ -4,7 +4,7 @@ A stream that we reset is over for us at once. The server may still be busy with
 again could make it work on many more requests than it allows (CVE-2023-44487). Servers count resets for that reason,
 and end the connection of a client that seems to attack them, with everything on it.
 
-So, as Go does: RST_STREAM leaves at once, and nobody waits for anything. But past a rate of resets the slot of a
+So, as Go does: RST_STREAM leaves at once, and no task waits for anything. But past a rate of resets the slot of a
 stream that was reset stays taken until the server has answered a PING that left after the RST_STREAM, and by then has
 read it. There is one such PING at a time, for all slots that are held. A server that does not answer gets the slots
 back after a while: whether it is alive is for `keepalive.py` to find out.

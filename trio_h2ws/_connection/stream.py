@@ -28,7 +28,7 @@ from .calm import Calm
 from .draining import Draining
 from .info import ConnectionInfo
 from .keepalive import Keepalive
-from .sweep import Watch, Watched
+from .sweep import KeepaliveEntry, KeptAlive
 from .timers import Timer, Timers
 from .wakeups import ParkedTask, Wakeups
 
@@ -51,7 +51,7 @@ class Owner(Protocol):
     @property
     def is_open(self) -> bool: ...
     def on_answer(self) -> None: ...
-    def watch(self, websocket: Watched, interval: float, timeout: float | None) -> Watch: ...
+    def keep_alive(self, websocket: KeptAlive, interval: float, timeout: float | None) -> KeepaliveEntry: ...
     def info(self) -> ConnectionInfo: ...
 
 

@@ -37,7 +37,7 @@ _LEAST = 0.001  # seconds between two looks
 _FEW = 64  # cancelled entries that are not worth a new heap
 
 
-class Watched(Protocol):
+class KeptAlive(Protocol):
     """A WebSocket."""
 
     heard: float
@@ -66,15 +66,15 @@ class Watched(Protocol):
     def end_with_bug(self, bug: Exception) -> None: ...
 
 
-class Watch:
+class KeepaliveEntry:
     """The keepalive of one WebSocket: its entry in the heap."""
 
     __slots__ = ("_cancelled", "interval", "number", "ping", "socket", "time", "timeout")
 
     def __init__(
-        self, socket: Watched, interval: float, timeout: float | None, number: int, cancelled: Callable[[], None]
+        self, socket: KeptAlive, interval: float, timeout: float | None, number: int, cancelled: Callable[[], None]
     ) -> None:
-        self.socket: Watched | None = socket
+        self.socket: KeptAlive | None = socket
         self.interval = interval
         self.timeout = timeout
         self.ping: _Ping | None = None
@@ -82,7 +82,7 @@ class Watch:
         self.number = number
         self._cancelled = cancelled
 
-    def __lt__(self, other: Watch) -> bool:
+    def __lt__(self, other: KeepaliveEntry) -> bool:
         return (self.time, self.number) < (other.time, other.number)
 
     def cancel(self) -> None:
@@ -128,25 +128,25 @@ class Sweep:
     def __init__(self, timers: Timers, transport: Transport) -> None:
         self._timers = timers
         self._transport = transport
-        self._heap: list[Watch] = []
+        self._heap: list[KeepaliveEntry] = []
         self._cancelled = 0  # entries of the heap
         self._numbers = itertools.count()
         self._timer: Timer | None = None
 
-    def watch(self, socket: Watched, interval: float, timeout: float | None) -> Watch:
+    def keep_alive(self, socket: KeptAlive, interval: float, timeout: float | None) -> KeepaliveEntry:
         """From now on, until it is cancelled."""
-        watch = Watch(socket, interval, timeout, next(self._numbers), self._on_cancelled)
-        self._push(watch)
+        entry = KeepaliveEntry(socket, interval, timeout, next(self._numbers), self._on_cancelled)
+        self._push(entry)
         self._set_timer()
-        return watch
+        return entry
 
-    def _push(self, watch: Watch) -> None:
-        heapq.heappush(self._heap, watch)
+    def _push(self, entry: KeepaliveEntry) -> None:
+        heapq.heappush(self._heap, entry)
 
     def _on_cancelled(self) -> None:
         self._cancelled += 1
         if self._cancelled > max(_FEW, len(self._heap) // 2):
-            self._heap = [watch for watch in self._heap if watch.socket is not None]
+            self._heap = [entry for entry in self._heap if entry.socket is not None]
             heapq.heapify(self._heap)
             self._cancelled = 0
 
@@ -162,65 +162,65 @@ class Sweep:
         self._timer = None
         due = []
         while self._heap and self._heap[0].time <= now:
-            watch = heapq.heappop(self._heap)
-            if watch.socket is None:
+            entry = heapq.heappop(self._heap)
+            if entry.socket is None:
                 self._cancelled -= 1
             else:
-                due.append(watch)
-        for watch in due:
-            socket = watch.socket
+                due.append(entry)
+        for entry in due:
+            socket = entry.socket
             if socket is None:  # the end of another one has ended it
                 self._cancelled -= 1
                 continue
             try:
-                goes_on = self._look(socket, watch, now)
+                goes_on = self._check(socket, entry, now)
             except Exception as bug:
-                watch.socket = None
+                entry.socket = None
                 socket.end_with_bug(bug)
             else:
                 if goes_on:
-                    self._push(watch)
+                    self._push(entry)
         if self._heap:
             self._set_timer()
 
-    def _look(self, socket: Watched, watch: Watch, now: float) -> bool:
-        """Whether there will be another look, at `watch.time`."""
-        interval, timeout = watch.interval, watch.timeout
+    def _check(self, socket: KeptAlive, entry: KeepaliveEntry, now: float) -> bool:
+        """Whether there will be another look, at `entry.time`."""
+        interval, timeout = entry.interval, entry.timeout
         if not socket.may_ping:
-            watch.socket = None
+            entry.socket = None
             return False
-        if watch.ping is not None and socket.heard > watch.ping.heard:
-            watch.ping = None
+        if entry.ping is not None and socket.heard > entry.ping.heard:
+            entry.ping = None
         if socket.is_held:
             # What is waited for may be among the bytes that wait.
-            watch.time = now + (interval if timeout is None else min(interval, timeout))
-        elif watch.ping is None or timeout is None:
-            watch.time = socket.heard + interval
-            if watch.time <= now:
-                self._send(socket, watch, now)
+            entry.time = now + (interval if timeout is None else min(interval, timeout))
+        elif entry.ping is None or timeout is None:
+            entry.time = socket.heard + interval
+            if entry.time <= now:
+                self._send(socket, entry, now)
         else:
-            return self._wait(socket, watch, watch.ping, timeout, now)
+            return self._wait(socket, entry, entry.ping, timeout, now)
         return True
 
-    def _send(self, socket: Watched, watch: Watch, now: float) -> None:
+    def _send(self, socket: KeptAlive, entry: KeepaliveEntry, now: float) -> None:
         stream = socket.send_keepalive()
-        if watch.timeout is None:
-            watch.time = now + watch.interval
+        if entry.timeout is None:
+            entry.time = now + entry.interval
             return
         # A direct write may have taken it already.
         departure = Departure(self._transport, StreamQueue(stream), stream.out_size)
-        watch.ping = _Ping(departure, socket.heard, now)
-        watch.time = now + soon(watch.timeout)
+        entry.ping = _Ping(departure, socket.heard, now)
+        entry.time = now + soon(entry.timeout)
 
-    def _wait(self, socket: Watched, watch: Watch, ping: _Ping, timeout: float, now: float) -> bool:
+    def _wait(self, socket: KeptAlive, entry: KeepaliveEntry, ping: _Ping, timeout: float, now: float) -> bool:
         """Nothing has come since the Ping was queued."""
-        watch.time = ping.since + timeout
-        if watch.time > now:
+        entry.time = ping.since + timeout
+        if entry.time > now:
             ping.departure.settle()
         elif ping.departure.delays():
-            ping.since, watch.time = now, now + timeout
-        if watch.time > now:
+            ping.since, entry.time = now, now + timeout
+        if entry.time > now:
             return True
-        watch.socket = None  # it is in the heap no more
+        entry.socket = None  # it is in the heap no more
         socket.fail_silent(timeout)
         return False

@@ -120,15 +120,15 @@ async def start_tls(
     host: str,
     alpn: list[str],
     progress: DialProgress,
-    way: str = "",
+    via: str = "",
 ) -> TLSTransport:
-    """TLS on the transport; `way` is what leads there, a proxy perhaps.
+    """TLS on the transport; `via` is what leads there, a proxy perhaps.
 
     Raises ConnectFailed, and then the caller has to close the transport.
     """
     progress.waiting_for = f"the TLS handshake with {name}"
     try:
-        tls = TLSTransport(transport, context, host, alpn, progress.sessions, way)
+        tls = TLSTransport(transport, context, host, alpn, progress.sessions, via)
         await tls.handshake()
     except ssl.SSLCertVerificationError as error:
         raise ConnectFailed(

@@ -106,12 +106,12 @@ class TLSTransport:
         host: str,
         alpn: list[str],
         sessions: TLSSessions | None = None,
-        way: str = "",
+        via: str = "",
     ) -> None:
-        """With `sessions`, one of them is resumed, and the new one is kept: of the same `way`, a proxy perhaps."""
+        """With `sessions`, one of them is resumed, and the new one is kept: of the same `via`, a proxy perhaps."""
         self._inner = inner
         self._sessions = sessions
-        self._key = key_of(context, host, alpn, way) if sessions is not None else None
+        self._key = key_of(context, host, alpn, via) if sessions is not None else None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ended = False

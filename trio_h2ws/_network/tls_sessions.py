@@ -24,7 +24,7 @@ _KEYS = 256  # names; a session takes a few kilobytes
 _EACH = 8  # sessions of one name
 
 
-def key_of(context: ssl.SSLContext, host: str, alpn: list[str], way: str) -> Key | None:
+def key_of(context: ssl.SSLContext, host: str, alpn: list[str], via: str) -> Key | None:
     """What must be the same in both handshakes. None: sessions of this context are not kept."""
     if type(context) is not ssl.SSLContext:
         return None  # truststore verifies after the handshake, by the chain, which a resumed one does not have
@@ -34,7 +34,7 @@ def key_of(context: ssl.SSLContext, host: str, alpn: list[str], way: str) -> Key
         context.verify_flags,
         context.hostname_checks_common_name,
     )
-    return (context, *verification, host, *alpn, way)
+    return (context, *verification, host, *alpn, via)
 
 
 class TLSSessions:

@@ -18,7 +18,7 @@ from typing import Protocol
 import trio
 
 from .._connection.stream import Stream
-from .._connection.sweep import Watch
+from .._connection.sweep import KeepaliveEntry
 from .._connection.wakeups import ParkedTask
 from .._errors import H2WSError, WebSocketError
 from .._protocols.stream_state import StreamState
@@ -32,10 +32,10 @@ from .pings import Pings
 _KEEPALIVE = b"keepalive"
 
 
-class Beating(Protocol):
+class ApplicationHeartbeat(Protocol):
     """A heartbeat of the application."""
 
-    def _look(self) -> None:
+    def _on_messages(self) -> None:
         """Messages may have been queued."""
         ...
 
@@ -46,7 +46,7 @@ class Beating(Protocol):
     def stop(self) -> None: ...
 
 
-class Handing(Protocol):
+class HandoverInProgress(Protocol):
     """A hand-over to a successor."""
 
     def on_closed(self) -> None:
@@ -61,12 +61,12 @@ class Channel:
         "_answer_close_at_once",
         "_arriving",
         "_closing",
+        "_keepalive_entry",
         "_leaving",
         "_liveness",
         "_pings",
         "_rest",
         "_waiting",
-        "_watch",
         "closed",
         "ended",
         "error",
@@ -94,9 +94,9 @@ class Channel:
         self.ended = False
         self.closed = False
         self.error: H2WSError | None = None  # what ended the stream, if it did not end well
-        self.heartbeat: Beating | None = None  # of the application: see heartbeat.py
+        self.heartbeat: ApplicationHeartbeat | None = None  # of the application: see heartbeat.py
         self.handed_over = False  # our Close was sent, because the successor is open
-        self.handover: Handing | None = None  # to a successor: see handover.py
+        self.handover: HandoverInProgress | None = None  # to a successor: see handover.py
         self.notify: Callable[[], None] | None = None  # called for new messages, if no task waits here: see group.py
         self._answer_close_at_once = answer_close_at_once
         self._rest: list[bytes] = []  # bytes of a stream that has ended, for which there was no room, last ones first
@@ -104,7 +104,7 @@ class Channel:
         self._closing: Closing | None = None
         self._pings: Pings | None = None
         self._waiting: ParkedTask | None = None
-        self._watch: Watch | None = None
+        self._keepalive_entry: KeepaliveEntry | None = None
         self._arriving: Checkpoints | None = None
         self._leaving: Checkpoints | None = None
         stream.consume_with(self)
@@ -133,7 +133,7 @@ class Channel:
         if self.closed:
             self.queue.forget()  # no task will take it, and the peer's Close comes after it
         if self.heartbeat is not None:
-            self.heartbeat._look()
+            self.heartbeat._on_messages()
         self._react()
         return True
 
@@ -163,7 +163,7 @@ class Channel:
             if self.closed:
                 queue.forget()
             if self.heartbeat is not None:
-                self.heartbeat._look()
+                self.heartbeat._on_messages()
         self._react()
         if self.ended:
             self._release()
@@ -222,8 +222,8 @@ class Channel:
             self.stream.connection.draining.forget(self.stream)
             self.stream.close()
         finally:
-            if self._watch is not None:
-                self._watch.cancel()
+            if self._keepalive_entry is not None:
+                self._keepalive_entry.cancel()
             if self.heartbeat is not None:
                 self.heartbeat.stop()
             if self._pings is not None:
@@ -395,7 +395,7 @@ class Channel:
         """Send a Ping when nothing has come for `interval` seconds; end this WebSocket if nothing comes for `timeout`
         seconds after that."""
         if not self.is_over:
-            self._watch = self.stream.connection.watch(self, interval, timeout)
+            self._keepalive_entry = self.stream.connection.keep_alive(self, interval, timeout)
 
     @property
     def may_ping(self) -> bool:

@@ -6,7 +6,7 @@ on its way in either direction. So the two overlap:
 1. The connection begins to drain. A background task of the client opens the successor, and tries again if need be.
 The
    old WebSocket is used as before.
-2. The successor is open. Nobody receives from it yet: what comes waits in its queue, and beyond that the stream's
+2. The successor is open. No task receives from it yet: what comes waits in its queue, and beyond that the stream's
    window holds it back. The old one is used for `seconds` more, so that answers to what was sent on it arrive.
 3. Our Close is sent on the old one. From now on sending on it raises `WebSocketClosed`. What the server has sent
 before

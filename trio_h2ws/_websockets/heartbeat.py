@@ -112,7 +112,7 @@ class Heartbeat(metaclass=PrivateConstructor):
 
     # Messages.
 
-    def _look(self) -> None:
+    def _on_messages(self) -> None:
         messages = self._channel.queue.messages
         new, self._seen = messages[self._seen :], len(messages)
         if self._answer_timer is None or self._expect is None:

@@ -63,7 +63,7 @@ def _speaks_otherwise(error: BaseException | None) -> bool:
 
 
 def check_codes(codes: Iterable[int]) -> frozenset[int]:
-    """Raises TypeError or ValueError for what is no close code."""
+    """Raises TypeError or ValueError for what is not a close code."""
     if isinstance(codes, (str, bytes, int)) or not isinstance(codes, Iterable):
         raise TypeError(f"stop_on must be close codes, or a function of an error, not {type(codes).__name__}")
     found = frozenset(codes)
