@@ -23,6 +23,7 @@ from trio_h2ws._connection.stream import Consumer, Stream
 from trio_h2ws._events import Events
 from trio_h2ws._http.url import URL, Origin, _parse_cached, parse_url
 from trio_h2ws._network.proxies import ProxyChoice
+from trio_h2ws._network.tls_sessions import TLSSessions
 from trio_h2ws._pool.admission import Admission, Admissions
 from trio_h2ws._pool.capacity import Capacity
 from trio_h2ws._pool.dial import DialConfig, Dialer
@@ -55,7 +56,7 @@ CLASSES_OF_A_CLIENT: frozenset[type] = frozenset(
     (
         *(Client, _OpenClient, Pool, KnownOrigins, Facts, Dialer, DialConfig, ProxyChoice, Dispatcher, Fallback),
         *(Capacity, Admissions, Admission, SingleConnections),  # an Admission with a bound outlives its connections
-        *(Opening, Defaults, Limits, Timeouts, URL, Origin, DeflateOptions, Events),
+        *(Opening, Defaults, Limits, Timeouts, URL, Origin, DeflateOptions, Events, TLSSessions),
     )
 )
 """Instances of these belong to a client, to the cache of URLs, which is bounded, or to a default. Instances of all
