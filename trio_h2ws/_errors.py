@@ -108,9 +108,10 @@ class H2WSError(Exception):
 
 
 class ConnectFailed(H2WSError):
-    """No connection to the origin could be made: DNS, TCP, proxy, TLS, ALPN, or no first SETTINGS in time.
+    """No connection to the origin could be made: DNS, TCP, proxy, TLS, ALPN; or no first SETTINGS came in time, and
+    the call had waited for them (a WebSocket, or a request whose body exists only once).
 
-    The fault is the network's or the server's, or the configuration is wrong. No request was sent on it, so a retry
+    The fault is the network's or the server's, or the configuration is wrong. The call was not sent on it, so a retry
     is safe, unless `may_have_been_processed` says that an earlier try of the same call was sent.
     """
 
@@ -147,7 +148,8 @@ class ConnectionLost(H2WSError, trio.BrokenResourceError):
 
 class ConnectionTimedOut(ConnectionLost):
     """The server did not answer a keepalive PING (RFC 9113, section 6.7) within `Timeouts.ping_timeout` seconds, and
-    sent nothing else in that time.
+    sent nothing else in that time; or a request was sent on a new connection, and the server's first SETTINGS did not
+    come within `Timeouts.connect` seconds.
 
     The request may have been processed: retry only what is idempotent.
     """

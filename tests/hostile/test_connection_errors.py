@@ -168,13 +168,16 @@ async def test_nothing_is_answered_after_our_goaway() -> None:
 )
 async def test_a_first_frame_other_than_settings_fails_the_dial(first: bytes) -> None:
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
-        call = peer.call(client.get, "/")
-        await peer.expect_preface()
+        sent = peer.call(client.get, "/")
+        waiting = peer.call(client.connect_websocket, "/")
+        await peer.expect_headers()
         await peer.raw(first)
-        # Nothing was sent, so it is a failed dial: a retry is safe.
         speaks_http1 = first.startswith(b"HTTP/1.")
-        error = await call.error(trio_h2ws.HTTP2NotAvailable if speaks_http1 else trio_h2ws.ConnectFailed)
-        assert error.__cause__ is not None
+        error = await sent.error(trio_h2ws.HTTP2NotAvailable if speaks_http1 else trio_h2ws.RemoteProtocolError)
+        assert error.may_have_been_processed == (first[0] < 0x20 or first[0] >= 0x80)  # frames, and no other protocol
+        # The WebSocket was not sent, so for that it is a failed dial: a retry is safe.
+        error = await waiting.error(trio_h2ws.HTTP2NotAvailable if speaks_http1 else trio_h2ws.ConnectFailed)
+        assert not error.may_have_been_processed
         await peer.expect_goaway()
         await peer.expect_eof()
 

@@ -129,6 +129,7 @@ async def test_unread_answers_are_bounded() -> None:
 async def test_a_flood_of_settings_ends_the_connection() -> None:
     # CVE-2020-11080. Unknown settings may have any code.
     async with scripted_peer() as peer, peer.open_client() as client:
+        await peer.exchange(client)
         call = peer.call(client.get, "/")
         await peer.expect_headers()
         full = [frames.settings({n: n for n in range(100 + k * 2700, 2800 + k * 2700)}) for k in range(20)]
@@ -204,6 +205,7 @@ async def test_a_push_promise_ends_the_connection() -> None:
 async def test_endless_continuation_ends_the_connection(piece: bytes) -> None:
     # CVE-2024-27316 and its relatives.
     async with scripted_peer() as peer, peer.open_client() as client:
+        await peer.exchange(client)
         call = peer.call(client.get, "/")
         request = await peer.expect_headers()
         flood = frames.headers(request.stream, b"", end_headers=False)

@@ -50,7 +50,7 @@ async def test_settings_that_drip_in_meet_the_deadline(autojump_clock: MockClock
         await peer.expect_preface()
         start = trio.current_time()
         peer.start_soon(drip)
-        await call.error(trio_h2ws.ConnectFailed, within=60)
+        await call.error(trio_h2ws.ConnectionTimedOut, within=60)
         assert trio.current_time() - start == pytest.approx(5)
 
 

@@ -197,6 +197,7 @@ async def test_send_waits_while_the_peer_does_not_read_the_socket() -> None:
 async def test_one_blocked_upload_does_not_stop_another() -> None:
     settings = {frames.INITIAL_WINDOW_SIZE: 1000, frames.ENABLE_CONNECT_PROTOCOL: 1}
     async with scripted_peer(settings) as peer, peer.open_client() as client:
+        await peer.exchange(client)
         peer.auto_credit = False
         blocked = peer.call(client.post, "/blocked", content=b"x" * 5000)
         first = await peer.expect_headers()

@@ -31,7 +31,7 @@ class Planted(Exception):
     """The bug."""
 
 
-def fail(*args: object) -> Any:
+def fail(*args: object, **options: object) -> Any:
     raise Planted
 
 

@@ -162,7 +162,7 @@ async def test_the_next_call_waits_for_the_dial_of_a_cancelled_one() -> None:
         await call.over()
         again = peer.call(client.get, "/again")
         await peer.settings({})
-        await peer.respond(await peer.expect_headers())
+        await peer.respond(await peer.expect_headers(3))
         await again.result()
         assert peer.dials == 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -44,7 +46,7 @@ async def test_a_dial_without_callers_serves_the_next_call() -> None:
 
 async def test_a_failed_dial_fails_each_waiter_with_a_new_error() -> None:
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
-        calls = [peer.call(client.get, "/") for _ in range(3)]
+        calls = [peer.call(client.connect_websocket, "/") for _ in range(3)]
         await peer.settle()
         await peer.close()
         errors = [await call.error(trio_h2ws.ConnectFailed) for call in calls]
@@ -69,12 +71,15 @@ async def test_a_dial_without_settings_fails_in_time(autojump_clock: MockClock) 
     timeouts = trio_h2ws.Timeouts(connect=4)
     async with scripted_peer(settings=None) as peer, peer.open_client(timeouts=timeouts) as client:
         start = trio.current_time()
-        calls = [peer.call(client.get, "/") for _ in range(3)]
-        calls += [peer.call(client.connect_websocket, "/")]
-        errors = [await call.error(trio_h2ws.ConnectFailed, within=60) for call in calls]
+        sent = [peer.call(client.get, "/") for _ in range(3)]
+        waiting = [peer.call(client.connect_websocket, "/") for _ in range(2)]
+        errors: list[trio_h2ws.H2WSError] = []
+        errors += [await call.error(trio_h2ws.ConnectionTimedOut, within=60) for call in sent]
+        assert all(error.may_have_been_processed for error in errors)
+        errors += [await call.error(trio_h2ws.ConnectFailed, within=60) for call in waiting]
         assert trio.current_time() - start == pytest.approx(4)
         assert len({id(error) for error in errors}) == len(errors)
-        assert "Timeouts.connect" in str(errors[0])
+        assert all("Timeouts.connect" in str(error) for error in errors)
         await peer.expect_eof()
         assert client.connections == []
 
@@ -105,3 +110,28 @@ async def test_a_tls_handshake_that_hangs_fails_in_time(autojump_clock: MockCloc
         assert trio.current_time() - start == pytest.approx(4)
     assert await theirs.receive_some()  # the ClientHello
     assert await theirs.receive_some() == b""
+
+
+async def test_a_dial_that_no_call_wants_does_not_wait_for_a_file() -> None:
+    """The operating system refuses it a file (EMFILE) after its last call was cancelled. The next one dials again."""
+    async with scripted_peer() as peer, peer.open_client() as client:
+        busy = peer.call(client.get, "http://busy.test/")
+        await peer.expect_headers()
+        hold = trio.Event()
+
+        async def refuse() -> None:
+            await hold.wait()
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        peer.network.before_dial = refuse
+        unwanted = peer.call(client.get, "http://other.test/")
+        await peer.settle()
+        unwanted.cancel()
+        await unwanted.over()
+        hold.set()
+        await peer.settle()
+        peer.network.before_dial = None
+        again = peer.call(client.get, "http://other.test/")
+        peer.another().another().serve()
+        await again.result()
+        busy.cancel()

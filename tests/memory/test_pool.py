@@ -67,6 +67,7 @@ async def test_connections_shows_each_connection() -> None:
         assert info.bytes_out == sum(9 + frame.body_len for frame in peer.frames) + len(frames.PREFACE)
         await peer.respond(request)
         response = await call.result()
+        await peer.settle()
         assert response.connection == info == client.connections[0]
         assert client.connections[0].streams_in_use == 0
         assert client.connections[0].round_trip_time is not None

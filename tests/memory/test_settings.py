@@ -22,16 +22,14 @@ def frames_ready(**more: int) -> dict[int, int]:
     return {frames.MAX_CONCURRENT_STREAMS: 100, frames.ENABLE_CONNECT_PROTOCOL: 1}
 
 
-async def test_no_request_is_sent_before_the_first_settings() -> None:
+async def test_no_websocket_is_opened_before_the_first_settings() -> None:
     async with scripted_peer(settings=None) as peer, peer.open_client() as client:
-        call = peer.call(client.get, "/")
         opening = peer.call(client.connect_websocket, "/")
         await peer.expect_preface()
         await peer.settle()
         assert peer.requests == {}
         await peer.settings(frames_ready())
         peer.serve()
-        await call.result()
         (await opening.result()).abort()
 
 

@@ -104,9 +104,11 @@ async def test_every_block_lets_the_users_exception_out_bare() -> None:
 async def test_a_call_that_waits_for_a_dial_ends_with_the_client() -> None:
     async with scripted_peer(settings=None) as peer:
         async with peer.open_client() as client:
-            dialling = peer.call(client.get, "/")
+            waiting = peer.call(client.connect_websocket, "/")
+            sent = peer.call(client.get, "/")
             await peer.settle()
-        await dialling.error(trio.ClosedResourceError)
+        await waiting.error(trio.ClosedResourceError)
+        await sent.error(trio_h2ws.ConnectionLost)
 
 
 async def test_open_streams_end_with_the_client() -> None:
@@ -407,13 +409,13 @@ async def test_leaving_does_not_wait_for_a_dial_just_finished(cancelled: bool, a
                     return connection
 
                 dialer.dial = dial_then_nothing_to_cancel
-                call = peer.call(client.get, "/")
+                call = peer.call(client.connect_websocket, "/")
                 await is_ready.wait()
                 if cancelled:
                     scope.cancel()
                     await trio.lowlevel.checkpoint()
         assert trio.current_time() - start < 5
-        await call.error(trio.ClosedResourceError)
+        await call.error(trio_h2ws.ConnectionLost)
         await peer.expect_eof()
 
 

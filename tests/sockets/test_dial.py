@@ -76,7 +76,8 @@ async def test_a_hang_up_after_tls_names_the_server() -> None:
 
     async with listening(serve) as server, server.open_client() as client:
         for _ in range(15):
-            with pytest.raises(trio_h2ws.ConnectFailed) as caught:
+            # It depends on which of the two comes first: the request, or the server's end.
+            with pytest.raises((trio_h2ws.ConnectFailed, trio_h2ws.ConnectionLost)) as caught:
                 await client.get("/")
             assert "the client was closed" not in str(caught.value)
             assert "server" in str(caught.value)

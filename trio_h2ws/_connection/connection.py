@@ -16,10 +16,11 @@ Invariants:
 7. The two tasks never raise into the user's nursery: a failure is given to the streams, to each as a new exception.
    A bug in the handling of one stream ends that stream (`guard.py`), any other bug ends the connection.
 
-States. A connection is ready when the server's first SETTINGS have come (HTTP/1.1: at once).
+States. A connection is ready when the server's first SETTINGS have come (HTTP/1.1: at once). Before that
+it takes requests, up to the engine's `max_streams` (`first_flight.py`).
 
     state     new streams    reader, writer       left by
-    OPEN      once ready     run                  retire -> DRAINING; abort, shut_down -> CLOSED
+    OPEN      accepted       run                  retire -> DRAINING; abort, shut_down -> CLOSED
     DRAINING  refused        run                  its last stream has ended and no slot is reserved -> shut_down;
                                                   abort, shut_down -> CLOSED
     CLOSED    refused        write what is left   -
@@ -62,6 +63,7 @@ from .calm import Calm
 from .departure import Departure
 from .draining import Draining
 from .ended_engine import EndedEngine
+from .first_flight import not_started
 from .goaways import Goaways
 from .info import ConnectionInfo, describe
 from .keepalive import Keepalive
@@ -113,6 +115,7 @@ class Connection:
     ) -> None:
         self.id = next(_ids)
         self.origin = origin
+        self.name = origin  # for errors: the dial adds the proxy
         self.limits = limits
         self.timeouts = timeouts
         self.state = State.OPEN
@@ -200,7 +203,7 @@ class Connection:
     @property
     def free_slots(self) -> int:
         """Streams that may be opened now."""
-        if self.state is not State.OPEN or not self.engine.settings_received:
+        if self.state is not State.OPEN:
             return 0
         if self.keepalive.doubted and self.keepalive.in_doubt():
             return 0
@@ -212,21 +215,19 @@ class Connection:
         return self.engine.max_streams > 0 and self.websockets >= self.engine.max_streams
 
     async def wait_ready(self) -> None:
-        """Until the server's first SETTINGS is here. Raises what ended the connection before."""
+        """Until the server's first SETTINGS are here. Raises ConnectFailed if the connection has ended before."""
         await self._ready.wait()
         if not self.engine.settings_received:
             error = self.error or ConnectionLost("the connection was closed")
             if isinstance(error, ConnectFailed):
                 raise fresh(error)
-            raise ConnectFailed(f"the server did not start HTTP/2: {error}") from error
+            raise ConnectFailed(f"{self.name}: {error}") from error
 
     def open(self, head: RequestHead, *, end_stream: bool, is_head: bool = False, is_connect: bool = False) -> Stream:
         """Queue a request's header list on a new stream, in a slot that the pool has reserved; `flush` sends it."""
         if self.state is not State.OPEN:
             self.release()
-            if self.refusal is not None:
-                raise fresh(self.refusal)
-            raise RequestNotProcessed("the connection began to drain before the request could be sent")
+            raise self.unusable("the connection began to drain before the request could be sent")
         if len(self.engine.streams) >= self.engine.max_streams:
             # The slot was reserved under earlier SETTINGS than those that we have acknowledged since.
             self.release()
@@ -289,6 +290,16 @@ class Connection:
         if self._sweep is None:
             self._sweep = Sweep(self.timers, self._transport)
         return self._sweep.keep_alive(websocket, interval, timeout)
+
+    def unusable(self, message: str = "") -> H2WSError:
+        """Why a call was not sent on it, although it should have been, when it takes no new streams."""
+        if self.refusal is not None:
+            return fresh(self.refusal)
+        error = RequestNotProcessed(
+            message or f"{self.name}: the server ended the connection before anything was sent"
+        )
+        error.__cause__ = self.error
+        return error
 
     def release(self) -> None:
         """Give back a slot that the pool has reserved, unused."""
@@ -387,6 +398,8 @@ class Connection:
         queued (a GOAWAY) for that many seconds; 0 means what the socket takes at once."""
         if self.state is State.CLOSED:
             return
+        if not self.engine.settings_received:
+            error = not_started(error, self.name, in_clear=self.origin.startswith("http:"))
         self._close(error, error)
         if flush_seconds and not self._writer.broken:
             self._scope.deadline = trio.current_time() + flush_seconds

@@ -16,7 +16,6 @@ from .._protocols.stream_state import StreamState
 class EndedEngine:
     """Every stream is closed, so nothing is sent, and no credit is given any more."""
 
-    settings_received = True
     exhausted = True
     has_output = False
     paused = False
@@ -25,6 +24,7 @@ class EndedEngine:
     def __init__(self, engine: Engine) -> None:
         self.protocol = engine.protocol
         self.can_ping = engine.can_ping
+        self.settings_received = engine.settings_received
         self.can_connect = engine.can_connect
         self.streams: dict[int, StreamState] = {}
         self.max_streams = engine.max_streams

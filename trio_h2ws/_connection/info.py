@@ -22,8 +22,8 @@ class ConnectionInfo:
     streams_in_use: int = field(compare=False)
     """Requests and WebSockets that are open on it."""
     streams_allowed: int = field(compare=False)
-    """The server's MAX_CONCURRENT_STREAMS, or our own bound if that is lower. Fewer after the server asked for calm:
-    `calm`, and the WebSockets that are open."""
+    """The server's MAX_CONCURRENT_STREAMS, 100 until its SETTINGS have come, or our own bound if that is lower. Fewer
+    after the server asked for calm: `calm`, and the WebSockets that are open."""
     settings: dict[str, int] = field(compare=False)
     """The server's SETTINGS in force, by their RFC names."""
     round_trip_time: float | None = field(compare=False)

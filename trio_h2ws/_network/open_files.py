@@ -4,8 +4,9 @@ The operating system refuses a socket with EMFILE (the process has too many file
 tries several addresses, and groups the errors.
 
 A lookup of a name opens files in a thread: /etc/hosts, sockets to name servers. If it can't, it reports only that the
-name is not known, and when the report arrives other threads have closed their files. So if files are short at all, a
-failed lookup is repeated, one at a time, before it is believed.
+name is not known, and when the report arrives other threads have closed their files. So if files are short at all,
+lookups are made one at a time, and one that fails is repeated after pauses that grow, before it is believed. If a
+lookup fails when hardly any file is left, that is the reason.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import trio
 
 _OF_LOOKUPS = 120  # files that lookups may have open for a moment: Trio runs up to 40 at once
 _NEARLY_ALL = 10
-_TRIES = 3
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.64  # seconds; all of them together: 1.3
 
 
 def find_refused_file(error: BaseException) -> OSError | None:
@@ -59,13 +60,14 @@ def _most() -> float:
 
 async def open_tcp_stream(host: str, port: int, one_at_a_time: trio.Lock) -> trio.SocketStream:
     """`trio.open_tcp_stream`, for a process that may be short of files. All dials share the lock."""
-    try:
-        return await trio.open_tcp_stream(host, port)
-    except socket.gaierror:
-        if _refusal_within(_OF_LOOKUPS) is None:
-            raise
+    if _refusal_within(_OF_LOOKUPS) is None:
+        try:
+            return await trio.open_tcp_stream(host, port)
+        except socket.gaierror:
+            if _refusal_within(_OF_LOOKUPS) is None:
+                raise
     failure: OSError | None = None
-    for address in await _look_up_again(host, port, one_at_a_time):
+    for address in await _look_up(host, port, one_at_a_time):
         try:
             return await trio.open_tcp_stream(address, port)  # which does not look up anything
         except OSError as error:
@@ -74,14 +76,19 @@ async def open_tcp_stream(host: str, port: int, one_at_a_time: trio.Lock) -> tri
     raise failure
 
 
-async def _look_up_again(host: str, port: int, one_at_a_time: trio.Lock) -> list[str]:
-    tries = 0
+async def _look_up(host: str, port: int, one_at_a_time: trio.Lock) -> list[str]:
+    pause = _FIRST_PAUSE
+    refusal: OSError | None = None
     while True:
-        tries += 1
         try:
             async with one_at_a_time:
                 found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
             return [str(entry[4][0]) for entry in found]
         except socket.gaierror:
-            if tries == _TRIES:
+            refusal = refusal or _refusal_within(_NEARLY_ALL)
+            if pause > _LONGEST_PAUSE:
+                if refusal is not None:
+                    raise refusal from None
                 raise
+        await trio.sleep(pause)
+        pause *= 2

@@ -79,7 +79,7 @@ class _WaitForFile(ParkedTask):
         self.is_wanted = is_wanted
 
     def on_cancelled(self) -> None:
-        del self._queue[self]
+        self._queue.pop(self, None)
 
 
 class Capacity:
@@ -237,8 +237,11 @@ class Capacity:
             return False
         waiting = _WaitForFile(self._for_file, is_wanted)
         self._for_file[waiting] = None
-        self._make_room()
-        await waiting.park()
+        self._make_room()  # which may have sent this one away, if no call wants it any more
+        if waiting in self._for_file:
+            await waiting.park()
+        else:
+            await trio.lowlevel.checkpoint()
         if self._closed:
             raise trio.ClosedResourceError("the client is closed")
         return is_wanted()
@@ -268,4 +271,5 @@ class Capacity:
 
 def is_idle(connection: Connection) -> bool:
     """It could be closed without harm."""
-    return connection.state is State.OPEN and not connection.engine.streams and not connection.reserved
+    is_free = connection.state is State.OPEN and not connection.engine.streams and not connection.reserved
+    return is_free and connection.engine.settings_received  # else its dial is still under way

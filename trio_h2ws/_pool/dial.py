@@ -1,8 +1,8 @@
 """One dial: from an origin to a connection that is ready. Over HTTP/2 that is when the first SETTINGS are here.
 
-The dial ends with the first SETTINGS, for requests as well: only then is it known how many streams may be opened, and
-whether the server accepts WebSockets on them. Everything that fails until then is a ConnectFailed, and nothing was
-sent.
+Only then is it known how many streams may be opened, and whether the server accepts WebSockets on them. Calls that
+need not wait for the SETTINGS get the connection a little earlier, when only those are missing
+(`_connection/first_flight.py`). For all others what fails until the end of the dial is a ConnectFailed.
 
 ALPN (RFC 7301) chooses the protocol. For an `http://` origin there is no ALPN: it gets HTTP/1.1, or HTTP/2 with prior
 knowledge when the caller requires HTTP/2 (RFC 9113, section 3.3).
@@ -21,7 +21,7 @@ import trio
 
 from .._config import Limits, Timeouts
 from .._connection.connection import Connection
-from .._errors import ConnectFailed, ConnectionLost, HTTP2NotAvailable
+from .._errors import ConnectFailed, ConnectionTimedOut
 from .._http.host import normalize_host
 from .._http.url import Origin
 from .._network.connect import DialProgress, TooManyFiles, close, connect_tcp, connect_unix, connecting, start_tls
@@ -105,8 +105,10 @@ class Dialer:
         is_wanted: IsWanted = lambda: True,
         *,
         tunnel_only: bool = False,
+        on_started: Callable[[Connection], None] | None = None,
     ) -> Connection:
         """A ready connection. `tunnel_only`: a proxy must not forward requests, but tunnel, as a WebSocket needs it.
+        `on_started(connection)` is called when only the server's SETTINGS are missing.
 
         While the operating system allows no further file it waits, as long as `is_wanted()`. Raises ConnectFailed.
         Cancelled, it leaves nothing open.
@@ -118,7 +120,7 @@ class Dialer:
             with trio.fail_after(seconds if seconds is not None else float("inf")):
                 while True:
                     try:
-                        return await self._dial(origin, protocol, tunnel_only, progress)
+                        return await self._dial(origin, protocol, tunnel_only, progress, on_started)
                     except TooManyFiles as error:
                         no_file = error
                         if not await self._wait_for_file(is_wanted):
@@ -134,7 +136,12 @@ class Dialer:
             raise ConnectFailed(message) from None
 
     async def _dial(
-        self, origin: Origin, protocol: ProtocolChoice, tunnel_only: bool, progress: DialProgress
+        self,
+        origin: Origin,
+        protocol: ProtocolChoice,
+        tunnel_only: bool,
+        progress: DialProgress,
+        on_started: Callable[[Connection], None] | None,
     ) -> Connection:
         config = self._config
         proxy = self._proxy_for(origin)
@@ -163,7 +170,7 @@ class Dialer:
             if http2 and tls.too_old_for_http2:
                 # Only a context of the user's allows TLS this old. HTTP/1.1 may use it, but must be negotiated anew.
                 await close(transport)
-                return await self._dial(origin, ProtocolChoice.HTTP1, tunnel_only, progress)
+                return await self._dial(origin, ProtocolChoice.HTTP1, tunnel_only, progress, None)
 
         def make_engine(observer: Observer) -> Engine:
             if http2:
@@ -171,14 +178,23 @@ class Dialer:
             return H1Engine(observer, config.limits, forward, in_clear=origin.scheme == "http")
 
         connection = Connection(transport, make_engine, str(origin), config.limits, config.timeouts, self._changed)
-        connection.peer, connection.certificate = peer, certificate
+        connection.name, connection.peer, connection.certificate = name, peer, certificate
         try:
             connection.start(self._nursery)
         except RuntimeError:  # the nursery has ended: this dial runs in a task outside the client's block
             await close(transport)
             raise trio.ClosedResourceError("the client is closed") from None
         progress.waiting_for = f"the first SETTINGS of {name}"
-        await _wait_ready(connection, name)
+        try:
+            # Some servers send their SETTINGS with the end of the handshake: the reader may have them already.
+            await trio.lowlevel.checkpoint()
+            if on_started is not None and not connection.engine.settings_received:
+                on_started(connection)
+            await connection.wait_ready()
+        except BaseException:
+            late = f"no SETTINGS came within {config.timeouts.connect} s (Timeouts.connect)"
+            connection.abort(ConnectionTimedOut(late))
+            raise
         return connection
 
     def _proxy_for(self, origin: Origin) -> Proxy | None:
@@ -224,18 +240,3 @@ class Dialer:
             with connecting("the certificates that the system trusts"):
                 self._context = default_context()
         return self._context
-
-
-async def _wait_ready(connection: Connection, name: str) -> None:
-    """Until the connection takes streams. The errors get the name of the origin, and of the proxy."""
-    try:
-        await connection.wait_ready()
-    except HTTP2NotAvailable as error:
-        raise HTTP2NotAvailable(error.reason, f"{name}: {error.message}") from error
-    except ConnectFailed as error:
-        in_clear = connection.origin.startswith("http:") and isinstance(error.__cause__, ConnectionLost)
-        hint = "; if this port is for TLS, use https:// (or wss://)" if in_clear else ""
-        raise ConnectFailed(f"{name}: {error}{hint}") from error.__cause__
-    except BaseException:
-        connection.abort(ConnectFailed(f"{name}: the dial was given up"))
-        raise

@@ -13,6 +13,9 @@ so those that are not needed become idle, and end (`Timeouts.idle`). A connectio
 (`keepalive.py`) is not counted on: calls wait for another one, and return to it when something is received on it
 again.
 
+A connection whose SETTINGS have not come yet has slots only for the calls that need not wait for them
+(`_connection/first_flight.py`): those overtake the others.
+
 Callers wait in the order in which they came, for whatever comes first: a slot that comes free, or a dial. `advance`
 is called whenever something may have changed (a stream ended, SETTINGS came, a dial ended, a caller began to wait).
 It decides synchronously what the first of them gets, by the pure function `choose`, and repeats that until the answer
@@ -107,6 +110,7 @@ class OriginPool:
         "_open",
         "_owner",
         "_silent",
+        "_unconfirmed",
         "_waiters",
         "admission",
         "connections",
@@ -130,9 +134,9 @@ class OriginPool:
         """Calls that waited and got a connection, so far."""
         self._open: dict[Connection, None] = {}  # those that take new streams, and are not silent
         self._silent: dict[Connection, None] = {}  # those that would take new streams
-        self._free: OrderedDict[Connection, None] = (
-            OrderedDict()
-        )  # those with a free slot, the next to be used at the end
+        # Those with a free slot, the next to be used at the end.
+        self._free: OrderedDict[Connection, None] = OrderedDict()
+        self._unconfirmed: dict[Connection, None] = {}  # the same, but their SETTINGS have not come yet
         self._waiters = Waiters(self._on_cancelled)
         self._limits = limits
         self._owner = owner
@@ -172,16 +176,12 @@ class OriginPool:
     def remove(self, connection: Connection) -> None:
         del self.connections[connection]
         self.admission.remove(connection)
-        self._open.pop(connection, None)
-        self._silent.pop(connection, None)
-        self._free.pop(connection, None)
+        self._take_out(connection)
 
     def update(self, connection: Connection) -> None:
         """Its slots or its state may have changed."""
         if connection.state is not State.OPEN:
-            self._open.pop(connection, None)
-            self._silent.pop(connection, None)
-            self._free.pop(connection, None)
+            self._take_out(connection)
             return
         if connection.keepalive.is_silent:
             self._open.pop(connection, None)
@@ -191,8 +191,17 @@ class OriginPool:
             self._open[connection] = None
         if connection.free_slots <= 0:
             self._free.pop(connection, None)
+            self._unconfirmed.pop(connection, None)
+        elif not connection.engine.settings_received:
+            self._unconfirmed[connection] = None
         elif connection not in self._free:
+            self._unconfirmed.pop(connection, None)
             self._add_free(connection)
+
+    def _take_out(self, connection: Connection) -> None:
+        """It takes no new streams."""
+        for connections in (self._open, self._silent, self._free, self._unconfirmed):
+            connections.pop(connection, None)
 
     def _add_free(self, connection: Connection) -> None:
         self._free[connection] = None
@@ -213,12 +222,11 @@ class OriginPool:
 
     def take(self) -> Connection | None:
         """A connection with one slot reserved, if there is a free one and no call waits for it."""
-        return None if self._waiters or not self._is_admitted() else self._reserve()
+        return None if self._waiters or not self._is_admitted() else self._reserve(self._free)
 
-    def _reserve(self) -> Connection | None:
+    def _reserve(self, free: dict[Connection, None]) -> Connection | None:
         for silent in tuple(self._silent):
             self.update(silent)
-        free = self._free
         while free:
             connection = next(reversed(free))
             slots = connection.free_slots
@@ -229,14 +237,15 @@ class OriginPool:
                 return connection
         return None
 
-    async def wait(self, http2_only: bool, on_phase: OnPhase | None) -> Connection:
+    async def wait(self, http2_only: bool, on_phase: OnPhase | None, *, early: bool = False) -> Connection:
         """The same, when it is this call's turn. Raises what `fail` was called with, or LimitExceeded.
 
-        `http2_only`: HTTP2NotAvailable as soon as the origin has chosen HTTP/1.1.
+        `http2_only`: HTTP2NotAvailable as soon as the origin has chosen HTTP/1.1. `early`: the call need not wait for
+        the server's SETTINGS.
         """
         if http2_only and self.http1 and self._open:
             raise self._not_http2()
-        waiter = self._waiters.join(http2_only, on_phase)
+        waiter = self._waiters.join(http2_only, on_phase, early=early)
         self.advance()
         self._waiters.listen(waiter)
         return await waiter.wait()
@@ -258,7 +267,7 @@ class OriginPool:
         while waiters:
             decision = self._decide()
             if decision is Decision.GIVE:
-                connection = self._reserve()
+                connection = self._reserve(self._free)
                 if connection is not None:
                     self.served += 1
                     waiters.first().give(connection)
@@ -278,8 +287,19 @@ class OriginPool:
                 break
         else:
             self._owner.wants_no_dial(self)
+        if self._unconfirmed:
+            self._serve_early()
         waiters.announce("connect" if self.dialling else "queue")
         self.admission.serve_others()
+
+    def _serve_early(self) -> None:
+        """Serve the calls that need not wait for the server's SETTINGS."""
+        while (waiter := self._waiters.first_early()) is not None and self._is_admitted():
+            connection = self._reserve(self._unconfirmed)
+            if connection is None:
+                return
+            self.served += 1
+            waiter.give(connection)
 
     def _is_admitted(self) -> bool:
         return self.admission.bound is None or self.admission.admits()

@@ -19,7 +19,7 @@ import trio
 from .._config import Limits, Timeouts
 from .._connection.connection import Connection, State
 from .._connection.info import ConnectionInfo
-from .._errors import ConnectFailed, ErrorCode, H2WSError, RequestNotProcessed
+from .._errors import ConnectFailed, ConnectionLost, ErrorCode, H2WSError
 from .._http.url import Origin
 from .._protocols.guard import describe
 from .admission import Admissions
@@ -87,6 +87,7 @@ class Pool:
         http2_only: bool = False,
         on_phase: OnPhase | None = None,
         repeatable: bool = True,
+        may_precede_settings: Callable[[], bool] | None = None,
     ) -> Connection:
         """A connection to the origin, with one slot reserved: call its `open` next, without any await between.
 
@@ -94,6 +95,7 @@ class Pool:
         is closed. `http2_only`: a call that has to wait gets HTTP2NotAvailable if the origin chooses HTTP/1.1.
         `on_phase(phase)` is called when the call has to wait: "queue" for a slot, "connect" for a dial.
         `repeatable`: the call may be sent again if it is lost; else it gets no HTTP/1.1 connection that may be dead.
+        `may_precede_settings()`: the call may be sent before the server's SETTINGS have come; None: it may not.
         """
         self.check_open()
         origin_pool = self._origin_pools.get((origin, protocol))
@@ -102,7 +104,11 @@ class Pool:
             self._origin_pools[origin, protocol] = origin_pool
         if not repeatable and origin_pool.http1:
             origin_pool.retire_stale()
-        return origin_pool.take() or await origin_pool.wait(http2_only, on_phase)
+        connection = origin_pool.take()
+        if connection is not None:
+            return connection
+        early = may_precede_settings is not None and may_precede_settings()
+        return await origin_pool.wait(http2_only, on_phase, early=early)
 
     def changed(self, connection: Connection) -> None:
         """A slot, the settings or the state of a connection may have changed."""
@@ -198,28 +204,38 @@ class Pool:
     async def _connect(self, origin_pool: OriginPool) -> Connection:
         """Dial, and add the connection to the pool."""
         connection = await self._find_or_dial(origin_pool)
-        connection.resets.most = self.known.most_resets.get(connection.origin)
-        if self._closed:
-            self._end(connection)  # it became ready after `close` had ended the others
-        if connection.state is not State.CLOSED:
-            self._serves.setdefault(connection, []).append(origin_pool)
-            origin_pool.add(connection)
+        self._add(origin_pool, connection)
         if connection.state is not State.OPEN:
             # A failure, and not a reason to dial again at once: each waiting call retries a bounded number of times,
             # with pauses.
-            raise RequestNotProcessed(
-                f"{origin_pool.origin}: the server ended the connection before anything was sent"
-            ) from connection.error
+            raise connection.unusable()
         return connection
+
+    def _add(self, origin_pool: OriginPool, connection: Connection) -> None:
+        """From now on it serves this origin. Idempotent."""
+        if self._closed:
+            self._end(connection)  # it became ready after `close` had ended the others
+        served = self._serves.get(connection, ())
+        if connection.state is not State.CLOSED and origin_pool not in served:
+            connection.resets.most = self.known.most_resets.get(connection.origin)
+            self._serves[connection] = [*served, origin_pool]
+            origin_pool.add(connection)
 
     async def _find_or_dial(self, origin_pool: OriginPool) -> Connection:
         """Whatever happens, the place of the dial is passed on."""
+
+        def started(connection: Connection) -> None:
+            self._add(origin_pool, connection)
+            origin_pool.advance()
+
         dialled: Connection | None = None
         try:
             shared = await self._find_shared(origin_pool)
             if shared is not None:
                 return shared
-            dialled = await self.dialer.dial(origin_pool.origin, origin_pool.protocol, origin_pool.is_wanted)
+            dialled = await self.dialer.dial(
+                origin_pool.origin, origin_pool.protocol, origin_pool.is_wanted, on_started=started
+            )
             return dialled
         finally:
             self.capacity.end_dial(dialled)
@@ -326,7 +342,7 @@ class Pool:
                 connection.shut_down()
             elif connection.state is not State.CLOSED:
                 connection.engine.goaway(ErrorCode.NO_ERROR)
-                connection.abort(ConnectFailed("the client was cancelled"), flush_seconds=0)
+                connection.abort(ConnectionLost("the client was cancelled"), flush_seconds=0)
         except Exception as bug:  # the other connections must end as well
             connection.end_with_bug(bug)
 

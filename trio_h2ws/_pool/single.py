@@ -17,7 +17,7 @@ import trio
 
 from .._config import Limits
 from .._connection.connection import Connection, State
-from .._errors import LimitExceeded, RequestNotProcessed
+from .._errors import LimitExceeded
 from .._http.url import Origin
 from .capacity import Capacity
 from .dial import Dialer, ProtocolChoice
@@ -102,9 +102,7 @@ class SingleConnections:
         """With its only slot reserved."""
         self._owner.adopt(connection)
         if connection.state is State.CLOSED:
-            raise RequestNotProcessed(
-                f"{origin}: the server ended the connection before anything was sent"
-            ) from connection.error
+            raise connection.unusable()
         connection.reserved += 1
 
     def on_closed(self, connection: Connection) -> None:

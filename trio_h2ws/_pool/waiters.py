@@ -21,11 +21,12 @@ OnPhase: TypeAlias = Callable[[Phase], None]
 class Waiter(ParkedTask):
     """One call. It may be answered before its task parks."""
 
-    __slots__ = ("_connection", "_error", "_queue", "http2_only", "on_phase")
+    __slots__ = ("_connection", "_error", "_queue", "early", "http2_only", "on_phase")
 
-    def __init__(self, queue: Waiters, http2_only: bool, on_phase: OnPhase | None) -> None:
+    def __init__(self, queue: Waiters, http2_only: bool, on_phase: OnPhase | None, early: bool) -> None:
         super().__init__()
         self.http2_only = http2_only
+        self.early = early  # it may be sent before the server's SETTINGS have come
         self.on_phase = on_phase
         self._queue = queue
         self._connection: Connection | None = None
@@ -63,10 +64,11 @@ class Waiters:
     """A queue. `on_cancelled()` is called after a call was cancelled and has left."""
 
     # A plain dict would search for its first key among all that were deleted before it.
-    __slots__ = ("_all", "_listening", "_phase", "on_cancelled")
+    __slots__ = ("_all", "_early", "_listening", "_phase", "on_cancelled")
 
     def __init__(self, on_cancelled: Callable[[], None]) -> None:
         self._all: OrderedDict[Waiter, None] = OrderedDict()
+        self._early: OrderedDict[Waiter, None] = OrderedDict()
         self._listening: OrderedDict[Waiter, None] = OrderedDict()
         self._phase: Phase = "queue"
         self.on_cancelled = on_cancelled
@@ -77,18 +79,25 @@ class Waiters:
     def __contains__(self, waiter: Waiter) -> bool:
         return waiter in self._all
 
-    def join(self, http2_only: bool, on_phase: OnPhase | None) -> Waiter:
-        waiter = Waiter(self, http2_only, on_phase)
+    def join(self, http2_only: bool, on_phase: OnPhase | None, *, early: bool = False) -> Waiter:
+        waiter = Waiter(self, http2_only, on_phase, early)
         self._all[waiter] = None
+        if early:
+            self._early[waiter] = None
         return waiter
 
     def leave(self, waiter: Waiter) -> None:
         """Idempotent."""
         self._all.pop(waiter, None)
+        self._early.pop(waiter, None)
         self._listening.pop(waiter, None)
 
     def first(self) -> Waiter:
         return next(iter(self._all))
+
+    def first_early(self) -> Waiter | None:
+        """The first of those that may be sent before the server's SETTINGS have come."""
+        return next(iter(self._early), None)
 
     def fail(self, error: BaseException) -> None:
         """Every call raises a copy of `error`."""

@@ -155,7 +155,11 @@ class Dispatcher:
             else:
                 choice = ProtocolChoice.HTTP1 if moved else protocol
                 connection = await self.pool.acquire(
-                    origin, choice, http2_only=http2_only, on_phase=on_phase, repeatable=request.repeatable
+                    *(origin, choice),
+                    http2_only=http2_only,
+                    on_phase=on_phase,
+                    repeatable=request.repeatable,
+                    may_precede_settings=request.may_precede_settings,
                 )
             if http2_only:
                 check_http2_spoken(connection, request)

@@ -70,6 +70,10 @@ class PreparedRequest:
         """Processing it twice does no harm: its method is idempotent, or it is the handshake of a WebSocket."""
         return self.protocol is not None or self.method in _IDEMPOTENT
 
+    def may_precede_settings(self) -> bool:
+        """Whether it may be sent before the server's SETTINGS have come: see `_connection/first_flight.py`."""
+        return self.protocol is None and self.body.rewindable and self.large_head is None
+
     @property
     def large_head(self) -> str | None:
         """A sentence about its header list, if that is so large that some servers do not take it."""

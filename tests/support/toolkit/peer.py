@@ -316,10 +316,21 @@ class Peer:
         await self.expect(hf.SettingsFrame, where=lambda frame: "ACK" in frame.flags)
 
     async def expect_headers(self, stream: int | Request | None = None, *, within: float = SECONDS) -> Request:
-        """The next HEADERS, with any CONTINUATION; returns everything known about that stream."""
+        """The next HEADERS, with any CONTINUATION; returns everything known about that stream.
+
+        The client may send them before it has our SETTINGS. What follows in the test comes after that."""
         frame = await self.expect(hf.HeadersFrame, stream, within=within)
         await self.until(lambda: self._block is None and frame.stream_id in self.requests)
+        if self._first_settings is not None:
+            await self.until(lambda: self.acks > 0 or self.eof, "an acknowledgement of our SETTINGS")
         return self.requests[frame.stream_id]
+
+    async def exchange(self, client: trio_h2ws.Client) -> None:
+        """One request and its response. After the first one, nothing of the connection's beginning is under way."""
+        call = self.call(client.get, "/exchange")
+        await self.respond(await self.expect_headers())
+        await call.result()
+        await self.settle()
 
     async def expect_end(self, stream: int | Request | PeerSocket, *, within: float = SECONDS) -> Request:
         """Wait for the client's END_STREAM: its request is complete."""

@@ -38,6 +38,7 @@ from .settings import SettingsExchange
 from .streams import StreamTable
 
 _LARGE_BLOCK = 4096  # bytes, compressed: few requests have that
+_STREAMS_BEFORE_SETTINGS = 100  # the least that a server should allow (RFC 9113, section 6.5.2)
 
 
 class H2Engine:
@@ -62,7 +63,7 @@ class H2Engine:
             observer, limits, table, self._exchange, blocks, self._settings_changed, self._end_with
         )
         self.streams = table.streams
-        self.max_streams = self._bounded(self._exchange.max_streams)
+        self.max_streams = self._bounded(_STREAMS_BEFORE_SETTINGS)
         self.exhausted = False  # the stream ids have run out (RFC 9113, section 5.1.1)
         self.large_id = 0  # of the last stream whose header block was large
         self.settings_received = False
