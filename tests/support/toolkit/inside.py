@@ -31,6 +31,7 @@ from trio_h2ws._pool.known_origins import Facts, KnownOrigins
 from trio_h2ws._pool.pool import Pool
 from trio_h2ws._pool.single import SingleConnections
 from trio_h2ws._protocols.engine import Observer
+from trio_h2ws._protocols.h1.engine import H1Engine
 from trio_h2ws._protocols.stream_state import StreamState
 from trio_h2ws._protocols.ws.deflate import Deflate, DeflateOptions
 from trio_h2ws._protocols.ws.messages import MessageQueue
@@ -325,6 +326,14 @@ def set_max_message(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
 def set_max_owed(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """How many bytes the server queues for a client that does not read."""
     monkeypatch.setattr("trio_h2ws.testing._http2.connection.MAX_OWED", size)
+
+
+# HTTP/1.1.
+
+
+def leave_fast_lane(engine: H1Engine) -> None:
+    """The response to the request that was just sent is read by h11, from its first byte."""
+    assert engine._leave_fast_lane() == b""
 
 
 # Other libraries.

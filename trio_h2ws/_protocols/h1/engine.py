@@ -1,4 +1,8 @@
-"""HTTP/1.1 as an engine with one stream: h11 does the protocol, and this module gives it an engine's interface.
+"""HTTP/1.1 as an engine with one stream.
+
+An exchange is carried by one of two lanes. The fast lane (`fast_lane.py`) has those that are simple, which nearly all
+are; h11 has the others (`h11_lane.py`). Each exchange begins in the fast lane if its request allows that, and its
+response is left to h11 as soon as it is not what the fast lane knows.
 
 One exchange at a time (no pipelining). A stream that ends normally leaves the connection ready for the next one. One
 that is given up ends the connection, because HTTP/1.1 can't end an exchange alone.
@@ -18,6 +22,8 @@ here: the stream knows that the connection was used before (`reused`), and that 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import h11
 
 from ..._config import Limits
@@ -30,13 +36,14 @@ from ..._errors import (
 )
 from ..._http.first_bytes import wrong_protocol
 from ..._http.headers import RawFields
-from ..._http.response_heads import ResponseHeads
 from ..engine import Observer, RequestHead, TransportEnd
 from ..guard import end_with_bug, guarded, observed
 from ..stream_state import StreamState
-from .faults import fault_of
+from .fast_lane import FastLane
+from .h11_lane import H11Lane
 from .keep_alive import KeepAlive
-from .request_head import Forward, request_event
+from .request_head import Forward
+from .request_writer import RequestWriter
 
 
 class H1Engine:
@@ -55,10 +62,12 @@ class H1Engine:
     ) -> None:
         self._observer = observer
         self._in_clear = in_clear
-        self._forward = forward
         self._limits = limits
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.max_header_list_size)
-        self._heads = ResponseHeads(limits.max_header_list_size)
+        self._h11 = H11Lane(limits)
+        self._lane = FastLane(limits.max_header_list_size)
+        self._fast = False  # that lane reads the response; else h11 does
+        self._requests = RequestWriter(self._h11, forward)
+        self._head: RequestHead | None = None
         self._keep_alive = KeepAlive()
         self.streams: dict[int, StreamState] = {}
         self._stream: StreamState | None = None
@@ -67,8 +76,6 @@ class H1Engine:
         self._switched = False
         self._switching = False
         self._has_body = False
-        self._chunked = False
-        self._trailers: RawFields = []
         self._unread = 0  # of the exchange in progress, while its response is not complete
         self.exhausted = False  # this connection takes no further exchange
         self.end_hint = ""
@@ -104,9 +111,8 @@ class H1Engine:
     # What the stream sends.
 
     def open(self, stream: StreamState, head: RequestHead, end_stream: bool) -> None:
-        self._heads.start()
+        self._h11.start()
         self._keep_alive.on_request()
-        self._trailers = []
         self._stream = stream
         self._switching = head.protocol is not None
         stream.id = 0
@@ -114,24 +120,18 @@ class H1Engine:
         stream.local_ended = end_stream
         self.streams[0] = stream
         self._has_body = head.protocol is None and not end_stream
-        sized = not head.trailers and any(name == b"content-length" for name, _ in head.fields)
-        self._chunked = self._has_body and not sized
         try:
-            self._emit(request_event(head, self._forward, chunked=self._chunked))
-            if end_stream or head.protocol is not None:
-                self._emit(h11.EndOfMessage())
-        except h11.LocalProtocolError as error:
+            self._out += self._requests.head(head, has_body=self._has_body)
+        except LocalProtocolError:
             # Nothing of it has left, but h11 is in its error state now: the connection ends unused.
-            self._out.clear()
             self.streams.clear()
             self._stream = None
             self.exhausted = True
-            raise LocalProtocolError(f"the request can't be sent over HTTP/1.1: {error}") from error
-
-    def _emit(self, event: h11.Event) -> None:
-        data = self._h11.send(event)
-        if data:
-            self._out += data
+            raise
+        self._fast = self._requests.is_simple
+        if self._fast:
+            self._head = head
+            self._lane.start(is_head=stream.is_head, upgrades=self._switching)
 
     def send(self, stream: StreamState, data: bytes | memoryview) -> None:
         if data:
@@ -146,11 +146,11 @@ class H1Engine:
     def _finish_request(self, stream: StreamState) -> None:
         stream.local_ended = True
         try:
-            self._emit(h11.EndOfMessage(headers=stream.trailers or []))
-        except h11.LocalProtocolError:
-            self._give_up("the request's body is shorter than its Content-Length")
-            return
-        self._look_for_end()
+            self._out += self._requests.end(stream.trailers or [])
+        except LocalProtocolError as error:
+            self._give_up(error)
+        else:
+            self._look_for_end()
 
     def reset(self, stream: StreamState, code: int) -> None:
         """HTTP/1.1 can't end one exchange alone: the connection ends with it."""
@@ -172,33 +172,38 @@ class H1Engine:
             observed(self._observer, self._observer.on_resume)
 
     def produce(self, limit: int) -> tuple[bytes, bool]:
-        data, self._out = self._out, bytearray()
+        pieces: list[bytes | memoryview] = [bytes(self._out)]
+        self._out.clear()
         stream = self._stream
         if stream is not None and not (self._switching and not self._switched):
-            while stream.out_size and len(data) < limit:
+            size = len(pieces[0])
+            while stream.out_size and size < limit:
                 chunk = stream.out.popleft()
                 if len(chunk) > limit:
+                    # Views, not copies: a large body must not be copied again for every part.
                     view = memoryview(chunk)
                     stream.out.appendleft(view[limit:])
                     chunk = view[:limit]
                 stream.out_size -= len(chunk)
                 stream.sent_size += len(chunk)
-                data += self._body(bytes(chunk))
+                size += len(chunk)
+                pieces.append(self._body(chunk))
             if not stream.out_size and stream.end_queued and not stream.local_ended:
                 self._finish_request(stream)
-                data += self._out
+                pieces.append(bytes(self._out))
                 self._out.clear()
             guarded(self, stream, stream.on_drained)
+        data = b"".join(pieces)
         self.bytes_sent += len(data)
-        return bytes(data), self.has_output
+        return data, self.has_output
 
-    def _body(self, chunk: bytes) -> bytes:
+    def _body(self, chunk: bytes | memoryview) -> bytes | memoryview:
         if self._switched:
             return chunk
         try:
-            return self._h11.send(h11.Data(data=chunk)) or b""
-        except h11.LocalProtocolError:
-            self._give_up("the request's body is longer than its Content-Length")
+            return self._requests.data(chunk)
+        except LocalProtocolError as error:
+            self._give_up(error)
             return b""
 
     # What the peer sent.
@@ -210,32 +215,55 @@ class H1Engine:
             if stream is not None:
                 self._deliver(stream, data)
             return
-        if not (self._answered or self._heads.begun) and (wrong := wrong_protocol(data, "HTTP/1.1")) is not None:
+        if not (self._answered or self._h11.begun) and (wrong := wrong_protocol(data, "HTTP/1.1")) is not None:
             self.fault = RemoteProtocolError(wrong)
             self.fault.may_have_been_processed = False  # it can't have read the request
             return
         if stream is None or stream.remote_ended:
             self.fault = RemoteProtocolError("the server sent bytes that do not belong to any request")
             return
-        data = self._heads.feed(data)
-        stream.answered = self._heads.begun
-        self._pass(stream, data)
-        if self._heads.error is not None and self.fault is None:
-            self.fault = fault_of(self._heads.error, self._limits)
+        if self._fast:
+            self._read_fast(stream, data)
+            if self._lane.odd is None or stream.closed:
+                return
+            data = self._leave_fast_lane()
+        passed = self._h11.feed(data)
+        stream.answered = self._h11.begun
+        self._handle(stream, self._h11.read(passed))
+        self.fault = self.fault or self._h11.fault
 
-    def _pass(self, stream: StreamState, data: bytes) -> None:
-        if not data:
-            return
-        try:
-            self._h11.receive_data(data)
-            self._events(stream)
-        except h11.RemoteProtocolError as error:
-            self.fault = fault_of(error, self._limits)
+    def _read_fast(self, stream: StreamState, data: bytes) -> None:
+        """What the fast lane knows of it. The rest is in `odd`."""
+        lane = self._lane
+        if not lane.in_body:
+            head = lane.read_head(data)
+            if head is None:
+                return
+            data = data[head.size :]
+            stream.answered = True
+            if head.status == 101:
+                self._switch(stream, head.fields, data)
+                return
+            self._respond(stream, head.status, head.fields)
+            if stream.closed:
+                return
+        body = lane.read_body(data)
+        if body:
+            self._deliver(stream, body)
+        if lane.ended and not stream.closed:
+            self._end_response(stream, [])
+
+    def _leave_fast_lane(self) -> bytes:
+        """The rest of the response is for h11. Returns what has come of it."""
+        self._fast = False
+        assert self._head is not None
+        self._h11.take_over(self._head, self._lane.replay())
+        return self._lane.take_odd()
 
     def receive_end(self, end: TransportEnd) -> None:
         stream = self._stream
         self.exhausted = True
-        if self._in_clear and not (self._answered or self._heads.begun):
+        if self._in_clear and not (self._answered or self._h11.begun):
             self.end_hint = " without an answer; if this port is for TLS, use https:// (or wss://)"
         if stream is None or stream.remote_ended or (end is TransportEnd.BROKEN and not self._has_body):
             return
@@ -249,25 +277,27 @@ class H1Engine:
         # After an answer in the middle of an upload, a server closes the connection with bytes unread, and the client
         # gets a reset instead of an end.
         may_end = end is TransportEnd.CLEAN or (stream.responded and end is not TransportEnd.INSIDE_RECORD)
-        if not self._heads.begun or not may_end:
+        if not stream.answered or not may_end:
             return  # the connection reports the error
+        if self._fast and (incomplete := self._lane.incomplete) is not None:
+            if end is TransportEnd.CLEAN:
+                self.fault = RemoteProtocolError(f"the server broke HTTP/1.1: {incomplete}")
+            return
         stream.may_be_truncated = end is not TransportEnd.CLEAN
-        try:
-            if held := self._heads.end():
-                self._h11.receive_data(held)
-            self._h11.receive_data(b"")
-            self._events(stream)
-        except h11.RemoteProtocolError as error:
+        if self._fast:
+            self._lane.leave_held()
+            self._handle(stream, self._h11.read(self._h11.feed(self._leave_fast_lane())))
+        self._handle(stream, self._h11.read_end())
+        if self._h11.fault is not None:
             stream.may_be_truncated = False
             if end is TransportEnd.CLEAN:
-                self.fault = fault_of(error, self._limits)
+                self.fault = self._h11.fault
 
-    def _events(self, stream: StreamState) -> None:
-        while True:
-            event = self._h11.next_event()
+    def _handle(self, stream: StreamState, events: Iterable[h11.Event]) -> None:
+        for event in events:
             if isinstance(event, h11.InformationalResponse):
                 if event.status_code == 101:
-                    self._switch(stream, event)
+                    self._switch(stream, list(event.headers), self._h11.rest)
                     return
                 stream.informational += 1
                 if stream.informational > self._limits.max_informational:
@@ -275,22 +305,25 @@ class H1Engine:
                     return
                 guarded(self, stream, stream.on_informational, event.status_code, list(event.headers))
             elif isinstance(event, h11.Response):
-                stream.responded = self._answered = True
-                self._keep_alive.on_response(event.headers)
-                guarded(self, stream, stream.on_response, event.status_code, list(event.headers))
+                self._respond(stream, event.status_code, list(event.headers))
             elif isinstance(event, h11.Data):
                 self._deliver(stream, bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
-                stream.remote_ended = True
-                self._set_unread(0)
-                self._trailers = list(event.headers)
-                self._look_for_end()
-                guarded(self, stream, stream.on_end, self._trailers or None)
-                return
-            else:
+                self._end_response(stream, list(event.headers))
                 return
             if stream.closed:
                 return
+
+    def _respond(self, stream: StreamState, status: int, fields: RawFields) -> None:
+        stream.responded = self._answered = True
+        self._keep_alive.on_response(fields)
+        guarded(self, stream, stream.on_response, status, fields)
+
+    def _end_response(self, stream: StreamState, trailers: RawFields) -> None:
+        stream.remote_ended = True
+        self._set_unread(0)
+        self._look_for_end()
+        guarded(self, stream, stream.on_end, trailers or None)
 
     def _deliver(self, stream: StreamState, data: bytes) -> None:
         self._unread += len(data)
@@ -299,11 +332,10 @@ class H1Engine:
         except Exception as bug:
             end_with_bug(self, stream, bug)
 
-    def _switch(self, stream: StreamState, event: h11.InformationalResponse) -> None:
+    def _switch(self, stream: StreamState, fields: RawFields, rest: bytes) -> None:
         self._switched = True
         stream.responded = True
-        guarded(self, stream, stream.on_response, 101, list(event.headers))
-        rest, _ = self._h11.trailing_data
+        guarded(self, stream, stream.on_response, 101, fields)
         if rest and not stream.closed:
             self._deliver(stream, rest)
 
@@ -312,17 +344,12 @@ class H1Engine:
         stream = self._stream
         if stream is None or not (stream.local_ended and stream.remote_ended):
             return
-        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
-            # Unrequested bytes must not be taken for the response to the next request.
-            unrequested = bool(self._h11.trailing_data[0]) or self._heads.holding
-            self.exhausted = unrequested or self._heads.left_out or self._keep_alive.over
-            self._h11.start_next_cycle()
-        else:
-            self.exhausted = True  # Connection: close, or a body that ends with the connection
+        finished = self._lane if self._fast else self._h11
+        self.exhausted = not finished.lasts() or self._keep_alive.over
         self._close(stream)
 
-    def _give_up(self, message: str) -> None:
-        self.fault = LocalProtocolError(message, ErrorCode.INTERNAL_ERROR)
+    def _give_up(self, error: LocalProtocolError) -> None:
+        self.fault = LocalProtocolError(error.message, ErrorCode.INTERNAL_ERROR)
         observed(self._observer, self._observer.on_unusable, self.fault)
 
     def _close(self, stream: StreamState) -> None:

@@ -5,7 +5,8 @@ As long as the dynamic table has not changed, the same field encodes to the same
 the same fields. So both are cached until the table changes, which shows in its newest entry.
 
 Time is linear in the length of what is encoded or decoded. hpack's Huffman encoder is quadratic, so long fields are
-sent as they are. Its decoder copies the rest of the block for each literal field, so that part of it is replaced.
+sent as they are. Its decoder copies the rest of the block for each literal field, and takes a step for half a byte of
+Huffman code, so both are replaced (`huffman.py`); its table remains.
 
 Both caches are bounded in bytes. The peer chooses what is in them: in the decoder's its header lists, and in the
 encoder's the URLs to which it redirects us.
@@ -13,14 +14,14 @@ encoder's the URLs to which it redirects us.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from hpack import Decoder, Encoder, HeaderTuple, HPACKDecodingError, NeverIndexedHeaderTuple
+from hpack import Decoder, Encoder, HPACKDecodingError, OversizedHeaderListError
 from hpack.hpack import decode_integer
-from hpack.huffman_table import decode_huffman
 
+from ..._http.headers import RawFields
 from .header_lists import Block
+from .huffman import decode_huffman
 
 # Bytes. A larger table would let the peer choose how much memory we use, and hpack searches it from end to end.
 _TABLE = 4096
@@ -32,6 +33,7 @@ _FIELD = 170
 # hundred times as many half a second. It would save a fifth of them.
 _HUFFMAN = 1024
 _NAMES = 64  # whose changes are counted
+_INTEGER = 16  # bytes: hpack allows none this long
 
 
 class BlockEncoder(Encoder):
@@ -122,33 +124,17 @@ class BlockDecoder(Decoder):
 
     def __init__(self, max_header_list_size: int) -> None:
         super().__init__(max_header_list_size)
-        self._known: dict[bytes, Any] = {}
+        self._known: dict[bytes, RawFields] = {}
         self._room = _REMEMBERED
 
-    def _decode_literal(self, data: Any, should_index: bool) -> tuple[HeaderTuple, int]:
-        """hpack's method, without its copy of everything that follows the field (RFC 7541, section 6.2)."""
-        first = data[0]
-        prefix = 6 if should_index else 4
-        if first & ((1 << prefix) - 1):
-            index, at = decode_integer(data, prefix)
-            name = self.header_table.get_by_index(index)[0]
-        else:
-            name, at = _decode_string(data, 1)
-        value, at = _decode_string(data, at)
-        if should_index:
-            self.header_table.add(name, value)
-        elif first & 0x10:
-            return NeverIndexedHeaderTuple(name, value), at
-        return HeaderTuple(name, value), at
-
-    def decode_block(self, block: bytes) -> Iterable[tuple[bytes, bytes]]:
+    def decode_block(self, block: bytes) -> RawFields:
         """The fields as bytes. The same block may give the same object: do not change it. Raises HPACKError."""
         known = self._known.get(block)
         if known is not None:
-            return known  # type: ignore[no-any-return]
+            return known
         entries = self.header_table.dynamic_entries
         newest, count = (entries[0] if entries else None), len(entries)
-        fields: Any = self.decode(block, raw=True)
+        fields = self._decode(block)
         resizes = bool(block) and block[0] & 0xE0 == 0x20  # the table's size may change without its entries
         if (entries[0] if entries else None) is not newest or len(entries) != count or resizes:
             self._known.clear()
@@ -158,15 +144,59 @@ class BlockDecoder(Decoder):
             if size <= self._room:
                 self._room -= size
                 self._known[block] = fields
-        return fields  # type: ignore[no-any-return]
+        return fields
+
+    def _decode(self, block: bytes) -> RawFields:
+        """What hpack's `decode` does (RFC 7541, section 6), without a copy of the rest for each field."""
+        table = self.header_table
+        fields: RawFields = []
+        size = at = 0
+        while at < len(block):
+            first = block[at]
+            if first & 0x80:
+                index, at = _integer(block, at, 0x7F)
+                field = table.get_by_index(index)
+            elif first & 0xE0 == 0x20:
+                if fields:
+                    raise HPACKDecodingError("Table size update not at the start of the block")
+                at += self._update_encoding_context(block[at : at + _INTEGER])
+                continue
+            else:
+                index, at = _integer(block, at, 0x3F if first & 0x40 else 0x0F)
+                if index:
+                    name = table.get_by_index(index)[0]
+                else:
+                    name, at = _string(block, at)
+                value, at = _string(block, at)
+                field = (name, value)
+                if first & 0x40:
+                    table.add(name, value)
+            fields.append(field)
+            size += 32 + len(field[0]) + len(field[1])
+            if size > self.max_header_list_size:
+                raise OversizedHeaderListError(
+                    f"A header list larger than {self.max_header_list_size} has been received"
+                )
+        self._assert_valid_table_size()
+        return fields
 
 
-def _decode_string(data: memoryview, at: int) -> tuple[bytes, int]:
+def _integer(block: bytes, at: int, mask: int) -> tuple[int, int]:
+    """An integer (RFC 7541, section 5.1), of which the first byte has the bits of `mask`; and where it ends."""
+    number = block[at] & mask
+    if number != mask:
+        return number, at + 1
+    number, consumed = decode_integer(block[at : at + _INTEGER], mask.bit_length())
+    return number, at + consumed
+
+
+def _string(block: bytes, at: int) -> tuple[bytes, int]:
     """A string literal (RFC 7541, section 5.2), and where it ends."""
-    length, consumed = decode_integer(data[at:], 7)
-    begin = at + consumed
-    end = begin + length
-    if end > len(data):
+    if at >= len(block):
         raise HPACKDecodingError("Truncated header block")
-    string = bytes(data[begin:end])
-    return (decode_huffman(string) if data[at] & 0x80 else string), end
+    length, begin = _integer(block, at, 0x7F)
+    end = begin + length
+    if end > len(block):
+        raise HPACKDecodingError("Truncated header block")
+    string = block[begin:end]
+    return (decode_huffman(string) if block[at] & 0x80 else string), end
