@@ -206,16 +206,19 @@ class TLSTransport:
                 return data
             if self._ended:
                 break
-            data = await self._inner.receive()
-            self._arrived(data)
-            if not data and self._broken is None:
+            arrived = await self._inner.receive_view()
+            self._arrived(arrived)
+            if not arrived and self._broken is None:
                 # All that came is decrypted, and close_notify was not among it. OpenSSL would not say so in some
                 # versions of Python, which let it take this for a clean end.
                 self._ended = self.truncated = True
         await trio.lowlevel.checkpoint()
         return b""
 
-    def _arrived(self, data: bytes) -> None:
+    async def receive_view(self) -> bytes:
+        return await self.receive()
+
+    def _arrived(self, data: bytes | memoryview) -> None:
         if data:
             self._incoming.write(data)
             if self._records is not None:

@@ -23,19 +23,13 @@ class RecordBoundary:
         """Whether a record has begun and is not complete."""
         return bool(self._left or self._header)
 
-    def feed(self, data: bytes) -> None:
-        at, size = 0, len(data)
-        while True:
-            at += self._left
-            if at >= size:
-                self._left = at - size
-                return
-            self._left = 0
-            missing = _HEADER - len(self._header)
-            header = self._header + data[at : at + missing]
-            at += missing
-            if len(header) < _HEADER:
-                self._header = header
-                return
+    def feed(self, data: bytes | memoryview) -> None:
+        if self._header:
+            data = self._header + bytes(data)
             self._header = b""
-            self._left = int.from_bytes(header[3:])
+        at, size = self._left, len(data)
+        while at + _HEADER <= size:
+            at += _HEADER + (data[at + 3] << 8 | data[at + 4])
+        if at < size:
+            self._header = bytes(data[at:])
+        self._left = max(at - size, 0)

@@ -73,6 +73,10 @@ class Transport(Protocol):
         """The bytes that have arrived, b"" at the end. Raises OSError or trio.BrokenResourceError if broken."""
         ...
 
+    async def receive_view(self) -> bytes | memoryview:
+        """The same without a copy: what it returns may change with the next call."""
+        ...
+
     def write(self, data: bytes) -> None:
         """Send as much of `data` as possible, and keep the rest. Raises OSError or trio.BrokenResourceError."""
         ...
@@ -107,7 +111,7 @@ class SocketTransport:
         self._buffer = bytearray(_RECEIVE_SIZE)
         self._view = memoryview(self._buffer)
         self._filled = False
-        self._unsent = b""
+        self._unsent: bytes | memoryview = b""
         self.blocked = False
         self.written = 0
 
@@ -135,6 +139,9 @@ class SocketTransport:
         return True
 
     async def receive(self) -> bytes:
+        return bytes(await self.receive_view())
+
+    async def receive_view(self) -> memoryview:
         while True:
             # A read that filled the buffer has probably left more, so it is worth trying again without polling first.
             if self._filled:
@@ -147,7 +154,7 @@ class SocketTransport:
             except (BlockingIOError, InterruptedError):
                 continue
             self._filled = n == _RECEIVE_SIZE
-            return bytes(self._view[:n])
+            return self._view[:n]
 
     def write(self, data: bytes) -> None:
         self.written += len(data)
@@ -156,7 +163,7 @@ class SocketTransport:
         except (BlockingIOError, InterruptedError):
             sent = 0
         if sent < len(data):
-            self._unsent = data[sent:]
+            self._unsent = memoryview(data)[sent:]  # no copy of what the next call sends a part of
             self.blocked = True
 
     async def drain(self) -> None:
@@ -166,6 +173,7 @@ class SocketTransport:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
             except (BlockingIOError, InterruptedError):
                 continue
+        self._unsent = b""
         self.blocked = False
 
     def limit_unacknowledged(self, seconds: float | None) -> None:
@@ -205,6 +213,9 @@ class StreamTransport:
 
     async def receive(self) -> bytes:
         return bytes(await self._stream.receive_some(_RECEIVE_SIZE))
+
+    async def receive_view(self) -> bytes:
+        return await self.receive()
 
     def write(self, data: bytes) -> None:
         # Sending on a Trio stream needs an await, so the writer task sends everything, in `drain`.
@@ -258,6 +269,9 @@ class EarlyBytes:
         await trio.lowlevel.checkpoint()
         early, self._early = self._early, b""
         return early
+
+    async def receive_view(self) -> bytes | memoryview:
+        return await self.receive() if self._early else await self._inner.receive_view()
 
     def write(self, data: bytes) -> None:
         self._inner.write(data)

@@ -72,16 +72,25 @@ class FrameSplitter:
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that `data` completes. Raises FrameError at a frame that is too long, after those before it."""
-        if self._chunks:
-            add_piece(self._chunks, data)
-            self._held += len(data)
-            if self._held < self._needed:
-                return
-            data = b"".join(self._chunks)
-            self._chunks.clear()
         unpack = _HEADER.unpack_from
-        position, size = 0, len(data)
+        position = 0
         needed = 9
+        if self._chunks:
+            missing = self._needed - self._held
+            if len(data) < missing:
+                add_piece(self._chunks, data)
+                self._held += len(data)
+                return
+            if self._held < 9:
+                data = b"".join([*self._chunks, data])
+            else:  # its length is known, and allowed: a large read is not copied for the end of one frame
+                whole = b"".join([*self._chunks, data[:missing]])
+                position = missing
+            self._chunks.clear()
+            if position:
+                _, _, kind, flags, stream_id = unpack(whole)
+                yield kind, flags, stream_id & MAX_STREAM_ID, whole[9:]
+        size = len(data)
         while size - position >= 9:
             high, low, kind, flags, stream_id = unpack(data, position)
             length = high << 8 | low
