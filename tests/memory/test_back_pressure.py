@@ -44,7 +44,7 @@ async def test_unread_streams_hold_their_window_and_slow_no_other() -> None:
 
 
 async def test_a_stream_gets_credit_only_when_it_is_read() -> None:
-    limits = trio_h2ws.Limits(stream_window=10_000, max_stream_window=10_000)
+    limits = trio_h2ws.Limits(stream_window=200_000, max_stream_window=200_000)
     async with scripted_peer() as peer, peer.open_client(limits=limits) as client:
         seen = bytearray()
         go = trio.Semaphore(0)
@@ -59,16 +59,15 @@ async def test_a_stream_gets_credit_only_when_it_is_read() -> None:
         call = peer.call(read)
         request = await peer.expect_headers()
         await peer.respond(request, end=False)
-        for _ in range(10):
-            await peer.data(request, b"x" * 1000)
+        for _ in range(20):
+            await peer.data(request, b"x" * 10_000)
         await peer.settle()
         assert peer.room(request) == 0
-        for taken in range(1, 11):
+        # A chunk has all that has come, until that is 64 KiB. Credit is sent when half of the window is owed.
+        for taken, room in ((70_000, 0), (140_000, 140_000), (200_000, 140_000)):
             go.release()
             await peer.settle()
-            # Credit is sent when half of the window is owed.
-            assert peer.room(request) == taken // 5 * 5 * 1000
-            assert len(seen) == taken * 1000
+            assert (len(seen), peer.room(request)) == (taken, room)
         await peer.data(request, end=True)
         go.release()
         await call.result()

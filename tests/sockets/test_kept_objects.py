@@ -16,8 +16,9 @@ import pytest
 import trio
 
 import trio_h2ws
+from servers.listener import until
 from tests.support.toolkit import inside
-from trio_h2ws.testing import open_server
+from trio_h2ws.testing import Server, open_server
 
 KEPT = 30
 A_FEW_KIB = 24 * 1024  # of each, its client included; the buffers of a connection alone took 158 KiB
@@ -58,13 +59,16 @@ async def reset_error(client: trio_h2ws.Client) -> object:
     return caught.value
 
 
-async def measure(open_client: Callable[[], AbstractAsyncContextManager[trio_h2ws.Client]], make: Any) -> float:
+async def measure(
+    server: Server, open_client: Callable[[], AbstractAsyncContextManager[trio_h2ws.Client]], make: Any
+) -> float:
     kept: list[object] = []
 
     async def some(count: int) -> None:
         for _ in range(count):
             async with open_client() as client:
                 kept.append(await make(client))
+        await until(lambda: server.stats.connections_open == 0)  # its ends of them are in this process as well
 
     await some(3)
     kept.clear()
@@ -89,7 +93,7 @@ async def test_what_is_kept_does_not_keep_its_connection(make: Any, http2: Any) 
         def open_client() -> AbstractAsyncContextManager[trio_h2ws.Client]:
             return trio_h2ws.open_client(base_url=server.url, ssl_context=server.ssl_context, http2=http2)
 
-        assert await measure(open_client, make) < A_FEW_KIB
+        assert await measure(server, open_client, make) < A_FEW_KIB
 
 
 async def test_the_snapshot_of_a_connection_that_is_gone_stays() -> None:
