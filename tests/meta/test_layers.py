@@ -50,7 +50,7 @@ ON_PUBLIC_NAMES: dict[str, tuple[str, ...]] = {
 # with the client.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "h2": ("_protocols/h2/settings.py", "testing/"),
-    "hpack": ("_protocols/h2/header_blocks.py", "_protocols/h2/header_compression.py"),
+    "hpack": ("_protocols/h2/header_blocks.py", "_protocols/h2/header_compression.py", "_protocols/h2/huffman.py"),
     "wsproto": ("_protocols/ws/", "testing/"),
     # A proxy's CONNECT is one small HTTP/1.1 exchange, before a connection exists.
     "h11": ("_protocols/h1/", "_network/tunnel.py", "testing/"),

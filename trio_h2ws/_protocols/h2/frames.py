@@ -81,13 +81,12 @@ class FrameSplitter:
                 add_piece(self._chunks, data)
                 self._held += len(data)
                 return
+            chunks, self._chunks = self._chunks, []
             if self._held < 9:
-                data = b"".join([*self._chunks, data])
+                data = b"".join([*chunks, data])
             else:  # its length is known, and allowed: a large read is not copied for the end of one frame
-                whole = b"".join([*self._chunks, data[:missing]])
+                whole = b"".join([*chunks, data[:missing]])
                 position = missing
-            self._chunks.clear()
-            if position:
                 _, _, kind, flags, stream_id = unpack(whole)
                 yield kind, flags, stream_id & MAX_STREAM_ID, whole[9:]
         size = len(data)
