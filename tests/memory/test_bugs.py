@@ -86,7 +86,7 @@ async def test_nothing_is_parsed_after_a_bug_in_the_parser(monkeypatch: pytest.M
         ws, theirs = await open_websocket(peer, client)
         receiving = peer.call(ws.receive)
         await peer.settle()
-        monkeypatch.setattr("trio_h2ws._protocols.ws.receiver.FrameReceiver._spend", fail)
+        monkeypatch.setattr("trio_h2ws._protocols.ws.receiver.spend", fail)
         await theirs.raw(frames.ws(frames.PING, b"x") + frames.ws(frames.TEXT, "not delivered"))
         assert is_bug(await receiving.error(trio_h2ws.LocalProtocolError))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import trio_h2ws
 from toolkit import frames
-from toolkit.inside import streams_of
+from toolkit.inside import streams_of, use_wsproto
 from toolkit.record import CONNECT, GET, Recorder
 from trio_h2ws._protocols.h2.frames import FrameError, FrameSplitter
 from trio_h2ws._protocols.ws.deflate import accept_deflate
@@ -76,13 +76,15 @@ def test_cuts_do_not_change_what_the_engine_reports(parts: list[bytes], at: list
 
 
 def session_heard(
-    pieces: list[bytes], *, deflate: bool = False, fast: int | None = None, queue: int = 5
+    pieces: list[bytes], *, deflate: bool = False, by_wsproto: bool = False, queue: int = 5
 ) -> dict[str, Any]:
     """What a receiver makes of these bytes, if its queue is emptied whenever it is full."""
     limits = trio_h2ws.Limits(max_message_size=500, max_queued_messages=queue, max_fragments=20)
     agreed = accept_deflate("permessage-deflate", trio_h2ws.DeflateOptions()) if deflate else None
     session = FrameReceiver(limits, agreed, lambda: 0.0)
     session.queue.want_parts = False
+    if by_wsproto:
+        use_wsproto(session)
     messages: list[Any] = []
     for piece in pieces:
         session.receive(piece)
@@ -117,11 +119,13 @@ def test_cuts_do_not_change_compressed_messages(parts: list[bytes], at: list[int
 @example([frames.ws(2, bytes(200), width=64)], False)
 @example([b"\x88~\x00\x02\x0c\x00"], False)
 @given(st.lists(good_frames | bad_frames | deflated, max_size=10), st.booleans())
-def test_both_parsers_agree(parts: list[bytes], deflate: bool) -> None:
-    # Fed byte by byte, no frame is ever whole when its header is read, so wsproto parses all of them.
+def test_wsproto_and_our_own_lanes_agree(parts: list[bytes], deflate: bool) -> None:
+    # Fed byte by byte, no frame is ever whole when its head is read, so none takes the fast lane.
     data = b"".join(parts)
-    slow = session_heard([data[at : at + 1] for at in range(len(data))], deflate=deflate)
-    assert session_heard([data], deflate=deflate) == slow
+    single = [data[at : at + 1] for at in range(len(data))]
+    expected = session_heard(single, deflate=deflate, by_wsproto=True)
+    assert session_heard(single, deflate=deflate) == expected
+    assert session_heard([data], deflate=deflate) == expected
 
 
 @EXAMPLES

@@ -37,6 +37,7 @@ from trio_h2ws._protocols.ws.deflate import Deflate, DeflateOptions
 from trio_h2ws._protocols.ws.messages import MessageQueue
 from trio_h2ws._protocols.ws.receiver import FrameReceiver
 from trio_h2ws._protocols.ws.sender import FrameSender
+from trio_h2ws._protocols.ws.slow_lane import SlowLane
 from trio_h2ws._requests.collector import Collector
 from trio_h2ws._requests.dispatch import Dispatcher
 from trio_h2ws._requests.prepare import Defaults
@@ -66,7 +67,7 @@ other classes of the package belong to a call or to a connection, and must disap
 CLASSES_OF_A_CALL: frozenset[type] = frozenset(
     (
         *(Stream, Collector, Response, WebSocket, WebSocketGroup),
-        *(Channel, Closing, Pings, FrameReceiver, FrameSender, MessageQueue, Deflate),
+        *(Channel, Closing, Pings, FrameReceiver, FrameSender, SlowLane, MessageQueue, Deflate),
     )
 )
 """While no call is under way, no instance of these may be left, even on a live connection."""
@@ -262,6 +263,16 @@ def when_draining(ws: trio_h2ws.WebSocket, call: Callable[[], None]) -> None:
 def raw_bytes_of(ws: trio_h2ws.WebSocket) -> int:
     """How many bytes wait as they came, because the queue of messages is full."""
     return len(ws._channel.receiver._raw)
+
+
+class _ByWsproto(SlowLane):
+    def begin(self, first: int, head: int, length: int, *, well_formed: bool) -> int:
+        return super().begin(first, head, length, well_formed=well_formed and first not in (0x81, 0x82))
+
+
+def use_wsproto(receiver: FrameReceiver) -> None:
+    """Let wsproto read whole uncompressed messages as well, those that come in pieces."""
+    receiver._slow = _ByWsproto(receiver._limits, receiver._deflate, receiver.queue, receiver._bucket)
 
 
 # Hooks.
