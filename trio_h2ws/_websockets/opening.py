@@ -91,7 +91,7 @@ class Opening:
             error.of_handshake = True
             raise
         receiver = FrameReceiver(self._limits, agreement.deflate, trio.current_time)
-        sender = FrameSender(receiver, agreement.deflate)
+        sender = FrameSender(agreement.deflate)
         # Over HTTP/1.1 the server waits for our Close before it ends the connection (RFC 6455, section 7.1.1).
         stream.on_websocket_open()
         channel = Channel(stream, receiver, sender, answer_close_at_once=key is not None)

@@ -117,7 +117,7 @@ class OutgoingMessage:
         channel.check_open()
         if self._lock.holder is not self:
             raise trio.ClosedResourceError("this message is finished already: open another one")
-        channel.stream.send_nowait(channel.sender.part(part, False, compress=True))
+        channel.stream.send_nowait(channel.sender.part(part, False))
         self._started = True
         await trio.lowlevel.cancel_shielded_checkpoint()
 
@@ -131,7 +131,7 @@ class OutgoingMessage:
             if error is None:
                 empty: str | bytes = "" if self._text else b""
                 channel.check_open()
-                channel.stream.send_nowait(channel.sender.part(empty, True, compress=True))
+                channel.stream.send_nowait(channel.sender.part(empty, True))
             elif self._started and not channel.is_over:  # else it has ended already, for the reason that others get
                 self._abandon(error)
         finally:

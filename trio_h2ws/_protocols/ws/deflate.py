@@ -1,4 +1,4 @@
-"""permessage-deflate (RFC 7692) as a wsproto extension that never inflates beyond a bound.
+"""permessage-deflate (RFC 7692) that never inflates beyond a bound.
 
 wsproto's extension inflates whatever comes: 65 KB can become 64 MB in one event. Here zlib is asked for 64 KiB at a
 time, and for no more than the message may still have, so a bomb costs what the bound allows and no more. What zlib
@@ -118,7 +118,7 @@ def accept_deflate(value: str, options: DeflateOptions) -> Deflate:
 
 
 class Deflate(Extension):
-    """One WebSocket's compressor and inflater, plugged into wsproto's frame protocol."""
+    """One WebSocket's compressor and inflater. As an extension of wsproto's it tells that RSV1 is in use."""
 
     name = "permessage-deflate"
 
@@ -139,7 +139,6 @@ class Deflate(Extension):
         # Both are made when first needed: an idle WebSocket has neither.
         self._inflater: zlib._Decompress | None = None
         self._compressor: zlib._Compress | None = None
-        self._outbound_compressed = False
         self.allowed: int | None = None
         """Bytes that the current message may still inflate to; None: no bound. Set by the receiver and its queue."""
         self.more = False
@@ -211,30 +210,16 @@ class Deflate(Extension):
         self.end_message()
         return result
 
-    # Outbound, called by wsproto. The sender asks `wants` for each message, and sets `compress_next`.
+    # Outbound.
 
-    compress_next = False
-
-    def frame_outbound(
-        self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, data: bytes, fin: bool
-    ) -> tuple[RsvBits, bytes]:
-        if opcode.iscontrol():
-            return rsv, data
-        if opcode is not Opcode.CONTINUATION:
-            self._outbound_compressed = self.compress_next
-            if self._outbound_compressed:
-                rsv = RsvBits(True, *rsv[1:])
-        if not self._outbound_compressed:
-            return rsv, data
-        return rsv, self._deflate(data, fin)
-
-    def _deflate(self, data: bytes, fin: bool) -> bytes:
+    def compress(self, data: bytes, *, final: bool) -> bytes:
+        """The next part of a message; `final` for its last one."""
         if self._compressor is None:
             self._compressor = zlib.compressobj(
                 self._options.level, zlib.DEFLATED, -self._client_bits, self._options.memory_level
             )
         out = self._compressor.compress(data)
-        if fin:
+        if final:
             out += self._compressor.flush(zlib.Z_SYNC_FLUSH)
             out = out.removesuffix(TAIL)
             if not self._client_takeover:

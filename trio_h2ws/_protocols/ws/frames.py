@@ -1,19 +1,16 @@
-"""What the two directions know about frames: opcodes, masks and close codes (RFC 6455, sections 5 and 7.4)."""
+"""What the two directions know about frames: opcodes, frames as bytes, close codes (RFC 6455, sections 5 and 7.4)."""
 
 from __future__ import annotations
 
-import os
 from struct import pack
 
-from wsproto.frame_protocol import XorMaskerSimple
+from .masking import mask, new_key
 
 # The first byte of a frame that is a whole message: FIN and the opcode, no reserved bit.
 TEXT, BINARY = 0x81, 0x82
+FIN, RSV1 = 0x80, 0x40
 COMPRESSED = (TEXT | 0x40, BINARY | 0x40)  # the same with RSV1, which permessage-deflate owns
 CLOSE, PING, PONG = 0x88, 0x89, 0x8A
-
-_SLICE = 64 * 1024
-_SMALL_MASK = 1536  # up to here one big-integer XOR beats wsproto's four table look-ups
 
 
 def plain_frame(first: int, payload: bytes) -> bytes:
@@ -24,21 +21,15 @@ def plain_frame(first: int, payload: bytes) -> bytes:
     return (pack(">BBH", first, 126, size) if size < 65536 else pack(">BBQ", first, 127, size)) + payload
 
 
-def control_frame(first: int, payload: bytes) -> bytes:
-    """A Ping or Pong as a client sends it: at most 125 bytes (RFC 6455, section 5.5), and masked."""
-    key = os.urandom(4)
-    return bytes((first, 0x80 | len(payload))) + key + mask(payload, key)
-
-
-def mask(payload: bytes, key: bytes) -> bytes:
-    """The payload as a client must send it (RFC 6455, section 5.3)."""
+def client_frame(first: int, payload: bytes) -> bytes:
+    """A frame as a client sends it, masked. Control frames have at most 125 bytes (RFC 6455, section 5.5)."""
     size = len(payload)
-    if size > _SMALL_MASK:
-        # In slices that stay in the processor's cache; wsproto's masker continues where it stopped.
-        process = XorMaskerSimple(key).process
-        return b"".join([process(bytearray(payload[at : at + _SLICE])) for at in range(0, size, _SLICE)])
-    stretched = (key * (size // 4 + 1))[:size]
-    return (int.from_bytes(payload, "little") ^ int.from_bytes(stretched, "little")).to_bytes(size, "little")
+    if size < 126:
+        head = bytes((first, 0x80 | size))
+    else:
+        head = pack(">BBH", first, 0xFE, size) if size < 65536 else pack(">BBQ", first, 0xFF, size)
+    key = new_key()
+    return b"".join((head, key, mask(payload, key)))
 
 
 def is_close_code(code: int) -> bool:

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wsproto.frame_protocol import CloseReason, FrameProtocol, ParseFailed
+from wsproto.frame_protocol import CloseReason, ParseFailed
 
 from ..._config import Limits
 from ..token_bucket import TokenBucket
 from .deflate import Deflate
-from .frames import BINARY, CLOSE, COMPRESSED, PING, PONG, TEXT, control_frame, is_close_code
+from .frames import BINARY, CLOSE, COMPRESSED, PING, PONG, TEXT, client_frame, is_close_code
 from .messages import MessageQueue
 from .slow_lane import SlowLane, not_inflated, spend, too_big
 
@@ -62,11 +62,6 @@ class FrameReceiver:
         self.close_reason = ""
         self.failure: tuple[int, str] | None = None
         """Set when the peer broke the protocol or a bound: the close code to send, and why."""
-
-    @property
-    def wsproto(self) -> FrameProtocol:
-        """wsproto's part of this WebSocket; the sender uses it as well."""
-        return (self._slow or self._make_slow_lane()).wsproto
 
     def _make_slow_lane(self) -> SlowLane:
         self._slow = SlowLane(self._limits, self._deflate, self.queue, self._bucket)
@@ -146,7 +141,7 @@ class FrameReceiver:
                         break
                     spend(self._bucket)
                     if first == PING:
-                        self.replies += control_frame(PONG, raw[position + head : end])
+                        self.replies += client_frame(PONG, raw[position + head : end])
                     else:
                         self.pongs.append(raw[position + head : end])
                     position = end

@@ -1,36 +1,26 @@
-"""The frames that we send (RFC 6455, section 5): whole messages directly, everything else through wsproto."""
+"""The frames that we send (RFC 6455, section 5; RFC 7692): messages, parts of them, Ping, Close."""
 
 from __future__ import annotations
 
-import os
-import struct
-from typing import Protocol, TypeAlias
-
-from wsproto.frame_protocol import FrameProtocol
+from struct import pack
+from typing import TypeAlias
 
 from .deflate import Deflate
-from .frames import BINARY, PING, TEXT, control_frame, mask
+from .frames import BINARY, CLOSE, FIN, PING, RSV1, TEXT, client_frame
 
 Data: TypeAlias = "str | bytes | bytearray | memoryview"
 
 LONE_SURROGATE = "the text contains a lone surrogate, which can't be encoded as UTF-8"
 
 
-class HasWsproto(Protocol):
-    """The receiver: it makes wsproto's part of a WebSocket when it is first needed."""
-
-    @property
-    def wsproto(self) -> FrameProtocol: ...
-
-
 class FrameSender:
-    """Turns messages into bytes. It shares wsproto's frame protocol with the receiver."""
+    """Turns messages into bytes."""
 
-    __slots__ = ("_deflate", "_receiver", "close_sent")
+    __slots__ = ("_deflate", "_in_message", "close_sent")
 
-    def __init__(self, receiver: HasWsproto, deflate: Deflate | None) -> None:
-        self._receiver = receiver
+    def __init__(self, deflate: Deflate | None) -> None:
         self._deflate = deflate
+        self._in_message = False  # a part was sent, and not the last one
         self.close_sent = False
 
     def message(self, data: Data) -> bytes:
@@ -42,32 +32,25 @@ class FrameSender:
                 raise ValueError(LONE_SURROGATE) from None
         else:
             first, payload = BINARY, bytes(data)
-        size = len(payload)
-        if self._deflate is not None and self._deflate.wants(size):
-            return self.part(data if first == TEXT else payload, True, compress=True)
-        if size < 126:
-            head = bytes((first, 0x80 | size))
-        elif size < 65536:
-            head = struct.pack(">BBH", first, 0xFE, size)
-        else:
-            head = struct.pack(">BBQ", first, 0xFF, size)
-        key = os.urandom(4)  # RFC 6455, section 5.3: fresh and unpredictable for each frame
-        return b"".join((head, key, mask(payload, key)))
-
-    def part(self, data: Data, final: bool, *, compress: bool) -> bytes:
-        """One frame of a message; `compress` of the first frame applies to all of them."""
         deflate = self._deflate
-        if deflate is None:
-            return bytes(self._receiver.wsproto.send_data(data if isinstance(data, str) else bytes(data), final))
-        deflate.compress_next = compress
-        try:
-            return bytes(self._receiver.wsproto.send_data(data if isinstance(data, str) else bytes(data), final))
-        finally:
-            deflate.compress_next = False
+        if deflate is not None and deflate.wants(len(payload)):
+            return client_frame(first | RSV1, deflate.compress(payload, final=True))
+        return client_frame(first, payload)
+
+    def part(self, data: Data, final: bool) -> bytes:
+        """One frame of a message in parts, which is compressed if compression was agreed on."""
+        first = 0 if self._in_message else (TEXT if isinstance(data, str) else BINARY) & ~FIN
+        payload = data.encode() if isinstance(data, str) else bytes(data)
+        if self._deflate is not None:
+            first |= 0 if self._in_message else RSV1
+            payload = self._deflate.compress(payload, final=final)
+        self._in_message = not final
+        return client_frame(first | FIN if final else first, payload)
 
     def ping(self, payload: bytes) -> bytes:
-        return control_frame(PING, payload)
+        return client_frame(PING, payload)
 
     def close(self, code: int | None, reason: str) -> bytes:
+        """Without a code there is no reason either. At most 123 bytes of it (RFC 6455, section 5.5)."""
         self.close_sent = True
-        return bytes(self._receiver.wsproto.close(code, reason or None))
+        return client_frame(CLOSE, b"" if code is None else pack(">H", code) + reason.encode())

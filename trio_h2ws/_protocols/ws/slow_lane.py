@@ -68,13 +68,6 @@ class SlowLane:
         """Bytes of the frame in progress that have not come yet, + 1 while `inflating`."""
 
     @property
-    def wsproto(self) -> FrameProtocol:
-        """wsproto's part of this WebSocket; the sender uses it as well."""
-        if self._wsproto is None:
-            self._wsproto = FrameProtocol(client=True, extensions=[self._deflate] if self._deflate else [])
-        return self._wsproto
-
-    @property
     def may_give_more(self) -> bool:
         """Whether `take` may give something without new bytes."""
         return self.inflating and self._deflate is not None and self._deflate.more
@@ -189,8 +182,10 @@ class SlowLane:
 
     def _to_wsproto(self, chunk: bytes) -> None:
         """What comes out is a part of a message: of control frames only bad ones get here."""
-        self.wsproto.receive_bytes(chunk)
-        for frame in self.wsproto.received_frames():
+        if self._wsproto is None:
+            self._wsproto = FrameProtocol(client=True, extensions=[self._deflate] if self._deflate else [])
+        self._wsproto.receive_bytes(chunk)
+        for frame in self._wsproto.received_frames():
             payload: Any = frame.payload
             if isinstance(payload, bytearray):  # wsproto before 1.3
                 payload = bytes(payload)
