@@ -27,7 +27,7 @@ EXAMPLES = settings(max_examples=100, deadline=None)
 
 
 def split_frames(pieces: list[bytes]) -> list[Any]:
-    splitter = FrameSplitter()
+    splitter = FrameSplitter(lambda stream: 0)  # each DATA frame for itself
     heard: list[Any] = []
     try:
         for piece in pieces:

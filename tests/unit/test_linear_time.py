@@ -103,7 +103,7 @@ def inflated(body: bytes, encoding: str) -> Work:
 
 def split(data: bytes, cut: int) -> Work:
     def work() -> None:
-        splitter = FrameSplitter()
+        splitter = FrameSplitter(lambda stream: 100_000)
         for piece in in_cuts(data, cut):
             for _ in splitter.feed(piece):
                 pass

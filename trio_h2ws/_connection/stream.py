@@ -253,7 +253,7 @@ class Stream(StreamState):
                 return b""
             self.raise_error()
             await self._wait()
-        if len(self._inbox) == 1:
+        if len(self._inbox) == 1 or len(self._inbox[0]) >= _AT_ONCE // 2:
             return self.take()
         # A copy costs less than a scheduler pass for each frame that has come.
         pieces: list[bytes] = []

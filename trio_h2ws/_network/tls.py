@@ -262,7 +262,7 @@ class TLSTransport:
             self._inner.write(self._outgoing.read())
         return records[0] if len(records) == 1 else b"".join(records)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._tls.write(data)
         self._inner.write(self._outgoing.read())
 

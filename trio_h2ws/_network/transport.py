@@ -77,7 +77,7 @@ class Transport(Protocol):
         """The same without a copy: what it returns may change with the next call."""
         ...
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send as much of `data` as possible, and keep the rest. Raises OSError or trio.BrokenResourceError."""
         ...
 
@@ -156,7 +156,7 @@ class SocketTransport:
             self._filled = n == _RECEIVE_SIZE
             return self._view[:n]
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self.written += len(data)
         try:
             sent = self._socket.send(data)
@@ -217,7 +217,7 @@ class StreamTransport:
     async def receive_view(self) -> bytes:
         return await self.receive()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         # Sending on a Trio stream needs an await, so the writer task sends everything, in `drain`.
         self._unsent += data
         self.written += len(data)
@@ -273,7 +273,7 @@ class EarlyBytes:
     async def receive_view(self) -> bytes | memoryview:
         return await self.receive() if self._early else await self._inner.receive_view()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._inner.write(data)
 
     async def drain(self) -> None:

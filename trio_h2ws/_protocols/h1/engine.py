@@ -171,12 +171,12 @@ class H1Engine:
         if was_paused and not self.paused:
             observed(self._observer, self._observer.on_resume)
 
-    def produce(self, limit: int) -> tuple[bytes, bool]:
-        pieces: list[bytes | memoryview] = [bytes(self._out)]
+    def produce(self, limit: int) -> tuple[bytes | memoryview, bool]:
+        pieces: list[bytes | memoryview] = [bytes(self._out)] if self._out else []
         self._out.clear()
         stream = self._stream
         if stream is not None and not (self._switching and not self._switched):
-            size = len(pieces[0])
+            size = len(pieces[0]) if pieces else 0
             while stream.out_size and size < limit:
                 chunk = stream.out.popleft()
                 if len(chunk) > limit:
@@ -190,10 +190,11 @@ class H1Engine:
                 pieces.append(self._body(chunk))
             if not stream.out_size and stream.end_queued and not stream.local_ended:
                 self._finish_request(stream)
-                pieces.append(bytes(self._out))
-                self._out.clear()
+                if self._out:
+                    pieces.append(bytes(self._out))
+                    self._out.clear()
             guarded(self, stream, stream.on_drained)
-        data = b"".join(pieces)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.bytes_sent += len(data)
         return data, self.has_output
 

@@ -8,7 +8,7 @@ buffered the whole frame. So bytes are split here, one frame at a time, and the 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from ..._errors import ErrorCode
@@ -28,6 +28,8 @@ MAX_STREAM_ID = 2**31 - 1
 Frame: TypeAlias = tuple[int, int, int, bytes]
 """Type, flags, stream id (without the reserved bit), payload."""
 
+# Bytes of DATA frames that are given as one: a chunk of a body, which the application gets, is not larger.
+_RUN = 64 * 1024
 # A length has 24 bits; struct can do 16 and 8.
 _HEADER = struct.Struct(">HBBBL")
 _RST = struct.Struct(">HBBBLL")
@@ -56,14 +58,19 @@ class StreamError(Exception):
 
 
 class FrameSplitter:
-    """Splits what arrives into frames, the same ones in however many pieces it comes.
+    """Splits what arrives into frames.
+
+    DATA frames of one stream that have come one after the other are given as one: there are many of them in a
+    download, or when a WebSocket gets many messages. `room(stream_id)` is how many bytes such a frame may have, so
+    what breaks a rule comes alone, and what came before it is not lost.
 
     It holds at most one frame: a length above ours is refused when the frame's first nine bytes have come.
     """
 
-    __slots__ = ("_chunks", "_held", "_needed")
+    __slots__ = ("_chunks", "_held", "_needed", "_room")
 
-    def __init__(self) -> None:
+    def __init__(self, room: Callable[[int], int]) -> None:
+        self._room = room
         # Chunks are joined only when a frame is complete: otherwise a peer that sends byte by byte would cause
         # quadratic copying.
         self._chunks: list[bytes] = []
@@ -105,6 +112,8 @@ class FrameSplitter:
                 needed = 9 + length
                 break
             payload = data[position + 9 : end]
+            if kind == DATA and not flags and length and data[end + 3 : end + 9] == data[position + 3 : position + 9]:
+                payload, end = self._run(data, position, end)
             position = end
             yield kind, flags, stream_id & MAX_STREAM_ID, payload
         if position < size:
@@ -112,6 +121,21 @@ class FrameSplitter:
             self._chunks.append(rest)
             self._held = len(rest)
             self._needed = needed
+
+    def _run(self, data: bytes, position: int, end: int) -> tuple[bytes, int]:
+        """The payload of the DATA frame at `position` and of those after it that are like it, and where they end."""
+        same = data[position + 3 : position + 9]
+        pieces = [data[position + 9 : end]]
+        left = min(self._room(int.from_bytes(same[2:], "big") & MAX_STREAM_ID), _RUN) - len(pieces[0])
+        size = len(data)
+        while data[end + 3 : end + 9] == same:
+            length = int.from_bytes(data[end : end + 3], "big")
+            if not 0 < length <= DEFAULT_FRAME_SIZE or length > left or end + 9 + length > size:
+                break
+            left -= length
+            pieces.append(data[end + 9 : end + 9 + length])
+            end += 9 + length
+        return b"".join(pieces), end
 
 
 def header(length: int, kind: int, flags: int, stream_id: int) -> bytes:

@@ -55,7 +55,7 @@ class H2Receiver:
         self._blocks = blocks
         self._on_settings = on_settings
         self._on_fault = on_fault
-        self._splitter = frames.FrameSplitter()
+        self._splitter = frames.FrameSplitter(self._room)
         self._streams = table.streams
         self._queue = table.queue
         self._spend = table.guard.spend
@@ -111,6 +111,14 @@ class H2Receiver:
             self._on_fault(error, ErrorCode.ENHANCE_YOUR_CALM, str(error).encode())
 
     # Frames of streams.
+
+    def _room(self, stream_id: int) -> int:
+        """How many bytes of DATA may come now."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.remote_ended or not stream.responded:
+            return 0
+        room = min(self.window.left, stream.receive_window.left)
+        return room if stream.content_left is None else min(room, stream.content_left)
 
     def _data(self, flags: int, stream_id: int, payload: bytes) -> None:
         size = len(payload)
