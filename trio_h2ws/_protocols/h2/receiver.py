@@ -17,6 +17,7 @@ from collections.abc import Callable
 from ..._config import Limits
 from ..._errors import ErrorCode, H2WSError, HTTP2NotAvailable, LimitExceeded, RemoteProtocolError
 from ..._http.first_bytes import is_tls, wrong_protocol
+from ..._http.headers import RawFields
 from ..engine import Observer
 from ..guard import end_with_bug, guarded
 from ..receive_window import ReceiveWindow
@@ -63,6 +64,9 @@ class H2Receiver:
         self._owe = table.guard.owe
         self._largest_last_id = frames.MAX_STREAM_ID
         self.window = ReceiveWindow(limits.connection_window, 0.0)  # the connection's
+        # Many responses in a row have the same header block, and their fields are the same object then.
+        self._latest: Fields = ()
+        self._checked: tuple[int, int | None, RawFields] = (0, None, [])
         self.bytes_received = 0
         self.data_received = 0
         self._handlers = (
@@ -189,7 +193,10 @@ class H2Receiver:
                     raise Malformed("trailers without END_STREAM, or a second response")
                 self._table.end_remote(stream, trailers)
                 return
-            status, length, rest = check_response(fields)
+            if fields is not self._latest:
+                self._checked = check_response(fields)
+                self._latest = fields
+            status, length, rest = self._checked
             if status < 200:
                 if ends or status == 101:
                     raise Malformed("101 in HTTP/2" if status == 101 else "a 1xx response that ends the stream")
