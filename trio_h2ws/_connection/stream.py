@@ -82,6 +82,8 @@ class _Senders:
 _AT_ONCE = 64 * 1024
 # Shared by all streams with an empty inbox, and never changed: an empty deque takes 0.7 KB (see stream_state.py).
 _NOTHING: deque[bytes] = deque()
+# The same: the garbage collector looks at every list, and most streams have no such responses.
+_NO_RESPONSES: list[tuple[int, RawFields]] = []
 
 
 class Stream(StreamState):
@@ -109,7 +111,7 @@ class Stream(StreamState):
         super().__init__(is_head=is_head, is_connect=is_connect)
         self.connection = connection
         self.response: tuple[int, RawFields] | None = None
-        self.informational_responses: list[tuple[int, RawFields]] = []
+        self.informational_responses = _NO_RESPONSES
         self.received_trailers: RawFields | None = None
         self.error: H2WSError | None = None
         self.user_error: BaseException | None = None  # what the caller's own iterable raised
@@ -127,6 +129,8 @@ class Stream(StreamState):
     # Called by the engine.
 
     def on_informational(self, status: int, fields: RawFields) -> None:
+        if self.informational_responses is _NO_RESPONSES:
+            self.informational_responses = []
         self.informational_responses.append((status, fields))
 
     def on_response(self, status: int, fields: RawFields) -> None:

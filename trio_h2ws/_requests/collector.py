@@ -22,16 +22,17 @@ BEGINNING = 8 * 1024
 _DRAINED = 64 * 1024  # bytes of it that are read over HTTP/1.1, which can't end a response alone
 
 
-class Collector:
+class Collector(ParkedTask):
     """Consumes one stream. One task waits for its end.
 
     `is_discarded(stream)`: whether the caller will not get this response; called at most once. `limit` applies to a
     response that it gets, `BEGINNING` to another.
     """
 
-    __slots__ = ("_bound", "_chunks", "_cut", "_done", "_is_discarded", "_limit", "_size", "_stream", "_waiting")
+    __slots__ = ("_bound", "_chunks", "_cut", "_done", "_is_discarded", "_limit", "_size", "_stream")
 
     def __init__(self, stream: Stream, limit: int | None, is_discarded: Callable[[Stream], bool]) -> None:
+        super().__init__()
         self._stream = stream
         self._limit = sys.maxsize if limit is None else limit
         self._bound = min(BEGINNING, self._limit)
@@ -40,7 +41,6 @@ class Collector:
         self._size = 0
         self._cut = False
         self._done = False
-        self._waiting = ParkedTask()
         stream.consume_with(self)
 
     def feed(self, data: bytes) -> bool:
@@ -74,13 +74,13 @@ class Collector:
 
     def on_end(self) -> None:
         self._done = True
-        self._stream.connection.wakeups.wake(self._waiting)
+        self._stream.connection.wakeups.wake(self)
 
     async def wait(self) -> bytes:
         """The body as it came, or a little more than its first `BEGINNING` bytes. Raises what ended it, or
         LimitExceeded("max_body_size")."""
         if not self._done:
-            await self._waiting.park()
+            await self.park()
         if self._size > self._limit and not self._cut:
             raise LimitExceeded("max_body_size", self._limit, "the body is too large: use Client.stream")
         if not self._cut or self._stream.user_error is not None:

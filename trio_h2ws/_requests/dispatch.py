@@ -65,17 +65,10 @@ class Dispatcher:
     async def request(self, request: PreparedRequest, http2: HTTP2, follow: bool) -> Response:
         """The whole response, after any redirects."""
         limit = self.limits.max_body_size
-
         budget = self.new_budget()
-
-        def is_discarded(stream: Stream) -> bool:
-            return self._is_discarded(stream, request, follow, budget)
-
-        async def collect(stream: Stream) -> bytes:
-            return await Collector(stream, limit, is_discarded).wait()
-
-        history: list[Response] = []
+        history: tuple[Response, ...] = ()
         while True:
+            collect = _Whole(request, limit, follow, budget).collect
             stream, raw = await self.send(request, collect, http2, budget)
             stream.close()  # does nothing if both sides have ended; else the rest of the upload is not wanted
             response = make_response(stream, request, limit)
@@ -84,6 +77,7 @@ class Dispatcher:
                 await response._decode(raw)
                 return response
             response._keep(raw, BEGINNING)
+            history = (*history, response)
             request = following
             budget.next_request()
 
@@ -92,7 +86,7 @@ class Dispatcher:
     ) -> tuple[Stream, Response]:
         """The response as soon as its headers are here, after any redirects. The caller must close the stream."""
         budget = self.new_budget()
-        history: list[Response] = []
+        history: tuple[Response, ...] = ()
         while True:
             stream, _ = await self.send(request, Stream.wait_response, http2, budget, on_phase)
             try:
@@ -104,30 +98,21 @@ class Dispatcher:
             if following is None:
                 return stream, response
             stream.close()
+            history = (*history, response)
             request = following
             budget.next_request()
-
-    def _is_discarded(self, stream: Stream, request: PreparedRequest, follow: bool, budget: Budget) -> bool:
-        """Whether the caller will not get the response that has begun."""
-        assert stream.response is not None
-        status, fields = stream.response
-        if status == 421 and self._is_shared(stream, request):
-            return budget.allows(Failure.MISDIRECTED, replayable=request.body.replayable)
-        return follow and leads_on(request, status, Headers(fields))
 
     def new_budget(self) -> Budget:
         """For the retries of one call."""
         return Budget(self.limits.max_retries)
 
     def _follow(
-        self, request: PreparedRequest, response: Response, history: list[Response]
+        self, request: PreparedRequest, response: Response, history: tuple[Response, ...]
     ) -> PreparedRequest | None:
-        response.history = tuple(history)
+        response.history = history
         following = redirected(request, response.status, response.headers)
-        if following is not None:
-            history.append(response)
-            if len(history) > self.limits.max_redirects:
-                raise too_many_redirects(self.limits)
+        if following is not None and len(history) >= self.limits.max_redirects:
+            raise too_many_redirects(self.limits)
         return following
 
     async def send(
@@ -144,30 +129,10 @@ class Dispatcher:
         protocol = protocol_for(request, http2)
         if protocol is ProtocolChoice.BEST and http2 == "auto" and known.requests_over_http1.get(origin) is not None:
             protocol = ProtocolChoice.HTTP1
-        http2_only = http2 == "require"
-        moved = False
-
-        async def connect(way: Way) -> Connection:
-            nonlocal moved
-            moved = way is Way.HTTP1
-            if way is Way.ALONE:
-                connection = await self.pool.single.alone(origin, protocol, on_phase)
-            else:
-                choice = ProtocolChoice.HTTP1 if moved else protocol
-                connection = await self.pool.acquire(
-                    *(origin, choice),
-                    http2_only=http2_only,
-                    on_phase=on_phase,
-                    repeatable=request.repeatable,
-                    may_precede_settings=request.may_precede_settings,
-                )
-            if http2_only:
-                check_http2_spoken(connection, request)
-            return connection
-
-        wish = _HTTP2_ALONE if http2_only else DEFAULT
+        connections = _Connections(self.pool, request, protocol, http2 == "require", on_phase)
+        wish = _HTTP2_ALONE if http2 == "require" else DEFAULT
         try:
-            result = await self.send_with_retries(request, connect, receive, budget, wish, on_phase)
+            result = await self.send_with_retries(request, connections.get, receive, budget, wish, on_phase)
         except H2WSError as error:
             if not wants_http1(error, request):
                 raise
@@ -177,7 +142,7 @@ class Dispatcher:
             if isinstance(error, HTTP2NotAvailable):
                 raise
             raise http1_required(f"{origin} requires HTTP/1.1 for this request", error) from error
-        if moved:
+        if connections.way is Way.HTTP1:
             known.requests_over_http1.put(origin, "refused")
         return result
 
@@ -203,7 +168,7 @@ class Dispatcher:
                 if on_phase is not None:
                     on_phase("head")
                 result = await receive(stream)
-                if stream.response is None or stream.response[0] != 421 or not self._is_shared(stream, request):
+                if stream.response is None or stream.response[0] != 421 or not _is_shared(stream, request):
                     return stream, result
                 decision = budget.decide(Failure.MISDIRECTED, replayable=request.body.replayable)
                 if decision.action is Action.NO:
@@ -235,7 +200,7 @@ class Dispatcher:
         """What follows a try that failed."""
         calm = stream is not None and stream.connection.calm.asked_just_now
         failure = failure_of(error, calm) if not self.pool.is_closed else Failure.FINAL
-        if isinstance(error, WebSocketRejected) and error.status == 421 and self._is_shared(stream, request):
+        if isinstance(error, WebSocketRejected) and error.status == 421 and _is_shared(stream, request):
             failure = Failure.MISDIRECTED
         large = request.large_head
         suspect = stream is not None and stream.is_newest and large is not None
@@ -268,10 +233,6 @@ class Dispatcher:
             elif failure is Failure.LOST:
                 self.pool.retire_idle(request.url.origin)
         return decision
-
-    def _is_shared(self, stream: Stream | None, request: PreparedRequest) -> bool:
-        """Whether it was sent on a connection of another origin."""
-        return stream is not None and stream.connection.origin != str(request.url.origin)
 
     def _begin(self, connection: Connection, request: PreparedRequest) -> Stream:
         """Open a stream with the request. Synchronous, so the reserved slot is used or given back."""
@@ -308,6 +269,77 @@ class Dispatcher:
                 await request.body.upload(stream, request.trailers)
         except Exception as bug:
             stream.end_with_bug(bug)
+
+
+# The two classes below could be closures. But thousands of calls may be under way at once, the garbage collector
+# looks at all their objects again and again, and each variable of a closure is another one.
+
+
+class _Connections:
+    """Gives each try of one request its connection. `way` is that of the last try."""
+
+    __slots__ = ("_http2_only", "_on_phase", "_pool", "_protocol", "_request", "way")
+
+    def __init__(
+        self,
+        pool: Pool,
+        request: PreparedRequest,
+        protocol: ProtocolChoice,
+        http2_only: bool,
+        on_phase: OnPhase | None,
+    ) -> None:
+        self._pool = pool
+        self._request = request
+        self._protocol = protocol
+        self._http2_only = http2_only
+        self._on_phase = on_phase
+        self.way = Way.SHARED
+
+    async def get(self, way: Way) -> Connection:
+        request, origin = self._request, self._request.url.origin
+        self.way = way
+        if way is Way.ALONE:
+            connection = await self._pool.single.alone(origin, self._protocol, self._on_phase)
+        else:
+            connection = await self._pool.acquire(
+                origin,
+                ProtocolChoice.HTTP1 if way is Way.HTTP1 else self._protocol,
+                http2_only=self._http2_only,
+                on_phase=self._on_phase,
+                repeatable=request.repeatable,
+                may_precede_settings=request.may_precede_settings,
+            )
+        if self._http2_only:
+            check_http2_spoken(connection, request)
+        return connection
+
+
+class _Whole:
+    """Collects the whole body of the response to one request."""
+
+    __slots__ = ("_budget", "_follow", "_limit", "_request")
+
+    def __init__(self, request: PreparedRequest, limit: int | None, follow: bool, budget: Budget) -> None:
+        self._request = request
+        self._limit = limit
+        self._follow = follow
+        self._budget = budget
+
+    def collect(self, stream: Stream) -> Awaitable[bytes]:
+        return Collector(stream, self._limit, self._is_discarded).wait()
+
+    def _is_discarded(self, stream: Stream) -> bool:
+        """Whether the caller will not get the response that has begun."""
+        assert stream.response is not None
+        status, fields = stream.response
+        if status == 421 and _is_shared(stream, self._request):
+            return self._budget.allows(Failure.MISDIRECTED, replayable=self._request.body.replayable)
+        return self._follow and leads_on(self._request, status, Headers(fields))
+
+
+def _is_shared(stream: Stream | None, request: PreparedRequest) -> bool:
+    """Whether it was sent on a connection of another origin."""
+    return stream is not None and stream.connection.origin != str(request.url.origin)
 
 
 def too_many_redirects(limits: Limits) -> LimitExceeded:

@@ -15,7 +15,7 @@ from .._http.headers import HeaderTypes, RawFields, prepare, prepare_trailers
 from .._http.url import URL, check_base_url, parse_url
 from .._version import __version__
 from .content_encoding import ACCEPT
-from .request_body import Content, RequestBody
+from .request_body import NO_BODY, Content, RequestBody
 
 HTTP2: TypeAlias = Literal["auto", "require", "never"]
 
@@ -140,7 +140,7 @@ class Defaults:
         method = method.upper()
         if method == "CONNECT":
             raise ValueError("method CONNECT can't be sent as a request: for a WebSocket, use websocket()")
-        body = RequestBody(content, json)
+        body = NO_BODY if content is None and json is None else RequestBody(content, json)
         implied = body.fields
         if body.whole == b"" and method in ("POST", "PUT", "PATCH"):
             implied = [*implied, (b"content-length", b"0")]
@@ -154,7 +154,7 @@ class Defaults:
         plain = headers is None and parsed.authorization is None
         if plain and (known := self._handshakes.get(tuple(offered))) is not None:
             authority = self._host or parsed.authority
-            return PreparedRequest("CONNECT", parsed, authority, known, RequestBody(None), protocol=b"websocket")
+            return PreparedRequest("CONNECT", parsed, authority, known, NO_BODY, protocol=b"websocket")
         given = prepare(headers)
         names = {name for name, _ in given}
         given_twice = names & {name for name, _ in offered}
@@ -163,7 +163,7 @@ class Defaults:
         authority, fields = self._merge(parsed, given, offered)
         if plain and len(self._handshakes) < _REMEMBERED:
             self._handshakes[tuple(offered)] = fields
-        return PreparedRequest("CONNECT", parsed, authority, fields, RequestBody(None), protocol=b"websocket")
+        return PreparedRequest("CONNECT", parsed, authority, fields, NO_BODY, protocol=b"websocket")
 
     def _merge(self, url: URL, given: RawFields, implied: RawFields) -> tuple[bytes, RawFields]:
         """The call's headers take precedence over the implied ones, and those over the client's. A Host becomes the

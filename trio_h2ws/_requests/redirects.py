@@ -21,7 +21,7 @@ from .._errors import H2WSError, RemoteProtocolError, WebSocketRejected
 from .._http.headers import Headers
 from .._http.url import URL, encode, parse_url, resolve
 from .prepare import PreparedRequest
-from .request_body import RequestBody
+from .request_body import NO_BODY
 
 _STATUSES = frozenset((301, 302, 303, 307, 308))
 _CREDENTIALS = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
@@ -52,7 +52,7 @@ def redirected(request: PreparedRequest, status: int, headers: Headers) -> Prepa
     method, body, trailers, fields = request.method, request.body, request.trailers, request.fields
     becomes_get = (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST")
     if becomes_get and not is_handshake:
-        method, body, trailers = "GET", RequestBody(None), None
+        method, body, trailers = "GET", NO_BODY, None
         fields = [field for field in fields if not _ABOUT_THE_BODY.fullmatch(field[0])]
     elif not body.replayable:
         return None  # the body can't be sent again: the user gets the redirect itself

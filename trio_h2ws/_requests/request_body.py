@@ -168,6 +168,10 @@ class RequestBody:
         return _each(_grouped(self._parts) if isinstance(self._parts, list) else self._parts)
 
 
+NO_BODY = RequestBody(None)
+"""That of all requests without content. Nothing changes it."""
+
+
 async def _each(parts: Iterable[bytes] | AsyncIterable[bytes] | None) -> AsyncGenerator[bytes, None]:
     if isinstance(parts, AsyncGenerator):
         async with aclosing(parts):

@@ -64,8 +64,9 @@ def check_response(block: Iterable[tuple[bytes, bytes]]) -> tuple[int, int | Non
     status: int | None = None
     length: int | None = None
     fields: RawFields = []
-    for name, value in block:
-        value = _checked(name, value)
+    for field in block:
+        name, given = field
+        value = _checked(name, given)
         if name[0] == 0x3A:  # ":"
             if name != b":status":
                 raise Malformed(f"pseudo-header {name!r} in a response")
@@ -85,7 +86,7 @@ def check_response(block: Iterable[tuple[bytes, bytes]]) -> tuple[int, int | Non
             length = int(value)
         elif name == b"te" and value != b"trailers":
             raise Malformed("header te with a value other than trailers")
-        fields.append((name, value))
+        fields.append(field if value is given else (name, value))
     if status is None:
         raise Malformed("the response has no :status")
     return status, length, fields
