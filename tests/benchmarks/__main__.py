@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import pathlib
 import pstats
 import sys
 
-from . import chart, report, rounds
+from . import chart, readme, report, rounds
+from .clients import CLIENTS
+from .programs import ready
 from .rows import ROWS, Row
 from .servers.start import Sites, serving
 
@@ -25,6 +28,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--profile", type=pathlib.Path, metavar="DIR", help="instead, profile our client with cProfile"
     )
+    parser.add_argument(
+        "--npm",
+        type=pathlib.Path,
+        metavar="DIR",
+        default=pathlib.Path(os.environ.get("TRIO_H2WS_NPM", ".nox/bench-npm")),
+        help="where undici is, or will be installed if there is an npm ($TRIO_H2WS_NPM, or .nox/bench-npm)",
+    )
+    parser.add_argument("--readme", type=pathlib.Path, metavar="FILE.md", help="write the table into this file")
     return parser.parse_args()
 
 
@@ -37,21 +48,29 @@ def main() -> None:
     options = _options()
     chosen = [row for row in ROWS if not options.only or row.name in options.only]
     needs_servers = any(row.site for row in chosen)
-    with serving() if needs_servers else contextlib.nullcontext(Sites()) as sites:
+    wanted = {CLIENTS[client].program for row in chosen for client in row.clients if client in CLIENTS} - {""}
+    with (
+        serving() if needs_servers else contextlib.nullcontext(Sites()) as sites,
+        ready(set() if options.profile else wanted, options.npm) as programs,
+    ):
         if options.profile:
             _profile(options, chosen, sites)
             return
-        versions = report.environment(sites.versions)
+        versions = report.environment([*sites.versions, *programs.versions()])
         print(", ".join(versions), *sites.notes, sep="\n")
         outcomes = []
         for row in chosen:
             count = 1 if options.quick else options.rounds
-            outcome = rounds.run(row, sites.sites.get(row.site), count, options.quick, _show_progress)
+            site = sites.sites.get(row.site)
+            outcome = rounds.run(row, site, count, options.quick, _show_progress, programs)
             _show_progress("")
             print("\n" + report.table(outcome), flush=True)
             outcomes.append(outcome)
+    data = report.data(outcomes, versions, sites.notes)
     if options.json:
-        options.json.write_text(json.dumps(report.data(outcomes, versions, sites.notes), indent=1))
+        options.json.write_text(json.dumps(data, indent=1))
+    if options.readme:
+        readme.write(options.readme, data)
     if options.chart:
         options.chart.write_text(chart.draw(outcomes, versions))
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from .clients import title as name_of
 from .goals import FLOOR, OURS
-from .report import display_name, show
+from .report import show
 from .rounds import Outcome
 
 _WIDTH, _LEFT, _RIGHT = 860, 150, 130
@@ -59,7 +60,7 @@ def draw(outcomes: Iterable[Outcome], versions: Sequence[str]) -> str:
             width = max(1.0, value / ours * scale)
             colour = _COLOURS.get(client, _PEER)
             middle = y + _BAR - 3
-            parts.append(_text(_LEFT - 8, middle, display_name(client), anchor="end"))
+            parts.append(_text(_LEFT - 8, middle, name_of(client), anchor="end"))
             parts.append(
                 f'<rect x="{_LEFT}" y="{y:.1f}" width="{width:.1f}" height="{_BAR}" fill="{colour}" rx="2"/>'
             )

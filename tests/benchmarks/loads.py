@@ -13,9 +13,10 @@ import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .kits.kit import Kit, Socket
+from .kits.kit import Kit, Socket, expect
 from .meter import Meter, resident
 from .servers.site import Site
+from .servers.start import ROUND_TRIP
 
 Numbers = dict[str, float]
 Load = Callable[..., Awaitable[Numbers]]
@@ -30,7 +31,7 @@ async def requests(kit: Kit, site: Site, *, n: int, at_once: int, distinct: bool
             for _ in range(count):
                 url = f"{site.small}?item={next(urls)}" if distinct else site.small
                 body = await client.get(url)
-                assert len(body) == 1024
+                expect(len(body), 1024)
 
         await some(1)  # the dial
         await kit.gather([lambda: some(5)] * at_once)
@@ -45,7 +46,7 @@ async def pages(kit: Kit, site: Site, *, n: int, at_once: int) -> Numbers:
 
         async def some() -> None:
             for _ in range(n // at_once):
-                assert len(await client.get(site.small)) == 1024
+                expect(len(await client.get(site.small)), 1024)
 
         with Meter() as meter:
             await kit.gather([some] * at_once)
@@ -66,10 +67,18 @@ async def _open(kit: Kit, client: Any, site: Site, n: int, at_once: int) -> list
     return sockets
 
 
-async def opening(kit: Kit, site: Site, *, n: int, at_once: int) -> Numbers:
-    """Open `n` WebSockets, `at_once` handshakes at a time, and keep them all open."""
+async def first(kit: Kit, site: Site) -> Numbers:
+    """The first request of a client, its dial included, over a link of ROUND_TRIP."""
     async with kit.client(site) as client:
-        kept = await _open(kit, client, site, 10, 10)
+        with Meter() as meter:
+            expect(len(await client.get(site.small)), 1024)
+    return {**meter.each(1), "trips": meter.wall / ROUND_TRIP}
+
+
+async def opening(kit: Kit, site: Site, *, n: int, at_once: int, first: int = 10) -> Numbers:
+    """After the `first` ones, open `n` WebSockets, `at_once` handshakes at a time, and keep them all open."""
+    async with kit.client(site) as client:
+        kept = await _open(kit, client, site, first, first)
         before = resident()
         with Meter() as meter:
             kept += await _open(kit, client, site, n, at_once)
@@ -106,9 +115,9 @@ async def growth(kit: Kit, site: Site, *, n: int) -> Numbers:
     return {**late.each(window), "early": early.cpu / window, "growth": late.cpu / early.cpu}
 
 
-async def echo(kit: Kit, site: Site, *, n: int, sockets: int, size: int) -> Numbers:
-    """`n` messages of `size` bytes over `sockets` WebSockets, each waiting for an echo before it sends the next."""
-    message = "x" * size
+async def echo(kit: Kit, site: Site, *, n: int, sockets: int, size: int, text: str = "") -> Numbers:
+    """`n` messages over `sockets` WebSockets, each waiting for an echo before it sends the next."""
+    message = text or "x" * size
     async with kit.client(site) as client:
         opened = await _open(kit, client, site, sockets, 20)
 
@@ -116,7 +125,8 @@ async def echo(kit: Kit, site: Site, *, n: int, sockets: int, size: int) -> Numb
             send, receive = socket
             for _ in range(count):
                 await send(message)
-                assert len(await receive()) == size
+                if await receive() != message:
+                    raise ValueError("an echo differs from its message")
 
         def turns(count: int) -> list[Callable[[], Awaitable[None]]]:
             return [lambda socket=socket: some(socket, count) for socket in opened]  # type: ignore[misc]
@@ -140,7 +150,8 @@ async def pipelined(kit: Kit, site: Site, *, n: int, size: int) -> Numbers:
 
         async def receiver(count: int) -> None:
             for _ in range(count):
-                await receive()
+                if await receive() != message:
+                    raise ValueError("an echo differs from its message")
 
         await kit.gather([lambda: sender(200), lambda: receiver(200)])
         with Meter() as meter:
@@ -160,12 +171,32 @@ async def download(kit: Kit, site: Site, *, size: int, seconds: float) -> Number
                     received += len(piece)
                     if received >= size or time.monotonic() > end:
                         break
+    expect(received >= size or time.monotonic() > end, True)
     whole = size / received
     return {"cpu": meter.cpu * whole, "wall": meter.wall * whole, "rate": received / meter.wall}
 
 
-async def mixed(kit: Kit, site: Site, *, sockets: int, size: int, seconds: float) -> Numbers:
-    """The slowest echo on `sockets` WebSockets at an easy pace, first alone and then during a download."""
+async def upload(kit: Kit, site: Site, *, size: int) -> Numbers:
+    """Send a large body in pieces."""
+    async with kit.client(site) as client:
+        await client.get(site.small)  # the dial
+        with Meter() as meter:
+            await _upload(client, site, size)
+    return {**meter.each(1), "rate": size / meter.wall}
+
+
+async def _upload(client: Any, site: Site, size: int) -> None:
+    arrived = int(await client.upload(site.upload, size))
+    if not size <= arrived < size * 1.01:  # with the headers, and what HTTP/2's frames or chunks add
+        raise ValueError(f"{arrived} bytes arrived instead of {size}")
+
+
+def _share(waits: list[float], share: float) -> float:
+    return waits[min(int(len(waits) * share), len(waits) - 1)]
+
+
+async def mixed(kit: Kit, site: Site, *, sockets: int, size: int, seconds: float, uploading: bool = False) -> Numbers:
+    """Echoes on `sockets` WebSockets at an easy pace, first alone and then during a download or an upload."""
     async with kit.client(site) as client:
         opened = await _open(kit, client, site, sockets, 20)
         waits: list[float] = []
@@ -188,6 +219,10 @@ async def mixed(kit: Kit, site: Site, *, sockets: int, size: int, seconds: float
 
         async def busy() -> None:
             nonlocal running
+            if uploading:
+                await _upload(client, site, size)
+                running = False
+                return
             received = 0
             async with client.stream(site.large) as pieces:
                 async for piece in pieces:
@@ -214,12 +249,15 @@ async def mixed(kit: Kit, site: Site, *, sockets: int, size: int, seconds: float
         "wall": meter.wall,
         "quiet": calm[-1],
         "busy": waits[-1],
-        "quiet_middle": calm[len(calm) // 2],
-        "busy_middle": waits[len(waits) // 2],
+        "quiet_p50": _share(calm, 0.5),
+        "busy_p50": _share(waits, 0.5),
+        "quiet_p99": _share(calm, 0.99),
+        "busy_p99": _share(waits, 0.99),
         "slowdown": waits[-1] / calm[-1],
     }
 
 
 LOADS: dict[str, Load] = {
-    load.__name__: load for load in (requests, pages, opening, allocated, growth, echo, pipelined, download, mixed)
+    load.__name__: load
+    for load in (requests, pages, first, opening, allocated, growth, echo, pipelined, download, upload, mixed)
 }

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from .clients import title
 from .goals import OURS
 from .rounds import Outcome
 
@@ -23,20 +24,14 @@ _LIBRARIES = (
     "trio-websocket",
     "websockets",
     "aiohttp",
+    "picows",
+    "rnet",
+    "pycurl",
+    "uvloop",
+    "isal",
 )
 _HEADS = {"cpu": "CPU", "wall": "wall", "quiet": "quiet, slowest", "busy": "busy, slowest", "early": "CPU, 100th"}
-_NAMES = {
-    OURS: "trio_h2ws",
-    "trio_websocket": "trio-websocket",
-    "websockets_trio": "websockets, trio",
-    "websockets_asyncio": "websockets, asyncio",
-    "separate": "trio-ws + httpx2",
-    "httpx_http1": "httpx, HTTP/1.1",
-}
-
-
-def display_name(client: str) -> str:
-    return _NAMES.get(client, client)
+_HEADS |= {"trips": "round trips", "rate": "rate"}
 
 
 def environment(servers: Iterable[str]) -> list[str]:
@@ -55,6 +50,8 @@ def show(metric: str, value: float) -> str:
         return f"{value / 1000:,.1f} KB"
     if metric == "rate":
         return f"{value / 1e6:,.1f} MB/s"
+    if metric == "trips":
+        return f"{value:.2f}"
     if metric in ("growth", "slowdown"):
         return f"{value:.2f}×"
     return f"{value * 1e6:,.0f} µs" if value < 0.01 else f"{value * 1e3:,.1f} ms"
@@ -65,17 +62,17 @@ def table(outcome: Outcome) -> str:
     row, medians = outcome.row, outcome.medians()
     lines = [f"{row.name}: {row.title} (each {row.unit})"]
     heads = [_HEADS.get(metric, metric.replace("_", " ")) for metric in row.metrics]
-    lines.append("  " + " " * 20 + "".join(f"{head:>16}" for head in heads) + f"{'CPU / ours':>12}")
+    lines.append("  " + " " * 24 + "".join(f"{head:>16}" for head in heads) + f"{'CPU / ours':>12}")
     ours = medians.get(OURS, {}).get("cpu")
     for client in row.clients:
-        name = display_name(client)
+        name = title(client)
         if client in outcome.failed:
-            lines.append(f"  {name:<20}{outcome.failed[client][:90]:>14}")
+            lines.append(f"  {name:<24}{outcome.failed[client][:90]:>14}")
             continue
         metrics = medians[client]
         cells = [show(metric, metrics[metric]) if metric in metrics else "–" for metric in row.metrics]
         ratio = f"{metrics['cpu'] / ours:.2f}×" if ours and "cpu" in metrics else ""
-        lines.append(f"  {name:<20}" + "".join(f"{cell:>16}" for cell in cells) + f"{ratio:>12}")
+        lines.append(f"  {name:<24}" + "".join(f"{cell:>16}" for cell in cells) + f"{ratio:>12}")
     for goal in row.goals:
         measured = goal.measured(medians)
         if measured is None:

@@ -12,17 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .clients import CLIENTS
 from .goals import OURS
+from .programs import Programs, measure
 from .rows import Row
 from .servers.site import Site
 
 _DEADLINE = 180
 # Without bytecode files, `import` would compile anew each time, and only the modules of this checkout.
 _ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-
-# These adapters have a different name than their library, so that they do not shadow it.
-_KITS = {"httpx": "httpx_", "httpx2": "httpx2_", "httpcore2": "httpcore2_"}
-_KITS |= {"trio_websocket": "trio_websocket_", "aiohttp": "aiohttp_"}
 
 _IMPORT = """
 import json, time
@@ -47,14 +45,19 @@ class Outcome:
         }
 
 
+def _setting(row: Row, client: str) -> dict[str, bool]:
+    return {**row.setting, **CLIENTS[client].setting}
+
+
 def _command(row: Row, client: str, site: Site | None, quick: bool, profile: str | None) -> list[str]:
     options: dict[str, Any] = {**row.options, **(row.quick if quick else {}), **row.only.get(client, {})}
     if row.load == "imports":
         return [sys.executable, "-c", _IMPORT.format(**options)]
     assert site is not None
     order = {
-        "client": _KITS.get(client, client),
+        "client": client,
         "load": row.load,
+        "setting": _setting(row, client),
         "options": options,
         "site": dataclasses.asdict(site),
         "profile": profile,
@@ -78,7 +81,24 @@ def once(command: list[str]) -> dict[str, float] | str:
     return numbers
 
 
-def run(row: Row, site: Site | None, rounds: int, quick: bool, progress: Callable[[str], None]) -> Outcome:
+def _numbers(row: Row, client: str, site: Site | None, quick: bool, programs: Programs) -> dict[str, float] | str:
+    program = CLIENTS[client].program if client in CLIENTS else ""
+    if not program:
+        return once(_command(row, client, site, quick, None))
+    assert site is not None
+    options: dict[str, Any] = {**row.options, **(row.quick if quick else {}), **row.only.get(client, {})}
+    http1 = _setting(row, client).get("http1", False)
+    return measure.cost(programs, program, measure.units(row.load, options, site, http1))
+
+
+def run(
+    row: Row,
+    site: Site | None,
+    rounds: int,
+    quick: bool,
+    progress: Callable[[str], None],
+    programs: Programs,
+) -> Outcome:
     """Run all rounds of one row. `progress` gets a line before each run."""
     outcome = Outcome(row)
     rounds = min(rounds, row.rounds)
@@ -89,7 +109,7 @@ def run(row: Row, site: Site | None, rounds: int, quick: bool, progress: Callabl
             if client in outcome.failed:
                 continue
             progress(f"{row.name}: round {turn + 1} of {rounds}, {client}")
-            numbers = once(_command(row, client, site, quick, None))
+            numbers = _numbers(row, client, site, quick, programs)
             if isinstance(numbers, str):
                 outcome.failed[client] = numbers
                 continue

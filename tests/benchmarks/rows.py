@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,33 @@ from .goals import FLOOR, OURS, Goal, cheaper, level, near_floor
 from .servers.start import LARGE, RATE
 
 HTTP = (OURS, "httpx", "httpx2", "httpcore2")
+OTHERS = ("rnet", "libcurl", "go", "undici", "h2load")
+HTTP1 = (OURS, "httpx", "httpx2", "aiohttp", "aiohttp_uvloop", "libcurl", "go", "undici")
 SOCKETS = (OURS, "trio_websocket", "websockets_trio", "websockets_asyncio", "aiohttp")
+ECHOES = (*SOCKETS, "aiohttp_uvloop", "picows")
+BODIES = (OURS, "httpx2", "libcurl", "go", "undici")
+
+# What a feed sends: 330 bytes that do not repeat much.
+TICK = json.dumps(
+    {"type": "l2update", "product": "BTC-USD", "sequence": 80214417, "time": "2026-11-27T21:08:05.417Z"}
+    | {
+        "changes": [
+            [side, f"{price / 100:.2f}", f"{size / 1e5:.5f}"]
+            for side, price, size in (
+                ("buy", 6512307, 41873),
+                ("buy", 6512291, 250014),
+                ("sell", 6512420, 7331),
+                ("sell", 6512511, 98110),
+            )
+        ]
+    }
+)
+TICK = (
+    TICK[:-1]
+    + ', "checksum": "'
+    + "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"[: 330 - len(TICK) - 15]
+    + '"}'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +56,29 @@ class Row:
     metrics: tuple[str, ...] = ("cpu", "wall")
     only: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Extra options of single clients, by name."""
+    setting: Mapping[str, bool] = field(default_factory=dict)
+    """Fields of `kits.kit.Setting` for every client."""
     rounds: int = 100
     """The most rounds that are worth the time."""
 
+
+# A program's cost is the difference of two runs: with more of the work in it, its start matters less.
+MORE: Mapping[str, Mapping[str, Any]] = {name: {"n": 8000} for name in ("go", "undici", "h2load")}
+
+MIXED = ("cpu", "quiet_p50", "busy_p50", "quiet_p99", "busy_p99", "quiet", "busy", "slowdown")
 
 ROWS: tuple[Row, ...] = (
     Row(
         "requests",
         "32 requests at once, one connection, 1 KiB",
         "requests",
-        (*HTTP, FLOOR),
+        (*HTTP, *OTHERS, FLOOR),
         "files",
         {"n": 3200, "at_once": 32},
         {"n": 640},
         (cheaper("httpx", 10), cheaper("httpx2", 9), cheaper("httpcore2", 6), near_floor(1.3)),
         "request",
+        only=MORE,
     ),
     Row(
         "distinct",
@@ -60,23 +95,64 @@ ROWS: tuple[Row, ...] = (
         "one-request",
         "one request at a time, 1 KiB",
         "requests",
-        (*HTTP, FLOOR),
+        (*HTTP, *OTHERS, FLOOR),
         "files",
         {"n": 1000, "at_once": 1},
         {"n": 300},
         (cheaper("httpx2", 3),),
         "request",
+        only=MORE,
+    ),
+    Row(
+        "http1-requests",
+        "HTTP/1.1: 32 requests at once over 32 connections, 1 KiB, in clear",
+        "requests",
+        HTTP1,
+        "clear",
+        {"n": 3200, "at_once": 32},
+        {"n": 640},
+        (),
+        "request",
+        only=MORE,
+        setting={"http1": True},
+    ),
+    Row(
+        "http1-one-request",
+        "HTTP/1.1: one request at a time, 1 KiB, in clear",
+        "requests",
+        HTTP1,
+        "clear",
+        {"n": 1000, "at_once": 1},
+        {"n": 300},
+        (),
+        "request",
+        only=MORE,
+        setting={"http1": True},
+    ),
+    Row(
+        "round-trips",
+        "a client's first request over a link of 100 ms: how many round trips it takes after TCP's",
+        "first",
+        (OURS, "httpx2", "libcurl"),
+        "link",
+        {},
+        {},
+        (),
+        "first request",
+        ("cpu", "wall", "trips"),
+        rounds=3,
     ),
     Row(
         "http1-pages",
         "HTTP/1.1: 500 pages that take 0.1 s each, with 50 tasks, dials included",
         "pages",
-        (OURS, "httpx_http1", "aiohttp"),
+        (OURS, "httpx", "aiohttp"),
         "pages",
         {"n": 500, "at_once": 50},
         {"n": 200},
-        (level("aiohttp", "wall"), cheaper("httpx_http1", 2)),
+        (level("aiohttp", "wall"), cheaper("httpx", 2)),
         "page; wall: all of them",
+        setting={"http1": True},
     ),
     Row(
         "opening",
@@ -96,6 +172,18 @@ ROWS: tuple[Row, ...] = (
         ),
         "WebSocket",
         ("cpu", "wall", "memory"),
+    ),
+    Row(
+        "opening-http1",
+        "opening WebSockets over HTTP/1.1 and TLS, one after the other, from the second on",
+        "opening",
+        (*SOCKETS[:2], *SOCKETS[3:], "aiohttp_uvloop", "picows", "go"),
+        "sockets",
+        {"n": 200, "at_once": 1, "first": 1},
+        {"n": 50},
+        (),
+        "WebSocket",
+        setting={"http1": True},
     ),
     Row(
         "allocated",
@@ -127,7 +215,7 @@ ROWS: tuple[Row, ...] = (
         "echo-100",
         "100 WebSockets echoing 64 bytes",
         "echo",
-        (*SOCKETS, FLOOR),
+        (*ECHOES, FLOOR),
         "sockets",
         {"n": 10_000, "sockets": 100, "size": 64},
         {"n": 3000},
@@ -138,7 +226,7 @@ ROWS: tuple[Row, ...] = (
         "echo-1",
         "one WebSocket, one echo of 64 bytes at a time",
         "echo",
-        (*SOCKETS, FLOOR),
+        (*ECHOES, FLOOR),
         "sockets",
         {"n": 3000, "sockets": 1, "size": 64},
         {"n": 1000},
@@ -154,7 +242,7 @@ ROWS: tuple[Row, ...] = (
         "pipelined",
         "one WebSocket, 64 bytes, pipelined",
         "pipelined",
-        (*SOCKETS, FLOOR),
+        (*ECHOES, FLOOR),
         "sockets",
         {"n": 20_000, "size": 64},
         {"n": 5000},
@@ -162,10 +250,22 @@ ROWS: tuple[Row, ...] = (
         "echo",
     ),
     Row(
+        "compressed",
+        "50 WebSockets echoing JSON of 330 bytes, with permessage-deflate",
+        "echo",
+        (OURS, "websockets_asyncio", "aiohttp", "aiohttp_isal", "picows"),
+        "deflate",
+        {"n": 5000, "sockets": 50, "size": 330, "text": TICK},
+        {"n": 1000},
+        (),
+        "echo",
+        setting={"deflate": True},
+    ),
+    Row(
         "large-message",
         "a message of 1 MB, echoed",
         "echo",
-        (*SOCKETS, FLOOR),
+        (OURS, "ours_speedups", *ECHOES[1:], FLOOR),
         "sockets",
         {"n": 60, "sockets": 1, "size": 1_000_000},
         {"n": 20},
@@ -176,13 +276,54 @@ ROWS: tuple[Row, ...] = (
         "download",
         "a download of 100 MB",
         "download",
-        (*HTTP, FLOOR),
+        (*HTTP, *BODIES[2:], FLOOR),
         "files",
         {"size": LARGE, "seconds": 60},
         {},
         (cheaper("httpx2", 3),),
         "download",
         ("cpu", "wall", "rate"),
+        rounds=5,
+    ),
+    Row(
+        "download-http1",
+        "a download of 100 MB over HTTP/1.1 and TLS",
+        "download",
+        (*BODIES, "aiohttp", "aiohttp_uvloop"),
+        "bodies",
+        {"size": LARGE, "seconds": 60},
+        {},
+        (),
+        "download",
+        ("cpu", "wall", "rate"),
+        setting={"http1": True},
+        rounds=5,
+    ),
+    Row(
+        "upload",
+        "an upload of 100 MB",
+        "upload",
+        BODIES,
+        "bodies",
+        {"size": LARGE},
+        {},
+        (),
+        "upload",
+        ("cpu", "wall", "rate"),
+        rounds=5,
+    ),
+    Row(
+        "upload-http1",
+        "an upload of 100 MB over HTTP/1.1 and TLS",
+        "upload",
+        (*BODIES, "aiohttp", "aiohttp_uvloop"),
+        "bodies",
+        {"size": LARGE},
+        {},
+        (),
+        "upload",
+        ("cpu", "wall", "rate"),
+        setting={"http1": True},
         rounds=5,
     ),
     Row(
@@ -208,7 +349,20 @@ ROWS: tuple[Row, ...] = (
         {"seconds": 1},
         (Goal("the slowest echo at most 5× the quiet one", "slowdown", at_most=5),),
         "run",
-        ("cpu", "quiet_middle", "busy_middle", "quiet", "busy", "slowdown"),
+        MIXED,
+        rounds=5,
+    ),
+    Row(
+        "mixed-upload",
+        "100 WebSockets echoing while an upload of 100 MB runs: the slowest echo",
+        "mixed",
+        (OURS, "separate"),
+        "sockets",
+        {"sockets": 100, "size": LARGE, "seconds": 2, "uploading": True},
+        {"seconds": 1},
+        (),
+        "run",
+        MIXED,
         rounds=5,
     ),
     Row(

@@ -1,6 +1,6 @@
 """The process of one client: runs one workload once, and prints one line of JSON.
 
-    python -m tests.benchmarks.worker '{"client": "ours", "load": "requests", "options": {…}, "site": {…}}'
+    python -m tests.benchmarks.worker '{"client": "ours", "load": "requests", "setting": {…}, "options": {…}, …}'
 
 With "profile": FILE in that JSON the measured part runs under cProfile, which writes its statistics to FILE.
 """
@@ -14,16 +14,19 @@ import sys
 from typing import Any
 
 from . import meter
+from .clients import CLIENTS
+from .goals import FLOOR
+from .kits.kit import Setting
 from .servers.site import Site
 
 
-def work(client: str, load: str, options: dict[str, Any], site: Site) -> dict[str, float]:
-    if client == "floor":
+def work(client: str, load: str, setting: Setting, options: dict[str, Any], site: Site) -> dict[str, float]:
+    if client == FLOOR:
         numbers: dict[str, float] = importlib.import_module("tests.benchmarks.floors").FLOORS[load](**options)
         return numbers
     from .loads import LOADS
 
-    kit = importlib.import_module(f"tests.benchmarks.kits.{client}").Kit()
+    kit = importlib.import_module(f"tests.benchmarks.kits.{CLIENTS[client].kit}").Kit(setting)
 
     async def main() -> dict[str, float]:
         return await LOADS[load](kit, site, **options)
@@ -34,7 +37,7 @@ def work(client: str, load: str, options: dict[str, Any], site: Site) -> dict[st
 
 def main() -> None:
     order = json.loads(sys.argv[1])
-    arguments = (order["client"], order["load"], order["options"], Site(**order["site"]))
+    arguments = (order["client"], order["load"], Setting(**order["setting"]), order["options"], Site(**order["site"]))
     numbers: dict[str, float] | dict[str, str]
     try:
         if order.get("profile"):

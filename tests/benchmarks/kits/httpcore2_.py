@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpcore2
 
 from ..servers.site import Site
-from .kit import TrioKit, trust
+from .kit import TrioKit, expect, trust
 
 
 class _Client:
@@ -16,11 +16,14 @@ class _Client:
         self._pool = pool
 
     async def get(self, url: str) -> bytes:
-        return (await self._pool.request("GET", url)).content
+        response = await self._pool.request("GET", url)
+        expect(response.status, 200)
+        return response.content
 
     @asynccontextmanager
     async def stream(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
         async with self._pool.stream("GET", url) as response:
+            expect(response.status, 200)
             yield response.aiter_stream()
 
 

@@ -1,4 +1,4 @@
-"""httpx and httpx2, which share an API, over HTTP/2 on Trio."""
+"""httpx and httpx2, which share an API, over HTTP/2 or HTTP/1.1 on Trio."""
 
 from __future__ import annotations
 
@@ -8,32 +8,44 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from ..servers.site import Site
-from .kit import TrioKit, trust
+from .kit import Setting, TrioKit, expect, pieces, trust
 
 
-class Client:
-    def __init__(self, client: Any) -> None:
+class _Client:
+    def __init__(self, client: Any, setting: Setting) -> None:
         self._client = client
+        self._setting = setting
 
     async def get(self, url: str) -> bytes:
-        content: bytes = (await self._client.get(url)).content
+        response = await self._client.get(url)
+        expect((response.status_code, response.http_version), (200, self._setting.version))
+        content: bytes = response.content
         return content
 
     @asynccontextmanager
     async def stream(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
         async with self._client.stream("GET", url) as response:
+            expect((response.status_code, response.http_version), (200, self._setting.version))
             yield response.aiter_bytes()
+
+    async def upload(self, url: str, size: int) -> bytes:
+        length = {"content-length": str(size)}
+        response = await self._client.post(url, content=pieces(size), headers=length)
+        expect((response.status_code, response.http_version), (200, self._setting.version))
+        content: bytes = response.content
+        return content
 
 
 class Kit(TrioKit):
     library = "httpx"
 
     @asynccontextmanager
-    async def client(self, site: Site) -> AsyncIterator[Client]:
+    async def client(self, site: Site) -> AsyncIterator[_Client]:
         httpx = importlib.import_module(self.library)
-        limits = httpx.Limits(max_connections=1)
-        timeout = httpx.Timeout(60)
+        http1 = self.setting.http1
+        # Over HTTP/1.1 all connections are kept: in the library's favour, which keeps 20 by default.
+        limits = httpx.Limits(max_connections=100) if http1 else httpx.Limits(max_connections=1)
         async with httpx.AsyncClient(
-            http1=False, http2=True, verify=trust(site), limits=limits, timeout=timeout, trust_env=False
+            http1=http1, http2=not http1, verify=trust(site), limits=limits, timeout=60, trust_env=False
         ) as client:
-            yield Client(client)
+            yield _Client(client, self.setting)

@@ -6,12 +6,36 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..servers.site import Site
 
 T = TypeVar("T")
 Task = Callable[[], Awaitable[None]]
+
+PIECE = bytes(64 * 1024)
+"""What uploads are made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a library is used. Plain data, because it crosses a process boundary."""
+
+    http1: bool = False
+    """HTTP/1.1, where HTTP/2 would be the kit's choice."""
+    deflate: bool = False
+    """WebSockets offer permessage-deflate, and fail if the server does not agree."""
+    uvloop: bool = False
+    """asyncio runs on uvloop."""
+    isal: bool = False
+    """aiohttp compresses with isal instead of zlib."""
+    speedups: bool = False
+    """Ours may use what the extra `speedups` installs. Otherwise it must not, though peers need the same package."""
+
+    @property
+    def version(self) -> str:
+        return "HTTP/1.1" if self.http1 else "HTTP/2"
 
 
 class Socket(NamedTuple):
@@ -22,14 +46,17 @@ class Socket(NamedTuple):
 
 
 class Client(Protocol):
-    """One client of the library. A kit has the methods that its library supports."""
+    """One client of the library. A kit has the methods that its library supports. What was not answered with 200, or
+    over another version of HTTP than the setting says, fails."""
 
     async def get(self, url: str) -> bytes: ...
     def stream(self, url: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]: ...
+    async def upload(self, url: str, size: int) -> bytes: ...
     async def websocket(self, url: str) -> Socket: ...
 
 
 class Kit(Protocol):
+    def __init__(self, setting: Setting) -> None: ...
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T: ...
     async def gather(self, tasks: Sequence[Task]) -> None: ...
     async def sleep(self, seconds: float) -> None: ...
@@ -38,6 +65,9 @@ class Kit(Protocol):
 
 class TrioKit:
     """The event loop's part, for libraries on Trio."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         import trio
@@ -55,10 +85,18 @@ class TrioKit:
 
 
 class AsyncioKit:
-    """The event loop's part, for libraries on asyncio."""
+    """The event loop's part, for libraries on asyncio: its own loop, or uvloop."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        return asyncio.run(main())
+        if not self.setting.uvloop:
+            return asyncio.run(main())
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main())
 
     async def gather(self, tasks: Sequence[Task]) -> None:
         await asyncio.gather(*(task() for task in tasks))
@@ -67,9 +105,21 @@ class AsyncioKit:
         await asyncio.sleep(seconds)
 
 
+async def pieces(size: int) -> AsyncIterator[bytes]:
+    """A body of `size` bytes, in pieces of 64 KiB."""
+    for start in range(0, size, len(PIECE)):
+        yield PIECE[: size - start]
+
+
 def trust(site: Site) -> ssl.SSLContext:
     """A context that trusts the site's certificate authority; every client gets the same one."""
     context = ssl.create_default_context(cafile=site.cafile)
     # Python 3.13 requires extensions that the certificate of a throw-away authority may lack.
     context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
     return context
+
+
+def expect(found: object, wanted: object) -> None:
+    """Not `assert`, and not only a warning: a peer must not look cheap because its answers are wrong."""
+    if found != wanted:
+        raise ValueError(f"got {found!r} instead of {wanted!r}")

@@ -15,5 +15,6 @@ from .kit import TrioKit
 class Kit(TrioKit):
     @asynccontextmanager
     async def client(self, site: Site) -> AsyncIterator[Any]:
-        async with httpx2_.Kit().client(site) as http, trio_websocket_.Kit().client(site) as sockets:
-            yield SimpleNamespace(get=http.get, stream=http.stream, websocket=sockets.websocket)
+        http_kit, socket_kit = httpx2_.Kit(self.setting), trio_websocket_.Kit(self.setting)
+        async with http_kit.client(site) as http, socket_kit.client(site) as sockets:
+            yield SimpleNamespace(get=http.get, stream=http.stream, upload=http.upload, websocket=sockets.websocket)

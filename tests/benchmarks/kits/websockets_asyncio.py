@@ -10,19 +10,22 @@ from websockets import speedups  # noqa: F401  (fails if the C extension, which 
 from websockets.asyncio.client import connect
 
 from ..servers.site import Site
-from .kit import AsyncioKit, Socket, trust
+from .kit import AsyncioKit, Setting, Socket, expect, trust
 
 
 class _Client:
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, setting: Setting) -> None:
         self._context = context
+        self._deflate = setting.deflate
 
     async def websocket(self, url: str) -> Socket:
-        ws = await connect(url, ssl=self._context, compression=None, proxy=None)
+        compression = "deflate" if self._deflate else None
+        ws = await connect(url, ssl=self._context, compression=compression, proxy=None)
+        expect(bool(ws.protocol.extensions), self._deflate)
         return Socket(ws.send, ws.recv)
 
 
 class Kit(AsyncioKit):
     @asynccontextmanager
     async def client(self, site: Site) -> AsyncIterator[_Client]:
-        yield _Client(trust(site))
+        yield _Client(trust(site), self.setting)

@@ -1,6 +1,6 @@
 """Hypercorn for both requests and WebSockets, for machines without the C servers.
 
-python -m tests.benchmarks.servers.fallback PORT PEM
+python -m tests.benchmarks.servers.fallback PORT PEM [CLEAR_PORT]
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await send({"type": "lifespan.shutdown.complete"})
     elif scope["type"] == "websocket":
         await _echo(receive, send)
+    elif scope["path"] == "/upload":
+        await _count(receive, send)
     else:
         large = scope["path"] == "/large"
         size = _LARGE if large else 1024
@@ -35,6 +37,16 @@ async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         for _ in range(size // len(_PIECE) if large else 0):
             await send({"type": "http.response.body", "body": _PIECE, "more_body": True})
         await send({"type": "http.response.body", "body": b"" if large else b"x" * 1024, "more_body": False})
+
+
+async def _count(receive: Receive, send: Send) -> None:
+    size, more = 0, True
+    while more:
+        event = await receive()
+        size += len(event.get("body", b""))
+        more = event.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(size).encode(), "more_body": False})
 
 
 async def _echo(receive: Receive, send: Send) -> None:
@@ -51,6 +63,7 @@ async def _echo(receive: Receive, send: Send) -> None:
 def main() -> None:
     config = Config()
     config.bind = [f"127.0.0.1:{sys.argv[1]}"]
+    config.insecure_bind = [f"127.0.0.1:{port}" for port in sys.argv[3:]]
     config.certfile = config.keyfile = sys.argv[2]
     config.h2_max_concurrent_streams = 6000
     config.errorlog = None

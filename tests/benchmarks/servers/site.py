@@ -14,3 +14,5 @@ class Site:
     """The URL of a body of 100 MB."""
     echo: str
     """The URL of a WebSocket that echoes."""
+    upload: str = ""
+    """The URL that reads a body to its end, and answers with the number of bytes that the request had."""

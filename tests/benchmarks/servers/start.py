@@ -2,7 +2,11 @@
 
     files     client ── TLS, h2 ──► nghttpd
     sockets   client ── TLS, h2 or HTTP/1.1 ──► HAProxy ─┬─► uWebSockets echo
+                                                         ├─► nginx (uploads)
                                                          └─ h2c ─► nghttpd
+    deflate   the same, where the echo compresses
+    clear     client ── HTTP/1.1 in clear ──► nginx
+    bodies    client ── TLS, h2 or HTTP/1.1 ──► nginx (downloads and uploads of 100 MB)
     pages     client ── HTTP/1.1 in clear ──► pages (0.1 s each)
     link      client ──► link (100 ms, 100 Mbit/s) ──► nghttpd
 
@@ -26,6 +30,8 @@ from dataclasses import dataclass, field
 import trustme
 
 from ...support.servers.process import free_port, running
+from ...support.servers.program import find
+from . import nginx
 from .site import Site
 
 LARGE = 100_000_000
@@ -48,10 +54,13 @@ defaults
     timeout tunnel 1h
 frontend all
     bind 127.0.0.1:{port} ssl crt {pem} alpn h2,http/1.1
-    use_backend echo if {{ path /echo }}
+    use_backend echo if {{ path /echo /deflate }}
+    use_backend bodies if {{ path /upload }}
     default_backend files
 backend echo
     server echo 127.0.0.1:{echo}
+backend bodies
+    server bodies 127.0.0.1:{clear}
 backend files
     server files 127.0.0.1:{files} proto h2
 """
@@ -81,9 +90,10 @@ def _certificate(directory: pathlib.Path) -> tuple[str, str]:
     return str(cafile), str(pem)
 
 
-def _site(cafile: str, port: int) -> Site:
+def _site(cafile: str, port: int, *, echo: str = "echo", tls: str = "s") -> Site:
     base = f"127.0.0.1:{port}"
-    return Site(cafile, f"https://{base}/small", f"https://{base}/large", f"wss://{base}/echo")
+    http = f"http{tls}://{base}"
+    return Site(cafile, f"{http}/small", f"{http}/large", f"ws{tls}://{base}/{echo}", f"{http}/upload")
 
 
 @contextlib.contextmanager
@@ -97,12 +107,15 @@ def serving() -> Iterator[Sites]:
         with (directory / "large").open("wb") as large:
             large.truncate(LARGE)
         files = _files(stack, sites, directory, pem)
-        sockets = _sockets(stack, sites, directory, pem, files)
+        clear, bodies = _bodies(stack, sites, directory, pem)
+        sockets = _sockets(stack, sites, directory, pem, clear)
         link, pages = free_port(), free_port()
         _start(stack, "link", link, str(files), str(ROUND_TRIP), str(RATE))
         _start(stack, "pages", pages, str(PAGE_SECONDS))
-        ports = {"files": files, "sockets": sockets, "link": link}
+        ports = {"files": files, "sockets": sockets, "link": link, "bodies": bodies}
         sites.sites = {name: _site(cafile, port) for name, port in ports.items()}
+        sites.sites["deflate"] = _site(cafile, sockets, echo="deflate")
+        sites.sites["clear"] = _site(cafile, clear, tls="")
         sites.sites["pages"] = Site(cafile, f"http://127.0.0.1:{pages}/", "", "")
         yield sites
 
@@ -124,7 +137,21 @@ def _files(stack: contextlib.ExitStack, sites: Sites, directory: pathlib.Path, p
     return port
 
 
-def _sockets(stack: contextlib.ExitStack, sites: Sites, directory: pathlib.Path, pem: str, tls_files: int) -> int:
+def _bodies(stack: contextlib.ExitStack, sites: Sites, directory: pathlib.Path, pem: str) -> tuple[int, int]:
+    """The port in clear, and the one with TLS."""
+    clear, tls = free_port(), free_port()
+    program = find("nginx")
+    if program is not None:
+        stack.enter_context(running(nginx.command(program, directory, pem, clear, tls), tls))
+        done = subprocess.run([program, "-v"], capture_output=True, text=True)
+        sites.versions.append("nginx " + done.stderr.strip().rpartition("/")[2])
+    else:
+        sites.notes.append(f"not installed: nginx. {_REPLACEMENT}")
+        stack.enter_context(running([*_hypercorn(tls, pem), str(clear)], tls))
+    return clear, tls
+
+
+def _sockets(stack: contextlib.ExitStack, sites: Sites, directory: pathlib.Path, pem: str, clear: int) -> int:
     port = free_port()
     missing = [name for name in ("haproxy", "nghttpd") if not shutil.which(name)]
     if importlib.util.find_spec("socketify") is None:
@@ -137,7 +164,7 @@ def _sockets(stack: contextlib.ExitStack, sites: Sites, directory: pathlib.Path,
     _start(stack, "echo", echo)
     stack.enter_context(running(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", str(directory), str(files)], files))
     config = directory / "haproxy.cfg"
-    config.write_text(_HAPROXY.format(port=port, pem=pem, echo=echo, files=files))
+    config.write_text(_HAPROXY.format(port=port, pem=pem, echo=echo, files=files, clear=clear))
     stack.enter_context(running(["haproxy", "-db", "-f", str(config)], port))
     sites.versions += [_version("haproxy", "-v"), "socketify " + importlib.metadata.version("socketify")]
     return port
