@@ -13,7 +13,8 @@ import sys
 from . import chart, readme, report, rounds
 from .clients import CLIENTS
 from .programs import ready
-from .rows import ROWS, Row
+from .row import Row
+from .rows import ROWS
 from .servers.start import Sites, serving
 
 

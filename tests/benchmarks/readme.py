@@ -9,27 +9,15 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypedDict
+import textwrap
+from typing import NamedTuple
 
 from .clients import title
 from .goals import FLOOR, OURS
-from .report import show
+from .report import MeasuredRow, Run, show
 
 BEGIN = "<!-- costs: written by python -m tests.benchmarks.readme -->"
 END = "<!-- /costs -->"
-
-
-class MeasuredRow(TypedDict):
-    name: str
-    medians: Mapping[str, Mapping[str, float]]
-    failed: Mapping[str, str]
-
-
-class Run(TypedDict):
-    environment: Sequence[str]
-    notes: Sequence[str]
-    rows: Sequence[MeasuredRow]
 
 
 class Line(NamedTuple):
@@ -90,15 +78,17 @@ def table(run: Run) -> str:
     lines = [f"| {line[0]:<{widths[0]}} | {line[1]:<{widths[1]}} | {line[2]} |" for line in cells]
     lines.insert(1, f"|{'-' * (widths[0] + 2)}|{'-' * (widths[1] + 2)}|---|")
     date, *versions = run["environment"]
-    head = [
-        f"Client CPU, {date}; ×: a peer's cost over ours, below 1 where the peer is cheaper.",
+    notes = [
+        f"Client CPU, {date} (beside a transfer: the time of an echo). ×: a peer's number over ours, below 1 where the "
+        "peer is cheaper.",
         f"Versions: {', '.join(versions)}.",
         *run["notes"],
     ]
-    missing = {title(client): why for row in run["rows"] for client, why in row["failed"].items()}
+    missing = {title(client): why[:80] for row in run["rows"] for client, why in row["failed"].items()}
     if missing:
-        head.append("Not measured: " + ", ".join(f"{name} ({why})" for name, why in missing.items()) + ".")
-    return "\n".join([*head, "", *lines])
+        notes.append("Not measured: " + ", ".join(f"{name} ({why})" for name, why in missing.items()) + ".")
+    wrapped = [textwrap.fill(note, 118, break_on_hyphens=False) for note in notes]
+    return "\n".join([*wrapped, "", *lines])
 
 
 def replaced(text: str, run: Run) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TypedDict
 
 from .clients import title
 from .goals import OURS
@@ -83,7 +83,31 @@ def table(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def data(outcomes: Iterable[Outcome], versions: list[str], notes: list[str]) -> dict[str, Any]:
+class Checked(TypedDict):
+    goal: str
+    measured: float | None
+    met: bool | None
+
+
+class MeasuredRow(TypedDict):
+    """By client and then by metric."""
+
+    name: str
+    title: str
+    unit: str
+    medians: Mapping[str, Mapping[str, float]]
+    samples: Mapping[str, Mapping[str, list[float]]]
+    failed: Mapping[str, str]
+    goals: list[Checked]
+
+
+class Run(TypedDict):
+    environment: list[str]
+    notes: list[str]
+    rows: list[MeasuredRow]
+
+
+def data(outcomes: Iterable[Outcome], versions: list[str], notes: list[str]) -> Run:
     """For `--json`: every sample, the medians, the goals."""
     return {
         "environment": versions,
@@ -92,9 +116,9 @@ def data(outcomes: Iterable[Outcome], versions: list[str], notes: list[str]) -> 
     }
 
 
-def _row(outcome: Outcome) -> dict[str, Any]:
+def _row(outcome: Outcome) -> MeasuredRow:
     row, medians = outcome.row, outcome.medians()
-    goals = []
+    goals: list[Checked] = []
     for goal in row.goals:
         measured = goal.measured(medians)
         met = None if measured is None else goal.met(measured)

@@ -15,7 +15,7 @@ from typing import Any
 from .clients import CLIENTS
 from .goals import OURS
 from .programs import Programs, measure
-from .rows import Row
+from .row import Row
 from .servers.site import Site
 
 _DEADLINE = 180

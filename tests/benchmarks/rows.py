@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from .goals import FLOOR, OURS, Goal, cheaper, level, near_floor
+from .row import TICK, Row
 from .servers.start import LARGE, RATE
 
 HTTP = (OURS, "httpx", "httpx2", "httpcore2")
@@ -16,51 +15,6 @@ HTTP1 = (OURS, "httpx", "httpx2", "aiohttp", "aiohttp_uvloop", "libcurl", "go", 
 SOCKETS = (OURS, "trio_websocket", "websockets_trio", "websockets_asyncio", "aiohttp")
 ECHOES = (*SOCKETS, "aiohttp_uvloop", "picows")
 BODIES = (OURS, "httpx2", "libcurl", "go", "undici")
-
-# What a feed sends: 330 bytes that do not repeat much.
-TICK = json.dumps(
-    {"type": "l2update", "product": "BTC-USD", "sequence": 80214417, "time": "2026-11-27T21:08:05.417Z"}
-    | {
-        "changes": [
-            [side, f"{price / 100:.2f}", f"{size / 1e5:.5f}"]
-            for side, price, size in (
-                ("buy", 6512307, 41873),
-                ("buy", 6512291, 250014),
-                ("sell", 6512420, 7331),
-                ("sell", 6512511, 98110),
-            )
-        ]
-    }
-)
-TICK = (
-    TICK[:-1]
-    + ', "checksum": "'
-    + "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"[: 330 - len(TICK) - 15]
-    + '"}'
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    name: str
-    title: str
-    load: str
-    clients: tuple[str, ...]
-    site: str
-    options: Mapping[str, Any]
-    quick: Mapping[str, Any]
-    """The options that `--quick` changes."""
-    goals: tuple[Goal, ...]
-    unit: str
-    """The operation whose cost the numbers are."""
-    metrics: tuple[str, ...] = ("cpu", "wall")
-    only: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Extra options of single clients, by name."""
-    setting: Mapping[str, bool] = field(default_factory=dict)
-    """Fields of `kits.kit.Setting` for every client."""
-    rounds: int = 100
-    """The most rounds that are worth the time."""
-
 
 # A program's cost is the difference of two runs: with more of the work in it, its start matters less.
 MORE: Mapping[str, Mapping[str, Any]] = {name: {"n": 8000} for name in ("go", "undici", "h2load")}

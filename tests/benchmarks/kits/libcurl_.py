@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-import pycurl
+import pycurl  # type: ignore[import-untyped, unused-ignore]
 
 from ..servers.site import Site
 from .kit import PIECE, Setting, Task, expect

@@ -71,7 +71,7 @@ class _Client:
         if self._deflate:
             connect = importlib.import_module("picows.websockets").connect
             ws = await connect(url, ssl=self._context, compression="deflate", proxy=None)
-            expect(ws._permessage_deflate is not None, True)
+            expect("permessage-deflate" in ws.response.headers.get("Sec-WebSocket-Extensions", ""), True)
             return Socket(ws.send, ws.recv)
         _, listener = await ws_connect(_Listener, url, ssl_context=self._context)
         assert isinstance(listener, _Listener)
