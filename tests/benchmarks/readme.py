@@ -79,8 +79,8 @@ def table(run: Run) -> str:
     lines.insert(1, f"|{'-' * (widths[0] + 2)}|{'-' * (widths[1] + 2)}|---|")
     date, *versions = run["environment"]
     notes = [
-        f"Client CPU, {date} (beside a transfer: the time of an echo). ×: a peer's number over ours, below 1 where the "
-        "peer is cheaper.",
+        f"Client CPU, {date} (beside a transfer: the time of an echo). ×: a peer's number over ours, "
+        "below 1 where the peer is cheaper.",
         f"Versions: {', '.join(versions)}.",
         *run["notes"],
     ]

@@ -27,7 +27,7 @@ def units(load: str, options: Mapping[str, int], site: Site, http1: bool) -> Wor
     if load == "opening":
         return Work(load, site.echo, site.cafile, options["n"], options["at_once"], http1, 0)
     url = site.upload if load == "upload" else site.large
-    return Work(load, url, site.cafile, options.get("n", 2), 1, http1, options["size"])
+    return Work(load, url, site.cafile, options.get("n", 4), 1, http1, options["size"])
 
 
 def cost(programs: Programs, name: str, work: Work) -> dict[str, float] | str:

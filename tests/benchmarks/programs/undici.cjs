@@ -4,15 +4,27 @@
 'use strict'
 
 const fs = require('node:fs')
-const { Pool } = require(process.argv[2])
+const { Pool, buildConnector } = require(process.argv[2])
 
 const work = JSON.parse(process.argv[3])
 const url = new URL(work.url)
 const path = url.pathname + url.search
 const piece = Buffer.alloc(64 * 1024)
 
+const connect = buildConnector({ ca: fs.readFileSync(work.cafile), allowH2: !work.http1 })
+
+// undici does not say over which version of HTTP an answer came: TLS does.
+function checked (options, callback) {
+  connect(options, (error, socket) => {
+    const version = socket?.encrypted ? socket.alpnProtocol || 'http/1.1' : 'http/1.1'
+    const wanted = work.http1 ? 'http/1.1' : 'h2'
+    if (!error && version !== wanted) error = new Error(`${version} instead of ${wanted}`)
+    callback(error, socket)
+  })
+}
+
 const pool = new Pool(url.origin, {
-  connect: { ca: fs.readFileSync(work.cafile) },
+  connect: checked,
   allowH2: !work.http1,
   connections: work.http1 ? work.at_once : 1,
   pipelining: work.http1 ? 1 : work.at_once
