@@ -6,6 +6,7 @@ import importlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 
@@ -46,7 +47,8 @@ class Kit(AsyncioKit):
     @asynccontextmanager
     async def client(self, site: Site) -> AsyncIterator[_Client]:
         if self.setting.isal:
-            aiohttp.set_zlib_backend(importlib.import_module("isal.isal_zlib"))
+            isal: Any = importlib.import_module("isal.isal_zlib")
+            aiohttp.set_zlib_backend(isal)
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(60)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
