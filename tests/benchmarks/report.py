@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.metadata
 import platform
 import time
@@ -26,7 +28,6 @@ _LIBRARIES = (
     "aiohttp",
     "picows",
     "rnet",
-    "pycurl",
     "uvloop",
     "isal",
 )
@@ -42,6 +43,8 @@ def environment(servers: Iterable[str]) -> list[str]:
             found.append(f"{library} {importlib.metadata.version(library)}")
         except importlib.metadata.PackageNotFoundError:
             continue
+    with contextlib.suppress(ImportError):  # the version of pycurl says little
+        found.append(f"libcurl {importlib.import_module('pycurl').version_info()[1]}")
     return [*found, *servers]
 
 

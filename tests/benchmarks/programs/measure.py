@@ -36,7 +36,7 @@ def cost(programs: Programs, name: str, work: Work) -> dict[str, float] | str:
     if isinstance(found, str):
         return found
     # The first run has enough of the work in it for a JIT compiler and a pool of connections to be warm.
-    few = max(work.count // 2, 1) if work.count < 100 else max(work.count // 5, work.at_once)
+    few = work.count if work.count < 100 else max(work.count // 5, work.at_once)
     try:
         less_cpu, less_wall = _run(found, name, dataclasses.replace(work, count=few))
         more_cpu, more_wall = _run(found, name, dataclasses.replace(work, count=few + work.count))
