@@ -124,7 +124,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """`-- --json run.json --readme README.md` writes README's table. The peers in other languages come from apt and npm."""
+    """`-- --json run.json --readme README.md` writes README's table. Other languages' peers: apt and npm."""
     install(session, f"{wheel(session)}[testing,dev]")
     try:
         install(session, group="bench")

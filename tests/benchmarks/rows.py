@@ -68,7 +68,7 @@ ROWS: tuple[Row, ...] = (
         (),
         "request",
         only=MORE,
-        setting={"http1": True},
+        setting={"http1": True, "keep_all": True},
     ),
     Row(
         "http1-one-request",

@@ -43,8 +43,12 @@ class Kit(TrioKit):
     async def client(self, site: Site) -> AsyncIterator[_Client]:
         httpx = importlib.import_module(self.library)
         http1 = self.setting.http1
-        # Over HTTP/1.1 all connections are kept: in the library's favour, which keeps 20 by default.
-        limits = httpx.Limits(max_connections=100) if http1 else httpx.Limits(max_connections=1)
+        if not http1:
+            limits = httpx.Limits(max_connections=1)
+        elif self.setting.keep_all:
+            limits = httpx.Limits(max_connections=100)
+        else:
+            limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)  # the defaults
         async with httpx.AsyncClient(
             http1=http1, http2=not http1, verify=trust(site), limits=limits, timeout=60, trust_env=False
         ) as client:

@@ -24,6 +24,8 @@ class Setting:
 
     http1: bool = False
     """HTTP/1.1, where HTTP/2 would be the kit's choice."""
+    keep_all: bool = False
+    """httpx and httpx2 keep all HTTP/1.1 connections, not 20: cheaper with fast answers, dearer with slow ones."""
     deflate: bool = False
     """WebSockets offer permessage-deflate, and fail if the server does not agree."""
     uvloop: bool = False
