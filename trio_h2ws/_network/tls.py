@@ -256,8 +256,7 @@ class TLSTransport:
         if records and not self._accepted:
             self._accepted = True
             if self._sessions is not None and self._key is not None:
-                self._sessions.keep(self._key, self._tls.session)
-                self._sessions = None
+                self._sessions.offer(self._key, self._tls)
         if self._outgoing.pending and not self._inner.blocked:
             self._inner.write(self._outgoing.read())
         return records[0] if len(records) == 1 else b"".join(records)
@@ -287,4 +286,6 @@ class TLSTransport:
             await self._inner.aclose()
         finally:
             if hasattr(self, "_tls"):
+                if self._sessions is not None and self._key is not None:
+                    self._sessions.on_end(self._key, self._tls)
                 del self._tls  # and OpenSSL's buffers: nothing is read or written any more

@@ -6,8 +6,11 @@ is for every connection after the first to an origin: over HTTP/1.1, fallback We
 A session is resumed only where nothing has changed that the first handshake has checked: the context and how it
 verifies, the name, what ALPN offers, and the proxy that leads there. Each is used once (RFC 8446, appendix C.4: the
 ticket would let an observer link the two connections), and a connection gives another one. With TLS 1.3 the server
-sends it after the handshake, so it is taken when something was read. A ticket that the server does not accept leads
-to a full handshake, and costs nothing.
+sends it after the handshake, so a connection has one when something was read. A ticket that the server does not
+accept leads to a full handshake, and costs nothing.
+
+Python copies a session, certificate and all, when it is asked for it, and this takes a third as long as a full
+handshake. So it is asked for only when another dial needs the session, or when its connection ends before the client.
 
 No data is sent before the handshake is done (0-RTT): it could be replayed.
 """
@@ -40,23 +43,42 @@ def key_of(context: ssl.SSLContext, host: str, alpn: list[str], via: str) -> Key
 class TLSSessions:
     """Those of one client."""
 
-    __slots__ = ("_kept",)
+    __slots__ = ("_closed", "_kept")
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Key, list[ssl.SSLSession]] = OrderedDict()  # the names that were used last at the end
+        # The names that were used last at the end. Of a connection that is open it is the connection.
+        self._kept: OrderedDict[Key, list[ssl.SSLObject | ssl.SSLSession]] = OrderedDict()
+        self._closed = False
 
-    def take(self, key: Key | None) -> ssl.SSLSession | None:
-        """The newest, which is forgotten."""
-        sessions = self._kept.get(key) if key is not None else None
-        return sessions.pop() if sessions else None
-
-    def keep(self, key: Key, session: ssl.SSLSession | None) -> None:
-        if session is None or not (session.has_ticket or session.id):
+    def offer(self, key: Key, connection: ssl.SSLObject) -> None:
+        """The connection has a session that another one may resume."""
+        if self._closed:
             return
         sessions = self._kept.setdefault(key, [])
         self._kept.move_to_end(key)
-        sessions.append(session)
+        sessions.append(connection)
         if len(sessions) > _EACH:
             del sessions[0]
         if len(self._kept) > _KEYS:
             self._kept.popitem(last=False)
+
+    def take(self, key: Key | None) -> ssl.SSLSession | None:
+        """The newest, which is forgotten."""
+        sessions = self._kept.get(key) if key is not None else None
+        while sessions:
+            newest = sessions.pop()
+            session = newest if isinstance(newest, ssl.SSLSession) else newest.session
+            if session is not None and (session.has_ticket or session.id):
+                return session
+        return None
+
+    def on_end(self, key: Key, connection: ssl.SSLObject) -> None:
+        """The connection ends: keep its session, if no other has resumed it."""
+        sessions = self._kept.get(key, [])
+        if connection in sessions and (session := connection.session) is not None:
+            sessions[sessions.index(connection)] = session
+
+    def close(self) -> None:
+        """The client ends: nothing will be dialled."""
+        self._closed = True
+        self._kept.clear()

@@ -23,6 +23,8 @@ if sys.platform == "linux":
     import fcntl
     import termios
 
+# Bytes of a socket's buffer: the first until it was full once, because most connections get little at a time.
+_FIRST_SIZE = 16 * 1024
 _RECEIVE_SIZE = 128 * 1024
 # Seconds of silence before a probe, and between probes, and how many are sent. A system may lack some of them; macOS
 # calls the first TCP_KEEPALIVE.
@@ -108,7 +110,7 @@ class SocketTransport:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             _keep_alive(sock)
         self._socket = sock
-        self._buffer = bytearray(_RECEIVE_SIZE)
+        self._buffer = bytearray(_FIRST_SIZE)
         self._view = memoryview(self._buffer)
         self._filled = False
         self._unsent: bytes | memoryview = b""
@@ -153,8 +155,12 @@ class SocketTransport:
                 n = self._socket.recv_into(self._buffer)
             except (BlockingIOError, InterruptedError):
                 continue
-            self._filled = n == _RECEIVE_SIZE
-            return self._view[:n]
+            data = self._view[:n]
+            self._filled = n == len(self._buffer)
+            if self._filled and n < _RECEIVE_SIZE:
+                self._buffer = bytearray(_RECEIVE_SIZE)
+                self._view = memoryview(self._buffer)
+            return data
 
     def write(self, data: bytes | memoryview) -> None:
         self.written += len(data)

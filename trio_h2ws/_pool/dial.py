@@ -96,7 +96,7 @@ class Dialer:
         self._wait_for_file = wait_for_file
         self._context = config.ssl_context
         self._one_at_a_time = trio.Lock()
-        self._sessions = TLSSessions()
+        self.sessions = TLSSessions()
 
     async def dial(
         self,
@@ -114,7 +114,7 @@ class Dialer:
         Cancelled, it leaves nothing open.
         """
         seconds = self._config.timeouts.connect
-        progress = DialProgress(self._one_at_a_time, self._sessions)
+        progress = DialProgress(self._one_at_a_time, self.sessions)
         no_file: TooManyFiles | None = None
         try:
             with trio.fail_after(seconds if seconds is not None else float("inf")):
@@ -165,7 +165,7 @@ class Dialer:
                 await close(transport)
                 raise
             http2 = tls.alpn == "h2"
-            certificate = tls.certificate
+            certificate = tls.certificate if http2 else None  # only HTTP/2 is coalesced
             transport = tls
             if http2 and tls.too_old_for_http2:
                 # Only a context of the user's allows TLS this old. HTTP/1.1 may use it, but must be negotiated anew.

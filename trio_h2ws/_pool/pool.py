@@ -329,6 +329,8 @@ class Pool:
         self._gracefully = gracefully
         closed = trio.ClosedResourceError("the client is closed")
         self.capacity.close(closed)
+        if self._dialer is not None:
+            self._dialer.sessions.close()
         for origin_pool in list(self._origin_pools.values()):
             origin_pool.fail(closed)
         for scope in self._dials:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
+import weakref
 
 import pytest
 import trustme
@@ -10,8 +12,8 @@ import trustme
 from trio_h2ws._network.tls_sessions import TLSSessions, key_of
 
 
-def session_of(context: ssl.SSLContext, server_context: ssl.SSLContext) -> ssl.SSLSession:
-    """Of a handshake in memory."""
+def connection_of(context: ssl.SSLContext, server_context: ssl.SSLContext) -> ssl.SSLObject:
+    """After a handshake in memory."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = server_context.wrap_bio(to_server, to_client, server_side=True)
     client = context.wrap_bio(to_client, to_server, server_hostname="a.test")
@@ -23,8 +25,7 @@ def session_of(context: ssl.SSLContext, server_context: ssl.SSLContext) -> ssl.S
                 pass
     server.write(b"x")
     client.read(1)
-    assert client.session is not None
-    return client.session
+    return client
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +41,41 @@ def test_each_session_is_given_once(contexts: tuple[ssl.SSLContext, ssl.SSLConte
     sessions = TLSSessions()
     key = key_of(contexts[0], "a.test", ["h2"], "")
     assert key is not None
-    first, second = session_of(*contexts), session_of(*contexts)
-    sessions.keep(key, first)
-    sessions.keep(key, second)
-    assert sessions.take(key) is second
-    assert sessions.take(key) is first
+    first, second = connection_of(*contexts), connection_of(*contexts)
+    sessions.offer(key, first)
+    sessions.offer(key, second)
+    assert sessions.take(key) == second.session
+    assert sessions.take(key) == first.session
     assert sessions.take(key) is None
     assert sessions.take(None) is None
+
+
+def test_the_session_of_a_connection_that_has_ended_is_kept(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    sessions = TLSSessions()
+    key = key_of(contexts[0], "a.test", ["h2"], "")
+    assert key is not None
+    connection, other = connection_of(*contexts), connection_of(*contexts)
+    sessions.offer(key, connection)
+    sessions.on_end(key, other)
+    sessions.on_end(key, connection)
+    session, reference = connection.session, weakref.ref(connection)
+    del connection
+    gc.collect()
+    assert reference() is None
+    assert sessions.take(key) == session
+    assert sessions.take(key) is None
+
+
+def test_nothing_is_kept_when_the_client_ends(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    sessions = TLSSessions()
+    key = key_of(contexts[0], "a.test", ["h2"], "")
+    assert key is not None
+    connection = connection_of(*contexts)
+    sessions.offer(key, connection)
+    sessions.close()
+    sessions.on_end(key, connection)
+    sessions.offer(key, connection)
+    assert sessions.take(key) is None
 
 
 def test_the_key_has_all_that_the_handshake_checked(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
@@ -67,12 +96,12 @@ def test_the_key_has_all_that_the_handshake_checked(contexts: tuple[ssl.SSLConte
 
 def test_their_number_is_bounded(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     sessions = TLSSessions()
-    session = session_of(*contexts)
+    connection = connection_of(*contexts)
     for n in range(1000):
         key = key_of(contexts[0], f"{n}.test", [], "")
         assert key is not None
         for _ in range(20):
-            sessions.keep(key, session)
+            sessions.offer(key, connection)
     taken = 0
     for n in range(1000):
         while sessions.take(key_of(contexts[0], f"{n}.test", [], "")) is not None:
