@@ -77,7 +77,7 @@ def lowest(session: nox.Session) -> None:
     not all of them are compatible with each other at that age."""
     constraints = pathlib.Path(session.create_tmp(), "lowest.txt")
     constraints.write_text("\n".join(lower_bounds()))
-    install(session, f"{wheel(session)}[testing]", "hypothesis", "--constraint", str(constraints))
+    install(session, f"{wheel(session)}[testing,speedups]", "hypothesis", "--constraint", str(constraints))
     folders = ["tests/unit", "tests/memory", "tests/property"]
     session.run("pytest", "-m", "not slow", *(session.posargs or folders), env={"TRIO_H2WS_INSTALLED": "1"})
 

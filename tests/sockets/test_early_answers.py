@@ -270,7 +270,7 @@ async def test_a_long_answer_may_be_read_slowly_after_the_upload_broke() -> None
     async with open_http1(serve, tls=False) as server, server.open_client(limits=limits) as client:
         got = b""
         async with client.stream("POST", "/", **Upload("async").options()) as response:
-            await until(lambda: response.connection.bytes_in > 20_000)
+            await until(lambda: response.connection.bytes_in > 10_000)
             read_so_far.set()
             await trio.sleep(2.5)
             async for piece in response:
