@@ -45,12 +45,18 @@ def mask_in_python(payload: bytes, key: bytes) -> bytes:
     return b"".join((*pieces, mask_in_python(payload[whole:], key)))
 
 
-def _in_c() -> Mask | None:
+def _choose() -> Mask:
+    global _fastest
     try:
-        return cast("Mask", importlib.import_module("websockets.speedups").apply_mask)
+        _fastest = cast("Mask", importlib.import_module("websockets.speedups").apply_mask)
     except ImportError:  # not installed, or a build without its extension
-        return None
+        _fastest = mask_in_python
+    return _fastest
 
 
-mask: Mask = _in_c() or mask_in_python
-"""The payload as a client must send it. Masking twice gives the payload again."""
+_fastest: Mask | None = None  # until the first frame: importing `websockets` takes as long as half of this package
+
+
+def mask(payload: bytes, key: bytes) -> bytes:
+    """The payload as a client must send it. Masking twice gives the payload again."""
+    return (_fastest or _choose())(payload, key)
