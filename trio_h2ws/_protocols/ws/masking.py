@@ -6,7 +6,6 @@ Python's fastest XOR is that of integers. Large payloads take it in slices that 
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
 from collections.abc import Callable
@@ -46,15 +45,12 @@ def mask_in_python(payload: bytes, key: bytes) -> bytes:
     return b"".join((*pieces, mask_in_python(payload[whole:], key)))
 
 
-@functools.cache
-def fastest() -> Mask:
-    """Found with the first frame: importing `websockets` takes a tenth of the time of importing this package."""
+def _in_c() -> Mask | None:
     try:
         return cast("Mask", importlib.import_module("websockets.speedups").apply_mask)
     except ImportError:  # not installed, or a build without its extension
-        return mask_in_python
+        return None
 
 
-def mask(payload: bytes, key: bytes) -> bytes:
-    """The payload as a client must send it. Masking twice gives the payload again."""
-    return fastest()(payload, key)
+mask: Mask = _in_c() or mask_in_python
+"""The payload as a client must send it. Masking twice gives the payload again."""
